@@ -1,0 +1,192 @@
+package model
+
+// Desired is what the inventory says, expanded: every list is sorted by path or name, every reference resolved, every secret still a
+// reference. Places are flat; the tree is in their paths.
+type Desired struct {
+	Cloud     Cloud      `json:"cloud"`
+	Networks  []Network  `json:"networks,omitempty"`
+	Profiles  []Profile  `json:"profiles,omitempty"`
+	Sites     []Place    `json:"sites,omitempty"`
+	Regions   []Region   `json:"regions,omitempty"`
+	Zones     []Place    `json:"zones,omitempty"`
+	Racks     []Place    `json:"racks,omitempty"`
+	Chassis   []Place    `json:"chassis,omitempty"`
+	Nodes     []Node     `json:"nodes,omitempty"`
+	VMs       []VM       `json:"vms,omitempty"`
+	Workloads []Workload `json:"workloads,omitempty"`
+	Rollout   Rollout    `json:"rollout"`
+}
+
+// Cloud is the root of the tree.
+type Cloud struct {
+	Name    string   `json:"name"`
+	Domain  string   `json:"domain"`
+	Release string   `json:"release,omitempty"` // Debian code name
+	NTP     []string `json:"ntp,omitempty"`
+	DNS     []string `json:"dns,omitempty"`
+}
+
+// Place is a site, zone, rack or chassis.
+type Place struct {
+	Path Path `json:"path"`
+}
+
+// Region is one control plane, with its Ceph cluster where it has one.
+type Region struct {
+	Path        Path   `json:"path"`
+	Ceph        *Ceph  `json:"ceph,omitempty"`
+	VMAuthority string `json:"vm_authority,omitempty"` // "libvirt" (default) or "nova"
+}
+
+// Ceph is a region's storage cluster.
+type Ceph struct {
+	FSID           string `json:"fsid,omitempty"`
+	FailureDomain  string `json:"failure_domain"` // CRUSH type: host, chassis, rack, zone
+	Network        string `json:"network,omitempty"`
+	ClusterNetwork string `json:"cluster_network,omitempty"`
+	Encrypted      bool   `json:"encrypted,omitempty"` // dm-crypt OSDs
+	Pools          []Pool `json:"pools,omitempty"`
+}
+
+// Pool is a Ceph pool: replicated when K is 0, otherwise erasure-coded with K data and M coding chunks.
+type Pool struct {
+	Name        string `json:"name"`
+	Size        int    `json:"size,omitempty"`
+	MinSize     int    `json:"min_size"`
+	K           int    `json:"k,omitempty"`
+	M           int    `json:"m,omitempty"`
+	PGs         int    `json:"pgs,omitempty"`
+	Application string `json:"application,omitempty"` // rbd, rgw, cephfs
+}
+
+// Role is what a node does.
+type Role string
+
+// The roles.
+const (
+	RoleCompute    Role = "compute"
+	RoleCephMon    Role = "ceph-mon"
+	RoleCephMgr    Role = "ceph-mgr"
+	RoleCephOSD    Role = "ceph-osd"
+	RoleCephMDS    Role = "ceph-mds"
+	RoleCephRGW    Role = "ceph-rgw"
+	RoleGateway    Role = "gateway"
+	RoleController Role = "controller"
+)
+
+// Roles lists every role.
+func Roles() []Role {
+	return []Role{RoleCompute, RoleCephMon, RoleCephMgr, RoleCephOSD, RoleCephMDS, RoleCephRGW, RoleGateway, RoleController}
+}
+
+// Profile says how the nodes that name it look.
+type Profile struct {
+	Name       string      `json:"name"`
+	Image      string      `json:"image"`
+	Butane     string      `json:"butane,omitempty"` // file, relative to the inventory
+	Roles      []Role      `json:"roles"`
+	RootDevice DeviceHints `json:"root_device"`
+	OSDDevice  DeviceHints `json:"osd_device,omitzero"`
+	SlotGiB    int         `json:"slot_gib,omitempty"` // size of each slot; 0: the default
+	LUKS       bool        `json:"luks,omitempty"`
+	MDRAID     bool        `json:"mdraid,omitempty"`
+	Bonds      []Bond      `json:"bonds,omitempty"`
+	Bridges    []Bridge    `json:"bridges,omitempty"`
+	KernelArgs []string    `json:"kernel_args,omitempty"`
+	// What a machine of this profile has, where the node does not say otherwise.
+	Cores         int     `json:"cores,omitempty"`
+	MemoryGiB     int     `json:"memory_gib,omitempty"`
+	CPUModel      string  `json:"cpu_model,omitempty"`
+	CPUOvercommit float64 `json:"cpu_overcommit,omitempty"` // vCPU per core; 0: 1
+	OSDs          int     `json:"osds,omitempty"`
+	OSDGiB        int     `json:"osd_gib,omitempty"`
+}
+
+// Node is a name in the inventory that a machine stands behind.
+type Node struct {
+	Path       Path        `json:"path"`
+	Name       string      `json:"name"` // short host name, unique in the cloud
+	Profile    string      `json:"profile"`
+	Roles      []Role      `json:"roles"`
+	Chassis    Path        `json:"chassis,omitempty"`
+	Slot       int         `json:"slot,omitempty"`
+	Serial     string      `json:"serial,omitempty"` // the machine's, where the inventory pins one
+	Cores      int         `json:"cores,omitempty"`
+	MemoryGiB  int         `json:"memory_gib,omitempty"`
+	BMC        BMC         `json:"bmc"`
+	NICs       []NIC       `json:"nics"`
+	RootDevice DeviceHints `json:"root_device"`
+	OSDDevice  DeviceHints `json:"osd_device,omitzero"`
+	// Image is the resolved image: its name and, once the store is known, the digest of its manifest.
+	Image ImageRef `json:"image"`
+	// Config is the digest of the node's rendered host configuration (Ignition JSON); empty until rendered.
+	Config Digest `json:"config,omitempty"`
+	// Consent names what may be destroyed on this node, each by serial; empty: nothing that carries data.
+	Consent []string `json:"consent,omitempty"`
+}
+
+// ImageRef names an image and pins it.
+type ImageRef struct {
+	Name   string `json:"name"`
+	Digest Digest `json:"digest,omitempty"`
+}
+
+// BMC is how a machine's management controller is reached. Credentials is a reference, never a value.
+type BMC struct {
+	Address     string    `json:"address"` // metal3 grammar
+	Credentials SecretRef `json:"credentials"`
+	CA          string    `json:"ca,omitempty"`  // PEM
+	Pin         string    `json:"pin,omitempty"` // "sha256:HEX" of the leaf certificate
+	Insecure    bool      `json:"insecure,omitempty"`
+}
+
+// SecretRef is the name under which a driver asks the secret store. It is all that plans and logs ever see.
+type SecretRef string
+
+// VM is a virtual machine that this inventory itself declares (VM authority libvirt).
+type VM struct {
+	Name         string   `json:"name"`
+	Node         Path     `json:"node"` // where it starts
+	VCPUs        int      `json:"vcpus"`
+	MemoryMiB    int      `json:"memory_mib"`
+	Image        ImageRef `json:"image"`
+	NICs         []VMNIC  `json:"nics,omitempty"`
+	AntiAffinity string   `json:"anti_affinity,omitempty"`
+	OnDrain      string   `json:"on_drain,omitempty"` // refuse (default), stop_start, block_migrate
+}
+
+// VMNIC is a network card of a virtual machine, a port of an Open vSwitch bridge.
+type VMNIC struct {
+	Bridge  string `json:"bridge"`
+	VLAN    int    `json:"vlan,omitempty"`
+	MAC     string `json:"mac"`
+	Address string `json:"address,omitempty"` // prefix, told to the guest
+}
+
+// Workload describes, in numbers, virtual machines that somebody else owns: what a synthetic observation generates.
+type Workload struct {
+	Region  Path     `json:"region"`
+	VMs     int      `json:"vms"`
+	VCPUs   int      `json:"vcpus,omitempty"` // in all
+	Seed    int64    `json:"seed,omitempty"`
+	Flavors []Flavor `json:"flavors,omitempty"`
+}
+
+// Flavor is a size of virtual machine and how often it occurs.
+type Flavor struct {
+	Name      string  `json:"name"`
+	VCPUs     int     `json:"vcpus"`
+	MemoryMiB int     `json:"memory_mib"`
+	Weight    float64 `json:"weight"`
+	DirtyMiBs float64 `json:"dirty_mib_s,omitempty"`
+}
+
+// Rollout is the policy under which a cloud is changed.
+type Rollout struct {
+	Order          []Path `json:"order,omitempty"`
+	MaxUnavailable string `json:"max_unavailable,omitempty"` // "1", "10%", "1 rack per zone"
+	Survive        string `json:"survive,omitempty"`         // grades: "A", "A+C", …
+	Bake           string `json:"bake,omitempty"`            // duration
+	Canary         int    `json:"canary,omitempty"`
+	MaxParallel    int    `json:"max_parallel,omitempty"`
+}
