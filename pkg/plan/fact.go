@@ -1,0 +1,134 @@
+// Package plan holds the vocabulary of plans: facts, ops, stages, and the file they are kept in. It is plain data with no effect on
+// anything: a plan can be printed, compared, signed, stored, and checked by code that did not make it.
+package plan
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/nuboctl/nuboctl/pkg/model"
+)
+
+// Subject is what a fact is about: "node:PATH" or "vm:NAME".
+type Subject string
+
+// NodeSubject is the subject of a node.
+func NodeSubject(p model.Path) Subject { return Subject("node:" + string(p)) }
+
+// VMSubject is the subject of a virtual machine.
+func VMSubject(name string) Subject { return Subject("vm:" + name) }
+
+// Node returns the node's path, and whether the subject is a node.
+func (s Subject) Node() (model.Path, bool) {
+	p, ok := strings.CutPrefix(string(s), "node:")
+	return model.Path(p), ok
+}
+
+// VM returns the virtual machine's name, and whether the subject is one.
+func (s Subject) VM() (string, bool) { return strings.CutPrefix(string(s), "vm:") }
+
+// Attr is the name of one property of a subject.
+type Attr string
+
+// The attributes a plan reasons about. A value that is not known, or not there, is the empty string.
+const (
+	AttrMachine Attr = "machine" // serial number behind the BMC, "?" when the BMC has none to tell
+	AttrPower   Attr = "power"   // on, off
+	AttrBoot    Attr = "boot"    // "network" while the next boot is from the network
+	AttrOrder   Attr = "order"   // digest of the host specification that an armed order would install
+	AttrInstall Attr = "install" // started, installed: how far that order is
+	AttrHost    Attr = "host"    // digest of the host specification that the running host was installed from
+	AttrOVS     Attr = "ovs"     // digest of the bridges
+	AttrKVM     Attr = "kvm"     // "ready" when libvirt answers and can run machines
+	AttrVM      Attr = "spec"    // of a VM: digest under which it was defined
+	AttrRuns    Attr = "runs"    // of a VM: the node that runs it
+)
+
+// Fact is one property of one subject.
+type Fact struct {
+	Attr    Attr    `json:"attr"`
+	Subject Subject `json:"subject"`
+	Value   string  `json:"value"`
+}
+
+// State is everything a plan knows: subject → attribute → value. Empty values are not kept.
+type State map[Subject]map[Attr]string
+
+// Get returns the value of an attribute, empty when nothing is known.
+func (s State) Get(sub Subject, a Attr) string { return s[sub][a] }
+
+// Has reports whether the fact holds.
+func (s State) Has(f Fact) bool { return s.Get(f.Subject, f.Attr) == f.Value }
+
+// Set records a fact in place; an empty value removes it.
+func (s State) Set(f Fact) {
+	if f.Value == "" {
+		delete(s[f.Subject], f.Attr)
+		if len(s[f.Subject]) == 0 {
+			delete(s, f.Subject)
+		}
+		return
+	}
+	if s[f.Subject] == nil {
+		s[f.Subject] = map[Attr]string{}
+	}
+	s[f.Subject][f.Attr] = f.Value
+}
+
+// Clone returns an independent copy.
+func (s State) Clone() State {
+	out := make(State, len(s))
+	for sub, facts := range s {
+		out[sub] = maps.Clone(facts)
+	}
+	return out
+}
+
+// With returns a copy in which the facts hold.
+func (s State) With(facts ...Fact) State {
+	out := s.Clone()
+	for _, f := range facts {
+		out.Set(f)
+	}
+	return out
+}
+
+// Digest is the digest of the state's canonical form.
+func (s State) Digest() model.Digest { return model.DigestJSON(s) }
+
+// Change is one attribute of one subject that differs between two states; empty means absent.
+type Change struct {
+	Attr    Attr    `json:"attr"`
+	From    string  `json:"from,omitempty"`
+	Subject Subject `json:"subject"`
+	To      string  `json:"to,omitempty"`
+}
+
+// Diff lists what differs, sorted by subject and attribute.
+func Diff(before, after State) []Change {
+	subjects := map[Subject]bool{}
+	for s := range before {
+		subjects[s] = true
+	}
+	for s := range after {
+		subjects[s] = true
+	}
+	var out []Change
+	for _, sub := range slices.Sorted(maps.Keys(subjects)) {
+		attrs := map[Attr]bool{}
+		for a := range before[sub] {
+			attrs[a] = true
+		}
+		for a := range after[sub] {
+			attrs[a] = true
+		}
+		for _, a := range slices.Sorted(maps.Keys(attrs)) {
+			from, to := before.Get(sub, a), after.Get(sub, a)
+			if from != to {
+				out = append(out, Change{Attr: a, From: from, Subject: sub, To: to})
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,115 @@
+package plan
+
+import (
+	"fmt"
+	"time"
+)
+
+// Kind names what an op does.
+type Kind string
+
+// The kinds of ops.
+const (
+	BMCIdentify Kind = "bmc.identify" // ask the BMC who it is and compare
+	OrderArm    Kind = "order.arm"    // sign an install order and hand it to the relay
+	PowerOff    Kind = "power.off"
+	BootNetwork Kind = "boot.network" // the next boot, once, from the network
+	PowerOn     Kind = "power.on"     // and see the machine ask the relay for its boot
+	InstallWait Kind = "install.wait" // until the nonce comes back
+	HostVerify  Kind = "host.verify"  // over SSH with the reported key: boot id, release, digests
+	OVSEnsure   Kind = "ovs.ensure"
+	KVMEnsure   Kind = "kvm.ensure"
+	VMEnsure    Kind = "vm.ensure" // define and start
+)
+
+// KindInfo is what is true of every op of a kind.
+type KindInfo struct {
+	// Verb says in the imperative what the op does to its target.
+	Verb string
+	// Reversible tells whether what the op did can be undone by another op. What cannot is one-way, and a plan says so.
+	Reversible bool
+	// Destructive tells that data can be lost: such an op runs at most once per approval.
+	Destructive bool
+	// Timeout bounds one run of the op, retries included.
+	Timeout time.Duration
+}
+
+// kinds is the one table of op kinds.
+var kinds = map[Kind]KindInfo{
+	BMCIdentify: {Verb: "check who answers at the BMC", Reversible: true, Timeout: time.Minute},
+	OrderArm:    {Verb: "sign an install order and arm the relay", Reversible: true, Timeout: 15 * time.Minute},
+	PowerOff:    {Verb: "power off", Reversible: true, Timeout: 3 * time.Minute},
+	BootNetwork: {Verb: "boot once from the network", Reversible: true, Timeout: 2 * time.Minute},
+	PowerOn:     {Verb: "power on, until the relay sees it boot", Reversible: false, Destructive: true, Timeout: 10 * time.Minute},
+	InstallWait: {Verb: "install, until the nonce comes back", Reversible: false, Destructive: true, Timeout: 60 * time.Minute},
+	HostVerify:  {Verb: "verify the host over SSH", Reversible: true, Timeout: 20 * time.Minute},
+	OVSEnsure:   {Verb: "bring Open vSwitch to its bridges", Reversible: true, Timeout: 5 * time.Minute},
+	KVMEnsure:   {Verb: "make the hypervisor ready", Reversible: true, Timeout: 5 * time.Minute},
+	VMEnsure:    {Verb: "define and start the virtual machine", Reversible: true, Timeout: 10 * time.Minute},
+}
+
+// Info returns the table's row, and whether the kind is known.
+func (k Kind) Info() (KindInfo, bool) {
+	i, ok := kinds[k]
+	return i, ok
+}
+
+// Kinds lists every kind, in no order.
+func Kinds() []Kind {
+	out := make([]Kind, 0, len(kinds))
+	for k := range kinds {
+		out = append(out, k)
+	}
+	return out
+}
+
+// OpID identifies an op within a plan and between plans for the same change: "KIND SUBJECT".
+type OpID string
+
+// ID is the identity of an op of this kind on this subject.
+func ID(k Kind, s Subject) OpID { return OpID(string(k) + " " + string(s)) }
+
+// Op is one step on one target, as plain data.
+type Op struct {
+	// Args are the op's parameters, by name; digests and names, never secrets.
+	Args map[string]string `json:"args,omitempty"`
+	ID   OpID              `json:"id"`
+	Kind Kind              `json:"kind"`
+	// Needs are ops of the same stage that must be done before.
+	Needs []OpID `json:"needs,omitempty"`
+	// Post are the facts that hold when the op is done.
+	Post []Fact `json:"post,omitempty"`
+	// Pre are the facts without which the op is not begun.
+	Pre []Fact `json:"pre,omitempty"`
+	// Target is what the op acts on.
+	Target Subject `json:"target"`
+	// Uses names what the op takes a share of while it runs ("bmc:…", "relay:…", "rack:…"); the engine limits each.
+	Uses []string `json:"uses,omitempty"`
+}
+
+// Outcome is what a probe can tell of an op whose intent is on record without an outcome.
+type Outcome string
+
+// The outcomes. Unknown stops the target and counts against every budget.
+const (
+	Applied    Outcome = "applied"
+	NotApplied Outcome = "not applied"
+	Unknown    Outcome = "unknown"
+)
+
+// Progress is what a running op says of itself. Done and Total are bytes where bytes move, else zero. Waiting says what is waited for.
+type Progress struct {
+	Text    string `json:"text,omitempty"`
+	Waiting string `json:"waiting,omitempty"`
+	Done    int64  `json:"done,omitempty"`
+	Total   int64  `json:"total,omitempty"`
+}
+
+// String explains the op in one line for people.
+func (o Op) String() string {
+	info, ok := o.Kind.Info()
+	if !ok {
+		return fmt.Sprintf("%s %s", o.Kind, o.Target)
+	}
+	return fmt.Sprintf("%s: %s", o.Target, info.Verb)
+}

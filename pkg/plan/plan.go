@@ -1,0 +1,147 @@
+package plan
+
+import "github.com/nuboctl/nuboctl/pkg/model"
+
+// FormatVersion is the version of the plan file. A reader refuses every other.
+const FormatVersion = 1
+
+// Goal is what a plan was asked for.
+type Goal string
+
+// The goals.
+const (
+	GoalInstall      Goal = "install"
+	GoalChange       Goal = "change"
+	GoalDrain        Goal = "drain"
+	GoalUpgrade      Goal = "upgrade"
+	GoalReinstall    Goal = "reinstall"
+	GoalAdopt        Goal = "adopt"
+	GoalReplace      Goal = "replace"
+	GoalDecommission Goal = "decommission"
+)
+
+// Plan leads from what was observed to what is desired. The fields stand in the order of their JSON names, so that encoding/json
+// writes the canonical form.
+type Plan struct {
+	FormatVersion int  `json:"format_version"`
+	Goal          Goal `json:"goal"`
+	// Initial is the projection of the observation that the plan reasons from.
+	Initial State `json:"initial"`
+	// Notes are what a reader should know before approving: what is one-way, what could not be observed, what limits the plan.
+	Notes      []string   `json:"notes,omitempty"`
+	Provenance Provenance `json:"provenance"`
+	Stages     []Stage    `json:"stages,omitempty"`
+	// Targets are the places that were asked for; empty: all.
+	Targets []model.Path `json:"targets,omitempty"`
+}
+
+// Provenance pins what the plan was made from. A plan is stale when inventory, an image or the policy is no longer the one named here;
+// the observation's digest is for the record only.
+type Provenance struct {
+	Images      map[string]model.Digest `json:"images,omitempty"` // name → manifest digest
+	Inventory   model.Digest            `json:"inventory"`
+	Observation model.Digest            `json:"observation"`
+	Policy      model.Digest            `json:"policy"`
+}
+
+// Stage is a set of ops that may run at once, except that an op waits for those it needs. A stage begins when the one before it is done.
+type Stage struct {
+	// After and Before are digests of the states around the stage; each After is the next Before.
+	After  model.Digest `json:"after"`
+	Before model.Digest `json:"before"`
+	// Invariants name what holds while the stage runs.
+	Invariants []string `json:"invariants,omitempty"`
+	Ops        []Op     `json:"ops"`
+	Title      string   `json:"title"`
+}
+
+// Empty reports whether there is nothing to do.
+func (p Plan) Empty() bool { return len(p.Stages) == 0 }
+
+// OneWay lists the ops that cannot be undone.
+func (p Plan) OneWay() []Op {
+	var out []Op
+	for _, s := range p.Stages {
+		for _, o := range s.Ops {
+			if i, ok := o.Kind.Info(); ok && !i.Reversible {
+				out = append(out, o)
+			}
+		}
+	}
+	return out
+}
+
+// Final is the state after the last stage.
+func (p Plan) Final() State {
+	st := p.Initial.Clone()
+	for _, s := range p.Stages {
+		s.apply(st)
+	}
+	return st
+}
+
+// StateBefore is the state before stage i; i may be len(Stages).
+func (p Plan) StateBefore(i int) State {
+	st := p.Initial.Clone()
+	for _, s := range p.Stages[:i] {
+		s.apply(st)
+	}
+	return st
+}
+
+// Ops counts the ops of all stages.
+func (p Plan) Ops() int {
+	n := 0
+	for _, s := range p.Stages {
+		n += len(s.Ops)
+	}
+	return n
+}
+
+// Digest identifies the plan by its canonical form.
+func (p Plan) Digest() model.Digest { return model.DigestJSON(p) }
+
+func (s Stage) apply(st State) {
+	for _, o := range s.Order() {
+		for _, f := range o.Post {
+			st.Set(f)
+		}
+	}
+}
+
+// Order returns the stage's ops so that each stands behind those it needs, otherwise as they are written. Ops that need each other in a
+// circle are left out; Validate reports them.
+func (s Stage) Order() []Op {
+	done := make(map[OpID]bool, len(s.Ops))
+	here := make(map[OpID]bool, len(s.Ops))
+	for _, o := range s.Ops {
+		here[o.ID] = true
+	}
+	out := make([]Op, 0, len(s.Ops))
+	rest := s.Ops
+	for len(rest) > 0 {
+		var later []Op
+		for _, o := range rest {
+			if ready(o, here, done) {
+				done[o.ID] = true
+				out = append(out, o)
+				continue
+			}
+			later = append(later, o)
+		}
+		if len(later) == len(rest) {
+			return out
+		}
+		rest = later
+	}
+	return out
+}
+
+func ready(o Op, here, done map[OpID]bool) bool {
+	for _, n := range o.Needs {
+		if here[n] && !done[n] {
+			return false
+		}
+	}
+	return true
+}
