@@ -16,6 +16,7 @@ const (
 	BootNetwork Kind = "boot.network" // the next boot, once, from the network
 	PowerOn     Kind = "power.on"     // and see the machine ask the relay for its boot
 	InstallWait Kind = "install.wait" // until the nonce comes back
+	HostStart   Kind = "host.start"   // power on, boot from its own disk
 	HostVerify  Kind = "host.verify"  // over SSH with the reported key: boot id, release, digests
 	OVSEnsure   Kind = "ovs.ensure"
 	KVMEnsure   Kind = "kvm.ensure"
@@ -42,6 +43,7 @@ var kinds = map[Kind]KindInfo{
 	BootNetwork: {Verb: "boot once from the network", Reversible: true, Timeout: 2 * time.Minute},
 	PowerOn:     {Verb: "power on, until the relay sees it boot", Reversible: false, Destructive: true, Timeout: 10 * time.Minute},
 	InstallWait: {Verb: "install, until the nonce comes back", Reversible: false, Destructive: true, Timeout: 60 * time.Minute},
+	HostStart:   {Verb: "power on, from its own disk", Reversible: true, Timeout: 5 * time.Minute},
 	HostVerify:  {Verb: "verify the host over SSH", Reversible: true, Timeout: 20 * time.Minute},
 	OVSEnsure:   {Verb: "bring Open vSwitch to its bridges", Reversible: true, Timeout: 5 * time.Minute},
 	KVMEnsure:   {Verb: "make the hypervisor ready", Reversible: true, Timeout: 5 * time.Minute},

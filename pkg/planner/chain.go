@@ -1,0 +1,178 @@
+package planner
+
+import (
+	"cmp"
+
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/plan"
+)
+
+// chain builds the ops of one node, one after the other, tracking what each leaves behind.
+type chain struct {
+	sub  plan.Subject
+	uses []string
+	st   plan.State
+	ops  []plan.Op
+}
+
+func (c *chain) fact(a plan.Attr, v string) plan.Fact {
+	return plan.Fact{Subject: c.sub, Attr: a, Value: v}
+}
+
+func (c *chain) get(a plan.Attr) string { return c.st.Get(c.sub, a) }
+
+func (c *chain) add(k plan.Kind, args map[string]string, pre, post []plan.Fact) {
+	op := plan.Op{ID: plan.ID(k, c.sub), Kind: k, Target: c.sub, Args: args, Pre: pre, Post: post, Uses: c.uses}
+	if len(c.ops) > 0 {
+		op.Needs = []plan.OpID{c.ops[len(c.ops)-1].ID}
+	}
+	c.ops = append(c.ops, op)
+	for _, f := range post {
+		c.st.Set(f)
+	}
+}
+
+// node plans one node: the host first, then what stands on it.
+func (b *builder) node(n model.Node) []plan.Op {
+	sub := plan.NodeSubject(n.Path)
+	c := &chain{sub: sub, st: plan.State{sub: cloneFacts(b.state[sub])}, uses: []string{"rack:" + string(n.Path.Rack())}}
+	image := b.in.Images[n.Image.Name]
+	want := string(HostSpec(image, n.Config))
+	if c.get(plan.AttrHost) != want {
+		if !b.host(c, n, image, want) {
+			return nil
+		}
+	}
+	b.services(c, n, want)
+	return c.ops
+}
+
+// host adds the ops that end with the node running the wanted host; it reports false when that was refused.
+func (b *builder) host(c *chain, n model.Node, image model.Digest, want string) bool {
+	current := c.get(plan.AttrOrder) == want
+	installed := c.get(plan.AttrInstall) == "installed"
+	running := c.get(plan.AttrHost)
+	switch {
+	case current && installed:
+		if c.get(plan.AttrPower) == string(model.PowerOff) {
+			b.identify(c, n)
+			c.add(plan.HostStart, nil, c.facts(plan.AttrMachine, MachineValue(n)), c.facts(plan.AttrPower, "on"))
+		}
+	case current && c.get(plan.AttrInstall) == "started" && c.get(plan.AttrPower) != string(model.PowerOff):
+		b.await(c)
+	case (running != "" || installed) && running != layAnew:
+		b.refuseOverwrite(n, running)
+		return false
+	default:
+		b.install(c, n, image, want)
+	}
+	c.add(plan.HostVerify, map[string]string{"image": string(image), "config": string(n.Config)},
+		c.facts(plan.AttrInstall, "installed"), c.facts(plan.AttrHost, want))
+	return true
+}
+
+func (b *builder) refuseOverwrite(n model.Node, running string) {
+	text := "its host was installed from another image or configuration"
+	if running == "" {
+		text = "it was installed from another image or configuration and does not answer now"
+	}
+	b.refuse(Reason{Invariant: InvariantNoLoss, Place: n.Path, Text: text,
+		Remedy: "to lay its operating system down anew, keeping its other disks: nuboctl reinstall " + n.Name})
+}
+
+// install adds the ops from wherever the machine stands to "installed".
+func (b *builder) install(c *chain, n model.Node, image model.Digest, want string) {
+	machine := MachineValue(n)
+	b.identify(c, n)
+	if begun := c.get(plan.AttrInstall); c.get(plan.AttrOrder) != want || (begun != "" && begun != "started") {
+		goal := "install"
+		if b.in.Goal == plan.GoalReinstall {
+			goal = "reinstall"
+		}
+		c.add(plan.OrderArm, map[string]string{
+			"goal": goal, "image": string(image), "image_name": n.Image.Name, "config": string(n.Config), "root_device": n.RootDevice.String(),
+		}, c.facts(plan.AttrMachine, machine), c.facts(plan.AttrOrder, want, plan.AttrInstall, "", plan.AttrHost, "", plan.AttrOVS, "", plan.AttrKVM, ""))
+	}
+	if c.get(plan.AttrPower) != string(model.PowerOff) {
+		c.add(plan.PowerOff, nil, c.facts(plan.AttrMachine, machine, plan.AttrOrder, want),
+			append(c.facts(plan.AttrPower, "off"), b.stopped(n)...))
+	}
+	if c.get(plan.AttrBoot) != netBoot {
+		c.add(plan.BootNetwork, nil, c.facts(plan.AttrMachine, machine, plan.AttrPower, "off"), c.facts(plan.AttrBoot, netBoot))
+	}
+	c.add(plan.PowerOn, nil, c.facts(plan.AttrMachine, machine, plan.AttrOrder, want, plan.AttrPower, "off", plan.AttrBoot, netBoot),
+		c.facts(plan.AttrPower, "on", plan.AttrBoot, "", plan.AttrInstall, "started"))
+	b.await(c)
+}
+
+// stopped are the facts that powering off a node makes of the virtual machines on it.
+func (b *builder) stopped(n model.Node) []plan.Fact {
+	var out []plan.Fact
+	for _, sub := range b.runs[n.Path] {
+		out = append(out, plan.Fact{Subject: sub, Attr: plan.AttrRuns})
+		b.st.Set(out[len(out)-1])
+	}
+	return out
+}
+
+func (b *builder) identify(c *chain, n model.Node) {
+	if c.get(plan.AttrMachine) == MachineValue(n) {
+		return
+	}
+	c.add(plan.BMCIdentify, map[string]string{"bmc": n.BMC.Address, "serial": cmp.Or(n.Serial, unpinned)}, nil,
+		c.facts(plan.AttrMachine, MachineValue(n)))
+}
+
+func (b *builder) await(c *chain) {
+	c.add(plan.InstallWait, nil, c.facts(plan.AttrInstall, "started"), c.facts(plan.AttrInstall, "installed"))
+}
+
+// services adds what stands on a verified host.
+func (b *builder) services(c *chain, n model.Node, want string) {
+	if v := OVSValue(bridges(b.in.Desired, n)); v != "" && c.get(plan.AttrOVS) != v {
+		c.add(plan.OVSEnsure, nil, c.facts(plan.AttrHost, want), c.facts(plan.AttrOVS, v))
+	}
+	for _, r := range n.Roles {
+		if r == model.RoleCompute && c.get(plan.AttrKVM) != kvmReady {
+			c.add(plan.KVMEnsure, nil, c.facts(plan.AttrHost, want), c.facts(plan.AttrKVM, kvmReady))
+		}
+	}
+}
+
+// facts pairs attributes with values for the chain's subject.
+func (c *chain) facts(pairs ...any) []plan.Fact {
+	out := make([]plan.Fact, 0, len(pairs)/2)
+	for i := 0; i < len(pairs); i += 2 {
+		out = append(out, c.fact(pairs[i].(plan.Attr), pairs[i+1].(string)))
+	}
+	return out
+}
+
+// vm plans one virtual machine behind the last op of its node.
+func (b *builder) vm(vm model.VM, after plan.OpID) []plan.Op {
+	sub := plan.VMSubject(vm.Name)
+	spec := string(VMSpec(vm, b.in.Images[vm.Image.Name]))
+	node := plan.NodeSubject(vm.Node)
+	if b.st.Get(sub, plan.AttrVM) == spec && b.st.Get(sub, plan.AttrRuns) != "" {
+		return nil
+	}
+	op := plan.Op{
+		ID: plan.ID(plan.VMEnsure, sub), Kind: plan.VMEnsure, Target: sub,
+		Args: map[string]string{"node": string(vm.Node), "image": string(b.in.Images[vm.Image.Name])},
+		Pre:  []plan.Fact{{Subject: node, Attr: plan.AttrKVM, Value: kvmReady}},
+		Post: []plan.Fact{{Subject: sub, Attr: plan.AttrVM, Value: spec}, {Subject: sub, Attr: plan.AttrRuns, Value: string(vm.Node)}},
+		Uses: []string{"rack:" + string(vm.Node.Rack())},
+	}
+	if after != "" {
+		op.Needs = []plan.OpID{after}
+	}
+	return []plan.Op{op}
+}
+
+func cloneFacts(m map[plan.Attr]string) map[plan.Attr]string {
+	out := make(map[plan.Attr]string, len(m))
+	for k, v := range m {
+		out[k] = v
+	}
+	return out
+}

@@ -1,0 +1,131 @@
+// Package planner computes plans: Plan = f(desired, observed, policy). It is a pure function. It reads no clock, no random number, no
+// environment, no file and no network, and the same input gives the same bytes.
+package planner
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/plan"
+)
+
+// Input is all that a plan depends on.
+type Input struct {
+	Goal    plan.Goal
+	Targets []model.Path // empty: everything
+	Desired model.Desired
+	// Observed is what is there; a node that it does not name is taken as unknown, not as absent.
+	Observed  model.Observed
+	Inventory model.Digest
+	Images    map[string]model.Digest // manifest digests by image name, of the images that nodes and VMs use
+}
+
+// Make computes the plan, or a *Refusal when no safe one exists.
+func Make(in Input) (plan.Plan, error) {
+	st := Project(in.Desired, in.Observed)
+	if in.Goal == plan.GoalReinstall {
+		forget(in, st)
+	}
+	return FromState(in, st)
+}
+
+// layAnew is the value of plan.AttrHost of a node whose host is to be laid down again although it is as desired.
+const layAnew = "to be laid anew"
+
+// forget marks the targeted nodes that have a host as to be laid anew. The mark is part of the initial state, so that replanning from the
+// middle of a reinstall does not begin another.
+func forget(in Input, st plan.State) {
+	b := builder{in: in}
+	for _, n := range in.Desired.Nodes {
+		sub := plan.NodeSubject(n.Path)
+		if !b.targeted(n.Path) || (st.Get(sub, plan.AttrHost) == "" && st.Get(sub, plan.AttrInstall) != "installed") {
+			continue
+		}
+		st.Set(plan.Fact{Subject: sub, Attr: plan.AttrHost, Value: layAnew})
+		st.Set(plan.Fact{Subject: sub, Attr: plan.AttrOrder})
+		st.Set(plan.Fact{Subject: sub, Attr: plan.AttrInstall})
+	}
+}
+
+// FromState computes the plan that leads from a given state. A plan's own stages are replanned with it: from any stage's Before it yields
+// the rest of the same plan.
+func FromState(in Input, initial plan.State) (plan.Plan, error) {
+	b := builder{in: in, state: initial, st: initial.Clone(), runs: map[model.Path][]plan.Subject{}}
+	for _, vm := range in.Desired.VMs {
+		sub := plan.VMSubject(vm.Name)
+		if on := initial.Get(sub, plan.AttrRuns); on != "" {
+			b.runs[model.Path(on)] = append(b.runs[model.Path(on)], sub)
+		}
+	}
+	p := plan.Plan{
+		FormatVersion: plan.FormatVersion,
+		Goal:          in.Goal,
+		Targets:       in.Targets,
+		Initial:       initial,
+		Provenance: plan.Provenance{
+			Images:      in.Images,
+			Inventory:   in.Inventory,
+			Observation: model.DigestJSON(withoutTime(in.Observed)),
+			Policy:      model.DigestJSON(in.Desired.Rollout),
+		},
+	}
+	if ops := b.hosts(); len(ops) > 0 {
+		p.Stages = append(p.Stages, plan.Stage{Title: "hosts and what runs on them", Ops: ops})
+	}
+	if len(b.refusals) > 0 {
+		return plan.Plan{}, &Refusal{Reasons: b.refusals}
+	}
+	p.Notes = b.notes
+	plan.Seal(&p)
+	return p, nil
+}
+
+type builder struct {
+	in       Input
+	state    plan.State                    // before the plan
+	st       plan.State                    // as virtual machines will be, as far as planned
+	runs     map[model.Path][]plan.Subject // node → the declared virtual machines it runs
+	refusals []Reason
+	notes    []string
+}
+
+func (b *builder) hosts() []plan.Op {
+	var ops []plan.Op
+	last := map[model.Path]plan.OpID{}
+	for _, n := range b.in.Desired.Nodes {
+		if !b.targeted(n.Path) {
+			continue
+		}
+		chain := b.node(n)
+		if len(chain) > 0 {
+			last[n.Path] = chain[len(chain)-1].ID
+		}
+		ops = append(ops, chain...)
+	}
+	for _, vm := range b.in.Desired.VMs {
+		if b.targeted(vm.Node) {
+			ops = append(ops, b.vm(vm, last[vm.Node])...)
+		}
+	}
+	return ops
+}
+
+func (b *builder) targeted(p model.Path) bool {
+	if len(b.in.Targets) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(b.in.Targets, func(t model.Path) bool { return t.Contains(p) })
+}
+
+func (b *builder) refuse(r Reason) { b.refusals = append(b.refusals, r) }
+
+func (b *builder) note(format string, args ...any) {
+	b.notes = append(b.notes, fmt.Sprintf(format, args...))
+}
+
+func withoutTime(o model.Observed) model.Observed {
+	var zero model.Observed
+	o.Taken = zero.Taken
+	return o
+}
