@@ -1,5 +1,7 @@
 package model
 
+import "net/netip"
+
 // Desired is what the inventory says, expanded: every list is sorted by path or name, every reference resolved, every secret still a
 // reference. Places are flat; the tree is in their paths.
 type Desired struct {
@@ -15,6 +17,13 @@ type Desired struct {
 	VMs       []VM       `json:"vms,omitempty"`
 	Workloads []Workload `json:"workloads,omitempty"`
 	Rollout   Rollout    `json:"rollout"`
+	Moved     []Move     `json:"moved,omitempty"`
+}
+
+// Move says that the node now at To is the one that the state store knows as From: same machine, same data, another name.
+type Move struct {
+	From Path `json:"from"`
+	To   Path `json:"to"`
 }
 
 // Cloud is the root of the tree.
@@ -36,6 +45,7 @@ type Region struct {
 	Path        Path   `json:"path"`
 	Ceph        *Ceph  `json:"ceph,omitempty"`
 	VMAuthority string `json:"vm_authority,omitempty"` // "libvirt" (default) or "nova"
+	Exposure    string `json:"exposure,omitempty"`     // "internal" or "internet"
 }
 
 // Ceph is a region's storage cluster.
@@ -57,6 +67,8 @@ type Pool struct {
 	M           int    `json:"m,omitempty"`
 	PGs         int    `json:"pgs,omitempty"`
 	Application string `json:"application,omitempty"` // rbd, rgw, cephfs
+	// DeviceClass limits the pool to OSDs of one CRUSH device class ("ssd", "hdd", "nvme"); empty: all.
+	DeviceClass string `json:"device_class,omitempty"`
 }
 
 // Role is what a node does.
@@ -114,7 +126,8 @@ type Node struct {
 	Cores      int         `json:"cores,omitempty"`
 	MemoryGiB  int         `json:"memory_gib,omitempty"`
 	BMC        BMC         `json:"bmc"`
-	NICs       []NIC       `json:"nics"`
+	NICs       []NIC       `json:"nics"` // in the order of the inventory: the first is the one that boots
+	Ports      []Port      `json:"ports,omitempty"`
 	RootDevice DeviceHints `json:"root_device"`
 	OSDDevice  DeviceHints `json:"osd_device,omitzero"`
 	// Image is the resolved image: its name and, once the store is known, the digest of its manifest.
@@ -123,6 +136,13 @@ type Node struct {
 	Config Digest `json:"config,omitempty"`
 	// Consent names what may be destroyed on this node, each by serial; empty: nothing that carries data.
 	Consent []string `json:"consent,omitempty"`
+}
+
+// Port is an address of the host on an internal port of a bridge (BridgeVLAN of the profile).
+type Port struct {
+	Name    string       `json:"name"`
+	Network string       `json:"network"`
+	Address netip.Prefix `json:"address,omitzero"` // zero: allotted
 }
 
 // ImageRef names an image and pins it.
