@@ -3,6 +3,7 @@ package planner
 import (
 	"cmp"
 
+	"github.com/nuboctl/nuboctl/pkg/facts"
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 )
@@ -37,7 +38,7 @@ func (b *builder) node(n model.Node) []plan.Op {
 	sub := plan.NodeSubject(n.Path)
 	c := &chain{sub: sub, st: plan.State{sub: cloneFacts(b.state[sub])}, uses: []string{"rack:" + string(n.Path.Rack())}}
 	image := b.in.Images[n.Image.Name]
-	want := string(HostSpec(image, n.Config))
+	want := string(facts.HostSpec(image, n.Config))
 	if c.get(plan.AttrHost) != want {
 		if !b.host(c, n, image, want) {
 			return nil
@@ -50,15 +51,15 @@ func (b *builder) node(n model.Node) []plan.Op {
 // host adds the ops that end with the node running the wanted host; it reports false when that was refused.
 func (b *builder) host(c *chain, n model.Node, image model.Digest, want string) bool {
 	current := c.get(plan.AttrOrder) == want
-	installed := c.get(plan.AttrInstall) == "installed"
+	installed := c.get(plan.AttrInstall) == facts.PhaseInstalled
 	running := c.get(plan.AttrHost)
 	switch {
 	case current && installed:
 		if c.get(plan.AttrPower) == string(model.PowerOff) {
 			b.identify(c, n)
-			c.add(plan.HostStart, nil, c.facts(plan.AttrMachine, MachineValue(n)), c.facts(plan.AttrPower, "on"))
+			c.add(plan.HostStart, nil, c.facts(plan.AttrMachine, facts.MachineValue(n)), c.facts(plan.AttrPower, "on"))
 		}
-	case current && c.get(plan.AttrInstall) == "started" && c.get(plan.AttrPower) != string(model.PowerOff):
+	case current && c.get(plan.AttrInstall) == facts.PhaseStarted && c.get(plan.AttrPower) != string(model.PowerOff):
 		b.await(c)
 	case (running != "" || installed) && running != layAnew:
 		b.refuseOverwrite(n, running)
@@ -67,7 +68,7 @@ func (b *builder) host(c *chain, n model.Node, image model.Digest, want string) 
 		b.install(c, n, image, want)
 	}
 	c.add(plan.HostVerify, map[string]string{"image": string(image), "config": string(n.Config)},
-		c.facts(plan.AttrInstall, "installed"), c.facts(plan.AttrHost, want))
+		c.facts(plan.AttrInstall, facts.PhaseInstalled), c.facts(plan.AttrHost, want))
 	return true
 }
 
@@ -80,28 +81,33 @@ func (b *builder) refuseOverwrite(n model.Node, running string) {
 		Remedy: "to lay its operating system down anew, keeping its other disks: nuboctl reinstall " + n.Name})
 }
 
-// install adds the ops from wherever the machine stands to "installed".
+// install adds the ops from wherever the machine stands to facts.PhaseInstalled.
 func (b *builder) install(c *chain, n model.Node, image model.Digest, want string) {
-	machine := MachineValue(n)
+	machine := facts.MachineValue(n)
 	b.identify(c, n)
-	if begun := c.get(plan.AttrInstall); c.get(plan.AttrOrder) != want || (begun != "" && begun != "started") {
+	if begun := c.get(plan.AttrInstall); c.get(plan.AttrOrder) != want || (begun != "" && begun != facts.PhaseStarted) {
+		pre := c.facts(plan.AttrMachine, machine)
+		if c.get(plan.AttrHost) != layAnew {
+			// A plan that was carried out does not justify itself again: by then these no longer hold.
+			pre = append(pre, c.facts(plan.AttrHost, c.get(plan.AttrHost), plan.AttrInstall, begun)...)
+		}
 		goal := "install"
 		if b.in.Goal == plan.GoalReinstall {
 			goal = "reinstall"
 		}
 		c.add(plan.OrderArm, map[string]string{
 			"goal": goal, "image": string(image), "image_name": n.Image.Name, "config": string(n.Config), "root_device": n.RootDevice.String(),
-		}, c.facts(plan.AttrMachine, machine), c.facts(plan.AttrOrder, want, plan.AttrInstall, "", plan.AttrHost, "", plan.AttrOVS, "", plan.AttrKVM, ""))
+		}, pre, c.facts(plan.AttrOrder, want, plan.AttrInstall, "", plan.AttrHost, "", plan.AttrOVS, "", plan.AttrKVM, ""))
 	}
 	if c.get(plan.AttrPower) != string(model.PowerOff) {
 		c.add(plan.PowerOff, nil, c.facts(plan.AttrMachine, machine, plan.AttrOrder, want),
 			append(c.facts(plan.AttrPower, "off"), b.stopped(n)...))
 	}
-	if c.get(plan.AttrBoot) != netBoot {
-		c.add(plan.BootNetwork, nil, c.facts(plan.AttrMachine, machine, plan.AttrPower, "off"), c.facts(plan.AttrBoot, netBoot))
+	if c.get(plan.AttrBoot) != facts.NetBoot {
+		c.add(plan.BootNetwork, nil, c.facts(plan.AttrMachine, machine, plan.AttrPower, "off"), c.facts(plan.AttrBoot, facts.NetBoot))
 	}
-	c.add(plan.PowerOn, nil, c.facts(plan.AttrMachine, machine, plan.AttrOrder, want, plan.AttrPower, "off", plan.AttrBoot, netBoot),
-		c.facts(plan.AttrPower, "on", plan.AttrBoot, "", plan.AttrInstall, "started"))
+	c.add(plan.PowerOn, nil, c.facts(plan.AttrMachine, machine, plan.AttrOrder, want, plan.AttrPower, "off", plan.AttrBoot, facts.NetBoot),
+		c.facts(plan.AttrPower, "on", plan.AttrBoot, "", plan.AttrInstall, facts.PhaseStarted))
 	b.await(c)
 }
 
@@ -116,25 +122,25 @@ func (b *builder) stopped(n model.Node) []plan.Fact {
 }
 
 func (b *builder) identify(c *chain, n model.Node) {
-	if c.get(plan.AttrMachine) == MachineValue(n) {
+	if c.get(plan.AttrMachine) == facts.MachineValue(n) {
 		return
 	}
-	c.add(plan.BMCIdentify, map[string]string{"bmc": n.BMC.Address, "serial": cmp.Or(n.Serial, unpinned)}, nil,
-		c.facts(plan.AttrMachine, MachineValue(n)))
+	c.add(plan.BMCIdentify, map[string]string{"bmc": n.BMC.Address, "serial": cmp.Or(n.Serial, facts.Unpinned)}, nil,
+		c.facts(plan.AttrMachine, facts.MachineValue(n)))
 }
 
 func (b *builder) await(c *chain) {
-	c.add(plan.InstallWait, nil, c.facts(plan.AttrInstall, "started"), c.facts(plan.AttrInstall, "installed"))
+	c.add(plan.InstallWait, nil, c.facts(plan.AttrInstall, facts.PhaseStarted), c.facts(plan.AttrInstall, facts.PhaseInstalled))
 }
 
 // services adds what stands on a verified host.
 func (b *builder) services(c *chain, n model.Node, want string) {
-	if v := OVSValue(bridges(b.in.Desired, n)); v != "" && c.get(plan.AttrOVS) != v {
+	if v := facts.OVSValue(facts.Bridges(b.in.Desired, n)); v != "" && c.get(plan.AttrOVS) != v {
 		c.add(plan.OVSEnsure, nil, c.facts(plan.AttrHost, want), c.facts(plan.AttrOVS, v))
 	}
 	for _, r := range n.Roles {
-		if r == model.RoleCompute && c.get(plan.AttrKVM) != kvmReady {
-			c.add(plan.KVMEnsure, nil, c.facts(plan.AttrHost, want), c.facts(plan.AttrKVM, kvmReady))
+		if r == model.RoleCompute && c.get(plan.AttrKVM) != facts.KVMReady {
+			c.add(plan.KVMEnsure, nil, c.facts(plan.AttrHost, want), c.facts(plan.AttrKVM, facts.KVMReady))
 		}
 	}
 }
@@ -151,7 +157,7 @@ func (c *chain) facts(pairs ...any) []plan.Fact {
 // vm plans one virtual machine behind the last op of its node.
 func (b *builder) vm(vm model.VM, after plan.OpID) []plan.Op {
 	sub := plan.VMSubject(vm.Name)
-	spec := string(VMSpec(vm, b.in.Images[vm.Image.Name]))
+	spec := string(facts.VMSpec(vm, b.in.Images[vm.Image.Name]))
 	node := plan.NodeSubject(vm.Node)
 	if b.st.Get(sub, plan.AttrVM) == spec && b.st.Get(sub, plan.AttrRuns) != "" {
 		return nil
@@ -159,7 +165,7 @@ func (b *builder) vm(vm model.VM, after plan.OpID) []plan.Op {
 	op := plan.Op{
 		ID: plan.ID(plan.VMEnsure, sub), Kind: plan.VMEnsure, Target: sub,
 		Args: map[string]string{"node": string(vm.Node), "image": string(b.in.Images[vm.Image.Name])},
-		Pre:  []plan.Fact{{Subject: node, Attr: plan.AttrKVM, Value: kvmReady}},
+		Pre:  []plan.Fact{{Subject: node, Attr: plan.AttrKVM, Value: facts.KVMReady}},
 		Post: []plan.Fact{{Subject: sub, Attr: plan.AttrVM, Value: spec}, {Subject: sub, Attr: plan.AttrRuns, Value: string(vm.Node)}},
 		Uses: []string{"rack:" + string(vm.Node.Rack())},
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/nuboctl/nuboctl/pkg/facts"
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 )
@@ -23,7 +24,7 @@ type Input struct {
 
 // Make computes the plan, or a *Refusal when no safe one exists.
 func Make(in Input) (plan.Plan, error) {
-	st := Project(in.Desired, in.Observed)
+	st := facts.Project(in.Desired, in.Observed)
 	if in.Goal == plan.GoalReinstall {
 		forget(in, st)
 	}

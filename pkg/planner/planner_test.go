@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/nuboctl/nuboctl/pkg/facts"
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/planner"
@@ -61,7 +62,7 @@ func kindsOf(p plan.Plan) []string {
 func TestChains(t *testing.T) {
 	d := site(1)
 	n := d.Nodes[0]
-	spec := planner.HostSpec(imageDigest, n.Config)
+	spec := facts.HostSpec(imageDigest, n.Config)
 	up := model.ObservedHost{Reachable: true, Image: imageDigest, Config: n.Config, Libvirt: "11.3.0",
 		OVS: []model.Bridge{{Name: "br-ex", Uplink: "eth0", MTU: 1500}, {Name: "br-int"}}}
 	other := up
@@ -69,7 +70,7 @@ func TestChains(t *testing.T) {
 	bmc := func(p model.Power, once string) model.ObservedBMC {
 		return model.ObservedBMC{Reachable: true, Serial: "S1", Power: p, BootOnce: once}
 	}
-	vm := model.ObservedVM{Name: "vm-1", Node: n.Path, State: "running", Spec: planner.VMSpec(d.VMs[0], model.DigestBytes([]byte("guest")))}
+	vm := model.ObservedVM{Name: "vm-1", Node: n.Path, State: "running", Spec: facts.VMSpec(d.VMs[0], model.DigestBytes([]byte("guest")))}
 	all := []string{"bmc.identify", "order.arm", "power.off", "boot.network", "power.on", "install.wait", "host.verify", "ovs.ensure", "kvm.ensure", "vm.ensure"}
 	for _, tc := range []struct {
 		name string
@@ -189,7 +190,7 @@ func randomInput(t *rapid.T) planner.Input {
 	in := input(site(rapid.IntRange(1, 3).Draw(t, "nodes")))
 	in.Goal = rapid.SampledFrom([]plan.Goal{plan.GoalInstall, plan.GoalReinstall}).Draw(t, "goal")
 	for i, n := range in.Desired.Nodes {
-		spec := planner.HostSpec(imageDigest, n.Config)
+		spec := facts.HostSpec(imageDigest, n.Config)
 		on := model.ObservedNode{Path: n.Path}
 		on.BMC.Reachable = rapid.Bool().Draw(t, "bmc")
 		on.BMC.Power = rapid.SampledFrom([]model.Power{"on", "off", "unknown"}).Draw(t, "power")
@@ -204,7 +205,7 @@ func randomInput(t *rapid.T) planner.Input {
 			if rapid.Bool().Draw(t, "vm") {
 				vm := in.Desired.VMs[i]
 				in.Observed.VMs = append(in.Observed.VMs, model.ObservedVM{Name: vm.Name, Node: n.Path, State: "running",
-					Spec: planner.VMSpec(vm, in.Images["guest"])})
+					Spec: facts.VMSpec(vm, in.Images["guest"])})
 			}
 		}
 		in.Observed.Nodes = append(in.Observed.Nodes, on)

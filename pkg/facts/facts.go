@@ -1,4 +1,6 @@
-package planner
+// Package facts reduces observations to the facts that plans reason about. Planner and ops share it, so that what a plan expects and what
+// an op reads back are the same words.
+package facts
 
 import (
 	"cmp"
@@ -8,14 +10,23 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/plan"
 )
 
-// unpinned stands for the serial number of a machine whose node names none: any machine that the BMC's address leads to.
-const unpinned = "any"
+// Unpinned stands for the serial number of a machine whose node names none: any machine that the BMC's address leads to.
+const Unpinned = "any"
 
-// kvmReady is the value of plan.AttrKVM when machines can run.
-const kvmReady = "ready"
+// KVMReady is the value of plan.AttrKVM when machines can run.
+const KVMReady = "ready"
 
-// netBoot is the value of plan.AttrBoot while the next boot is from the network.
-const netBoot = "network"
+// NetBoot is the value of plan.AttrBoot, and of model.ObservedBMC.BootOnce, while the next boot is from the network.
+const NetBoot = "network"
+
+// The values of model.ObservedOrder.Phase. Stalled is an install that has not reported for longer than it may.
+const (
+	PhaseArmed     = "armed"
+	PhaseStarted   = "started"
+	PhaseStalled   = "stalled"
+	PhaseInstalled = "installed"
+	PhaseFailed    = "failed"
+)
 
 // Project reduces an observation to the facts that plans reason about. What could not be observed is absent.
 func Project(d model.Desired, o model.Observed) plan.State {
@@ -59,12 +70,12 @@ func projectBMC(n model.Node, b model.ObservedBMC, set func(plan.Attr, string)) 
 }
 
 func projectOrder(o model.ObservedOrder, set func(plan.Attr, string)) {
-	if o.Spec == "" || o.Phase == "failed" {
+	if o.Spec == "" || o.Phase == PhaseFailed {
 		return
 	}
 	set(plan.AttrOrder, string(o.Spec))
 	switch o.Phase {
-	case "started", "installed":
+	case PhaseStarted, PhaseInstalled:
 		set(plan.AttrInstall, o.Phase)
 	}
 }
@@ -76,13 +87,13 @@ func projectHost(d model.Desired, n model.Node, h model.ObservedHost, set func(p
 	set(plan.AttrHost, string(HostSpec(h.Image, h.Config)))
 	set(plan.AttrOVS, OVSValue(managed(d, n, h.OVS)))
 	if h.Libvirt != "" {
-		set(plan.AttrKVM, kvmReady)
+		set(plan.AttrKVM, KVMReady)
 	}
 }
 
 // managed leaves out bridges that the inventory does not know, such as libvirt's or OVN's own.
 func managed(d model.Desired, n model.Node, have []model.Bridge) []model.Bridge {
-	want := bridges(d, n)
+	want := Bridges(d, n)
 	var out []model.Bridge
 	for _, b := range have {
 		if slices.ContainsFunc(want, func(w model.Bridge) bool { return w.Name == b.Name }) {
@@ -93,7 +104,7 @@ func managed(d model.Desired, n model.Node, have []model.Bridge) []model.Bridge 
 }
 
 // MachineValue is the value of plan.AttrMachine once the machine behind a node has been checked.
-func MachineValue(n model.Node) string { return cmp.Or(n.Serial, unpinned) }
+func MachineValue(n model.Node) string { return cmp.Or(n.Serial, Unpinned) }
 
 // HostSpec is the digest by which an installed host is recognised: its image and its configuration.
 func HostSpec(image, config model.Digest) model.Digest {
@@ -137,7 +148,7 @@ func VMSpec(vm model.VM, image model.Digest) model.Digest {
 	return model.DigestJSON(vm)
 }
 
-func profile(d model.Desired, name string) model.Profile {
+func profileOf(d model.Desired, name string) model.Profile {
 	for _, p := range d.Profiles {
 		if p.Name == name {
 			return p
@@ -146,4 +157,5 @@ func profile(d model.Desired, name string) model.Profile {
 	return model.Profile{}
 }
 
-func bridges(d model.Desired, n model.Node) []model.Bridge { return profile(d, n.Profile).Bridges }
+// Bridges are the bridges that a node's profile asks for.
+func Bridges(d model.Desired, n model.Node) []model.Bridge { return profileOf(d, n.Profile).Bridges }

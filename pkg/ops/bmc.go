@@ -1,0 +1,54 @@
+package ops
+
+import (
+	"context"
+
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/order"
+	"github.com/nuboctl/nuboctl/pkg/plan"
+)
+
+// identify needs no more than to open the session: the driver compares the serial number there.
+func identify(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
+	report(plan.Progress{Waiting: "the BMC to answer"})
+	return w.machine(ctx, op, func(Machine) error { return nil })
+}
+
+func powerOff(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
+	report(plan.Progress{Waiting: "the machine to be off"})
+	return w.machine(ctx, op, func(m Machine) error { return m.SetPower(ctx, model.PowerOff) })
+}
+
+func bootNetwork(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
+	report(plan.Progress{Waiting: "the BMC to keep the boot override"})
+	return w.machine(ctx, op, func(m Machine) error { return m.SetBootOnce(ctx) })
+}
+
+// hostStart powers on a machine that is to boot its own disk.
+func hostStart(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
+	report(plan.Progress{Waiting: "the machine to be on"})
+	return w.machine(ctx, op, func(m Machine) error { return m.SetPower(ctx, model.PowerOn) })
+}
+
+// powerOn returns when the relay has seen the machine boot from the network: what a BMC says of its boot override is no proof.
+func powerOn(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
+	n, err := w.node(op.Target)
+	if err != nil {
+		return err
+	}
+	report(plan.Progress{Waiting: "the machine to be on"})
+	if err := w.machine(ctx, op, func(m Machine) error { return m.SetPower(ctx, model.PowerOn) }); err != nil {
+		return err
+	}
+	report(plan.Progress{Waiting: "the machine to ask the relay for its boot"})
+	_, err = w.follow(ctx, n, report, func(s order.Status) bool { return s.Phase != order.PhaseArmed })
+	return err
+}
+
+func (w World) machine(ctx context.Context, op plan.Op, use func(Machine) error) error {
+	n, err := w.node(op.Target)
+	if err != nil {
+		return err
+	}
+	return w.withMachine(ctx, n, use)
+}

@@ -1,0 +1,164 @@
+package ops
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nuboctl/nuboctl/pkg/facts"
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/plan"
+)
+
+// reader reads facts from the world, each source at most once in its life. It lives for one check.
+type reader struct {
+	w    World
+	seen map[plan.Subject]map[string]plan.State // subject → source → facts
+}
+
+func newReader(w World) *reader { return &reader{w: w, seen: map[plan.Subject]map[string]plan.State{}} }
+
+// unmet returns the facts that do not hold, as an error that says what is there instead, wrapped in kind.
+func (r *reader) unmet(ctx context.Context, kind error, list []plan.Fact) error {
+	var errs []error
+	for _, f := range list {
+		got, err := r.read(ctx, f)
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+		case got != f.Value:
+			errs = append(errs, fmt.Errorf("%w: %s of %s is %s, not %s", kind, f.Attr, f.Subject, show(got), show(f.Value)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// show gives a fact's value for people.
+func show(v string) string {
+	if v == "" {
+		return "unknown or absent"
+	}
+	if d := model.Digest(v); d.Valid() {
+		return d.Short()
+	}
+	return fmt.Sprintf("%q", v)
+}
+
+func (r *reader) read(ctx context.Context, f plan.Fact) (string, error) {
+	source := sourceOf(f.Attr)
+	if r.seen[f.Subject] == nil {
+		r.seen[f.Subject] = map[string]plan.State{}
+	}
+	st, ok := r.seen[f.Subject][source]
+	if !ok {
+		var err error
+		if st, err = r.load(ctx, f.Subject, source); err != nil {
+			return "", err
+		}
+		r.seen[f.Subject][source] = st
+	}
+	return st.Get(f.Subject, f.Attr), nil
+}
+
+// The sources of facts.
+const (
+	fromBMC   = "bmc"
+	fromOrder = "order"
+	fromHost  = "host"
+	fromVM    = "vm"
+)
+
+func sourceOf(a plan.Attr) string {
+	switch a {
+	case plan.AttrMachine, plan.AttrPower, plan.AttrBoot:
+		return fromBMC
+	case plan.AttrOrder, plan.AttrInstall:
+		return fromOrder
+	case plan.AttrVM, plan.AttrRuns:
+		return fromVM
+	default:
+		return fromHost
+	}
+}
+
+func (r *reader) load(ctx context.Context, s plan.Subject, source string) (plan.State, error) {
+	if source == fromVM {
+		return r.loadVM(ctx, s)
+	}
+	n, err := r.w.node(s)
+	if err != nil {
+		return nil, err
+	}
+	on := model.ObservedNode{Path: n.Path}
+	switch source {
+	case fromBMC:
+		on.BMC, err = r.w.observeBMC(ctx, n)
+	case fromOrder:
+		on.Order, err = r.w.Installs.Order(ctx, n)
+	default:
+		on.Host, err = r.w.Hosts.Observe(ctx, n)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return facts.Project(r.w.Desired, model.Observed{Nodes: []model.ObservedNode{on}}), nil
+}
+
+func (r *reader) loadVM(ctx context.Context, s plan.Subject) (plan.State, error) {
+	vm, err := r.w.vm(s)
+	if err != nil {
+		return nil, err
+	}
+	o, err := r.w.VMs.Observe(ctx, vm)
+	if err != nil {
+		return nil, err
+	}
+	return facts.Project(r.w.Desired, model.Observed{VMs: []model.ObservedVM{o}}), nil
+}
+
+// observeBMC reads a BMC in one session.
+func (w World) observeBMC(ctx context.Context, n model.Node) (o model.ObservedBMC, err error) {
+	err = w.withMachine(ctx, n, func(m Machine) error {
+		o = model.ObservedBMC{Reachable: true, Serial: n.Serial}
+		var errs [2]error
+		o.Power, errs[0] = m.Power(ctx)
+		o.BootOnce, errs[1] = m.BootOnce(ctx)
+		return errors.Join(errs[:]...)
+	})
+	return o, err
+}
+
+// withMachine opens a session, uses it and closes it, whatever happens.
+func (w World) withMachine(ctx context.Context, n model.Node, use func(Machine) error) error {
+	m, err := w.Machines.Open(ctx, n)
+	if err != nil {
+		return err
+	}
+	err = use(m)
+	// The session is closed also when ctx has ended: BMCs have few.
+	return errors.Join(err, m.Close(context.WithoutCancel(ctx)))
+}
+
+func (w World) node(s plan.Subject) (model.Node, error) {
+	path, ok := s.Node()
+	if ok {
+		for _, n := range w.Desired.Nodes {
+			if n.Path == path {
+				return n, nil
+			}
+		}
+	}
+	return model.Node{}, fmt.Errorf("%s: %w", s, ErrNotInInventory)
+}
+
+func (w World) vm(s plan.Subject) (model.VM, error) {
+	name, ok := s.VM()
+	if ok {
+		for _, v := range w.Desired.VMs {
+			if v.Name == name {
+				return v, nil
+			}
+		}
+	}
+	return model.VM{}, fmt.Errorf("%s: %w", s, ErrNotInInventory)
+}

@@ -1,0 +1,129 @@
+package ops
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/order"
+	"github.com/nuboctl/nuboctl/pkg/plan"
+)
+
+// SilenceLimit is how long an install may say nothing before it is taken for dead. The ramdisk reports every few seconds; firmware and boot
+// loader, which say nothing, take less than this on machines with a lot of memory.
+const SilenceLimit = 8 * time.Minute
+
+// ErrSilent says that a machine stopped reporting in the middle of its install.
+var ErrSilent = errors.New("the machine has stopped reporting")
+
+// InstallError is what the agent on the machine said when it refused or failed.
+type InstallError struct {
+	Node    model.Path
+	Phase   order.Phase // order.PhaseRefused: the disk was not touched
+	Problem order.Problem
+}
+
+// Error says what was tried, on what, what came back and what to do.
+func (e *InstallError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: the installer %s", e.Node, map[bool]string{true: "refused, and wrote nothing", false: "failed"}[e.Phase == order.PhaseRefused])
+	if e.Problem.Tried != "" {
+		fmt.Fprintf(&b, ": tried to %s", e.Problem.Tried)
+	}
+	if e.Problem.Target != "" {
+		fmt.Fprintf(&b, " on %s", e.Problem.Target)
+	}
+	fmt.Fprintf(&b, ": %s", e.Problem.Got)
+	if e.Problem.Remedy != "" {
+		fmt.Fprintf(&b, "; %s", e.Problem.Remedy)
+	}
+	return b.String()
+}
+
+func arm(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
+	n, err := w.node(op.Target)
+	if err != nil {
+		return err
+	}
+	var spec model.Digest
+	for _, f := range op.Post {
+		if f.Attr == plan.AttrOrder {
+			spec = model.Digest(f.Value)
+		}
+	}
+	return w.Installs.Arm(ctx, n, order.Goal(op.Args["goal"]), spec, func(text string, done, total int64) {
+		report(plan.Progress{Text: text, Done: done, Total: total})
+	})
+}
+
+func installWait(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
+	n, err := w.node(op.Target)
+	if err != nil {
+		return err
+	}
+	report(plan.Progress{Waiting: "the ramdisk to report"})
+	s, err := w.follow(ctx, n, report, func(s order.Status) bool { return s.Phase == order.PhaseInstalled })
+	if err != nil {
+		return err
+	}
+	if s.Result == nil || len(s.Result.HostKeys) == 0 {
+		return fmt.Errorf("%s: the install ended without reporting the host's keys, so it cannot be trusted over SSH; reinstall it", n.Path)
+	}
+	return w.Installs.Keep(ctx, n, *s.Result)
+}
+
+// follow waits until an order is where it should be, reports what the agent says, and ends early when the install cannot go on.
+func (w World) follow(ctx context.Context, n model.Node, report func(plan.Progress), there func(order.Status) bool) (order.Status, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silence := time.AfterFunc(SilenceLimit, func() { cancel(silent(n)) })
+	defer silence.Stop()
+	for version := 0; ; {
+		s, next, err := w.Installs.Watch(ctx, n, version)
+		if err != nil {
+			if errors.Is(context.Cause(ctx), ErrSilent) {
+				return s, context.Cause(ctx)
+			}
+			return s, err
+		}
+		if there(s) {
+			return s, nil
+		}
+		if err := ended(n, s); err != nil {
+			return s, err
+		}
+		if next == version {
+			continue
+		}
+		version = next
+		silence.Reset(SilenceLimit)
+		if s.Last != nil && s.Last.Progress != nil {
+			p := s.Last.Progress
+			report(plan.Progress{Text: strings.TrimSpace(p.Phase + " " + p.Text), Done: p.Done, Total: p.Total})
+		}
+	}
+}
+
+func silent(n model.Node) error {
+	return fmt.Errorf("%s: %w for %s; look at its console (nuboctl bmc console %s), then apply again: the same approval goes on",
+		n.Path, ErrSilent, SilenceLimit, n.Name)
+}
+
+// ended says why an install cannot go on, nil when it can.
+func ended(n model.Node, s order.Status) error {
+	switch s.Phase {
+	case order.PhaseRefused, order.PhaseFailed:
+		p := order.Problem{Got: "it gave no reason"}
+		if s.Problem != nil {
+			p = *s.Problem
+		}
+		return &InstallError{Node: n.Path, Phase: s.Phase, Problem: p}
+	case order.PhaseExpired:
+		return fmt.Errorf("%s: %w; plan and apply again", n.Path, order.ErrExpired)
+	default:
+		return nil
+	}
+}
