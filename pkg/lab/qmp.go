@@ -1,0 +1,109 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"time"
+)
+
+// qmp is a connection to QEMU's monitor (QEMU Machine Protocol, docs/interop/qmp-spec). Not for concurrent use.
+type qmp struct {
+	conn net.Conn
+	in   *json.Decoder
+}
+
+// dialQMP connects and leaves negotiation mode.
+func dialQMP(ctx context.Context, socket string) (*qmp, error) {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "unix", socket)
+	if err != nil {
+		return nil, err
+	}
+	q := &qmp{conn: conn, in: json.NewDecoder(conn)}
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	var greeting struct {
+		QMP json.RawMessage `json:"QMP"`
+	}
+	if err := q.in.Decode(&greeting); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("greeting of %s: %w", socket, err)
+	}
+	if err := q.run("qmp_capabilities", nil); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return q, nil
+}
+
+func (q *qmp) Close() error { return q.conn.Close() }
+
+// run executes a command and waits for its answer, passing events over.
+func (q *qmp) run(command string, arguments map[string]any) error {
+	request := map[string]any{"execute": command}
+	if arguments != nil {
+		request["arguments"] = arguments
+	}
+	if err := json.NewEncoder(q.conn).Encode(request); err != nil {
+		return fmt.Errorf("QEMU monitor: send %s: %w", command, err)
+	}
+	for {
+		var answer struct {
+			Return json.RawMessage `json:"return"`
+			Error  *struct {
+				Class string `json:"class"`
+				Desc  string `json:"desc"`
+			} `json:"error"`
+		}
+		if err := q.in.Decode(&answer); err != nil {
+			return fmt.Errorf("QEMU monitor: answer to %s: %w", command, err)
+		}
+		switch {
+		case answer.Error != nil:
+			return fmt.Errorf("QEMU monitor: %s: %s: %s", command, answer.Error.Class, answer.Error.Desc)
+		case answer.Return != nil:
+			return nil
+		}
+	}
+}
+
+// setBootIndexes changes what the firmware is told at the machine's next reset. Two devices may at no time have the same
+// index, so the network card's is taken away first.
+func (q *qmp) setBootIndexes(b Blade, first Device) error {
+	net, disk := bootIndexes(b, first)
+	if err := q.setBootIndex("nic0", -1); err != nil {
+		return err
+	}
+	for _, d := range b.Disks {
+		if !d.Boot {
+			continue
+		}
+		if err := q.setBootIndex("disk-"+d.Name, disk); err != nil {
+			return err
+		}
+	}
+	return q.setBootIndex("nic0", net)
+}
+
+func (q *qmp) setBootIndex(device string, index int) error {
+	return q.run("qom-set", map[string]any{"path": "/machine/peripheral/" + device, "property": "bootindex", "value": index})
+}
+
+// reset pulls the reset line and returns when the machine has restarted.
+func (q *qmp) reset() error {
+	if err := q.run("system_reset", nil); err != nil {
+		return err
+	}
+	for {
+		var event struct {
+			Event string `json:"event"`
+		}
+		if err := q.in.Decode(&event); err != nil {
+			return fmt.Errorf("QEMU monitor: wait for the reset: %w", err)
+		}
+		if event.Event == "RESET" {
+			return nil
+		}
+	}
+}
