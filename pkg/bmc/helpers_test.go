@@ -1,0 +1,30 @@
+package bmc_test
+
+import (
+	"context"
+	"io"
+	"log"
+	"testing"
+	"time"
+)
+
+type ctx = context.Context
+
+// quiet is a log for servers whose complaints are expected.
+func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
+
+// eventually waits for a condition.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(20 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
