@@ -4,6 +4,7 @@ package planner
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/nuboctl/nuboctl/pkg/facts"
@@ -71,6 +72,7 @@ func FromState(in Input, initial plan.State) (plan.Plan, error) {
 			Policy:      model.DigestJSON(in.Desired.Rollout),
 		},
 	}
+	b.unpinnedImages()
 	if ops := b.hosts(); len(ops) > 0 {
 		p.Stages = append(p.Stages, plan.Stage{Title: "hosts and what runs on them", Ops: ops})
 	}
@@ -110,6 +112,19 @@ func (b *builder) hosts() []plan.Op {
 		}
 	}
 	return ops
+}
+
+// unpinnedImages notes the images that are named and not built, since a plan with one can be read but not applied.
+func (b *builder) unpinnedImages() {
+	missing := map[string]bool{}
+	for _, n := range b.in.Desired.Nodes {
+		if b.targeted(n.Path) && b.in.Images[n.Image.Name] == "" {
+			missing[n.Image.Name] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(missing)) {
+		b.note("image %s is not in the image store, so this plan cannot be applied; build it with: nuboctl image build %s", name, name)
+	}
 }
 
 func (b *builder) targeted(p model.Path) bool {

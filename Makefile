@@ -1,0 +1,51 @@
+# nuboctl: one command for each thing that is done here. `make help` lists them.
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --always --dirty --tags 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X github.com/nuboctl/nuboctl/pkg/app.Version=$(VERSION)
+GO      := CGO_ENABLED=0 go
+BINARIES := nuboctl nubo-agent nubo-bootd nubo-lab
+
+.PHONY: help build packages test e2e e2e-long demo demo-down bench lint fmt clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## static binaries in bin/
+	@mkdir -p bin
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./cmd/,$(BINARIES))
+
+packages: ## install the Debian packages that lab and tests use
+	@./e2e/host-packages
+
+test: packages ## all quick tests (8 minutes at most)
+	go vet ./...
+	go test ./...
+
+e2e: packages build ## the virtual rack, end to end, against the services' own tools
+	NUBO_E2E=1 go test -count=1 -v -timeout 60m ./e2e/...
+
+e2e-long: packages build ## everything in the lab, from nothing, as long as it takes
+	NUBO_E2E=long go test -count=1 -v -timeout 6h ./e2e/...
+
+demo: packages build ## one powered-off blade becomes a Debian host; leaves the rack running
+	@./e2e/demo up
+
+demo-down: ## take the demo's rack down
+	@./e2e/demo down
+
+bench: packages build ## figures for docs/performance.md
+	@./e2e/bench
+
+lint: ## static analysis with the tools pinned in go.mod
+	test -z "$$(gofmt -l cmd pkg e2e)" || { gofmt -l cmd pkg e2e; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+
+fmt: ## format
+	gofmt -w cmd pkg e2e
+
+clean: ## remove what was built (images and racks stay: see nubo-lab down, nuboctl image)
+	rm -rf bin
