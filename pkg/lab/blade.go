@@ -71,10 +71,18 @@ func (m *machine) launch(ctx context.Context, boot Boot) error {
 	if err != nil {
 		return err
 	}
-	monitor, err := awaitQMP(ctx, p, files.QMP)
-	if err != nil {
+	if err := m.settle(ctx, p, files, boot); err != nil {
 		stopped := m.procs.end(context.WithoutCancel(ctx), p.Name, powerOffGrace)
 		return errors.Join(fmt.Errorf("%w; QEMU says: %s", err, lastLines(log, 5)), stopped)
+	}
+	return nil
+}
+
+// settle waits for the monitor of a QEMU that was just started and sets the boot order of later restarts.
+func (m *machine) settle(ctx context.Context, p Process, files bladeFiles, boot Boot) error {
+	monitor, err := awaitQMP(ctx, p, files.QMP)
+	if err != nil {
+		return err
 	}
 	defer monitor.Close()
 	if !boot.Once {

@@ -68,22 +68,31 @@ func (q *qmp) run(command string, arguments map[string]any) error {
 	}
 }
 
-// setBootIndexes changes what the firmware is told at the machine's next reset. Two devices may at no time have the same
-// index, so the network card's is taken away first.
+// setBootIndexes changes what the firmware is told at the machine's next reset. QEMU refuses an index that is in use,
+// even by the same device, so all are taken away first.
 func (q *qmp) setBootIndexes(b Blade, first Device) error {
 	net, disk := bootIndexes(b, first)
-	if err := q.setBootIndex("nic0", -1); err != nil {
-		return err
+	type entry struct {
+		device string
+		index  int
 	}
+	want := []entry{{"nic0", net}}
 	for _, d := range b.Disks {
-		if !d.Boot {
-			continue
+		if d.Boot {
+			want = append(want, entry{"disk-" + d.Name, disk})
 		}
-		if err := q.setBootIndex("disk-"+d.Name, disk); err != nil {
+	}
+	for _, e := range want {
+		if err := q.setBootIndex(e.device, -1); err != nil {
 			return err
 		}
 	}
-	return q.setBootIndex("nic0", net)
+	for _, e := range want {
+		if err := q.setBootIndex(e.device, e.index); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (q *qmp) setBootIndex(device string, index int) error {
