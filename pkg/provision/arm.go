@@ -1,0 +1,198 @@
+package provision
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/order"
+	"github.com/nuboctl/nuboctl/pkg/relay"
+	"github.com/nuboctl/nuboctl/pkg/state"
+)
+
+// uploads is how many blobs go to a relay at once.
+const uploads = 4
+
+// Arm signs an order and hands it to the relay of the node's network, with all it refers to. The state knows the order before the relay does, so
+// that an order which is out is never unknown.
+func (p *Provisioner) Arm(ctx context.Context, n model.Node, goal order.Goal, spec model.Digest, report func(text string, done, total int64)) error {
+	if n.Image.Digest == "" {
+		return fmt.Errorf("%s: image %s is not in the image store; build it with: nuboctl image build %s", n.Path, n.Image.Name, n.Image.Name)
+	}
+	_, network, err := BootNIC(p.Desired, n)
+	if err != nil {
+		return err
+	}
+	c, err := p.Relay(ctx, network.Name)
+	if err != nil {
+		return err
+	}
+	boot, err := p.supply(ctx, c, n.Image.Digest, report)
+	if err != nil {
+		return err
+	}
+	if err := c.SetMachines(ctx, Machines(p.Desired, network)); err != nil {
+		return err
+	}
+	o, err := p.write(ctx, n, goal, spec)
+	if err != nil {
+		return err
+	}
+	signed, err := order.Sign(o, p.Key)
+	if err != nil {
+		return fmt.Errorf("%s: %w", n.Path, err)
+	}
+	rec := Record{ID: o.ID, Network: network.Name, Spec: spec, Goal: goal, Given: o.IssuedAt}
+	if err := p.orders().Put(ctx, string(n.Path), rec); err != nil {
+		return err
+	}
+	return c.Arm(ctx, o.ID, relay.Arm{Signed: signed, Boot: boot})
+}
+
+// write fills in an order.
+func (p *Provisioner) write(ctx context.Context, n model.Node, goal order.Goal, spec model.Digest) (order.Order, error) {
+	nonce, err := order.NewNonce()
+	if err != nil {
+		return order.Order{}, err
+	}
+	config, err := p.Config(n)
+	if err != nil {
+		return order.Order{}, err
+	}
+	if got := model.DigestBytes(config); got != n.Config {
+		return order.Order{}, fmt.Errorf("%s: its configuration has digest %s, the plan was made with %s; plan again", n.Path, got.Short(), n.Config.Short())
+	}
+	profile, err := profileOf(p.Desired, n)
+	if err != nil {
+		return order.Order{}, err
+	}
+	consent, err := p.consent(ctx, n, goal)
+	if err != nil {
+		return order.Order{}, err
+	}
+	macs := make([]string, len(n.NICs))
+	for i, nic := range n.NICs {
+		macs[i] = strings.ToLower(nic.MAC)
+	}
+	now := p.Now().UTC().Truncate(time.Second)
+	return order.Order{
+		FormatVersion: order.FormatVersion, ID: n.Name + "-" + nonce[:8], Goal: goal, Node: n.Path, Hostname: n.Name,
+		Machine: order.Machine{Serial: n.Serial, MACs: macs}, Nonce: nonce, IssuedAt: now, ExpiresAt: now.Add(validity),
+		MaxAttempts: maxAttempts, Epoch: p.Fence.Epoch, Spec: spec, Image: n.Image,
+		Disks:      order.Disks{Root: n.RootDevice, SlotGiB: profile.SlotGiB, Consent: consent, LUKS: profile.LUKS, MDRAID: profile.MDRAID},
+		Config:     json.RawMessage(config),
+		KernelArgs: profile.KernelArgs,
+	}, nil
+}
+
+// consent is what the inventory consents to, and on a reinstall the root disk that this state knows to be the node's own.
+func (p *Provisioner) consent(ctx context.Context, n model.Node, goal order.Goal) ([]string, error) {
+	out := append([]string(nil), n.Consent...)
+	if goal != order.Reinstall {
+		return out, nil
+	}
+	h, err := state.Hosts(p.Store, p.Fence).Get(ctx, string(n.Path))
+	if errors.Is(err, state.ErrNotFound) {
+		return out, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if h.Serial != "" {
+		out = append(out, h.Serial)
+	}
+	return out, nil
+}
+
+func profileOf(d model.Desired, n model.Node) (model.Profile, error) {
+	for _, p := range d.Profiles {
+		if p.Name == n.Profile {
+			return p, nil
+		}
+	}
+	return model.Profile{}, fmt.Errorf("%s: profile %q is not in the inventory", n.Path, n.Profile)
+}
+
+// supply brings the relay what it does not have: boot loaders, kernel, ramdisk, manifest and chunks.
+func (p *Provisioner) supply(ctx context.Context, c *relay.Client, image model.Digest, report func(string, int64, int64)) (relay.BootFiles, error) {
+	kernel, initrd, err := p.Images.Ramdisk()
+	if err != nil {
+		return relay.BootFiles{}, err
+	}
+	files, err := p.Images.FirstStage()
+	if err != nil {
+		return relay.BootFiles{}, err
+	}
+	// The name carries the digest, so that another ramdisk does not take the place of one that an older order names.
+	kernel.Name, initrd.Name = kernel.SHA256[:16]+"-vmlinuz", initrd.SHA256[:16]+"-initrd"
+	files = append(files, kernel, initrd)
+	blobs, err := p.Images.Blobs(image)
+	if err != nil {
+		return relay.BootFiles{}, err
+	}
+	names := make([]string, len(files))
+	for i, f := range files {
+		names[i] = f.Name
+	}
+	digests := make([]string, len(blobs))
+	for i, b := range blobs {
+		digests[i] = b.Digest
+	}
+	missingFiles, missingBlobs, err := c.Missing(ctx, names, digests)
+	if err != nil {
+		return relay.BootFiles{}, err
+	}
+	u := newUpload(c, report)
+	return relay.BootFiles{Kernel: kernel.Name, Initrd: initrd.Name}, u.run(ctx, pickFiles(files, missingFiles), pickBlobs(blobs, missingBlobs))
+}
+
+func (u *upload) run(ctx context.Context, files []File, blobs []Blob) error {
+	for _, f := range files {
+		u.total += f.Size
+	}
+	for _, b := range blobs {
+		u.total += b.Size
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(uploads)
+	for _, f := range files {
+		g.Go(func() error { return u.file(ctx, f) })
+	}
+	for _, b := range blobs {
+		g.Go(func() error { return u.blob(ctx, b) })
+	}
+	return g.Wait()
+}
+
+func (u *upload) file(ctx context.Context, f File) error {
+	body, err := os.Open(f.Path)
+	if err != nil {
+		return fmt.Errorf("boot file %s: %w", f.Name, err)
+	}
+	defer body.Close()
+	if err := u.relay.PutFile(ctx, f.Name, f.SHA256, body); err != nil {
+		return err
+	}
+	u.add(f.Size)
+	return nil
+}
+
+func (u *upload) blob(ctx context.Context, b Blob) error {
+	bytesOf, err := b.Open()
+	if err != nil {
+		return fmt.Errorf("image blob %s: %w", b.Digest, err)
+	}
+	if err := u.relay.PutBlob(ctx, b.Kind, b.Digest, bytes.NewReader(bytesOf)); err != nil {
+		return err
+	}
+	u.add(b.Size)
+	return nil
+}

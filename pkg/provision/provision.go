@@ -1,0 +1,196 @@
+// Package provision gives install orders and follows them: it signs an order for a node, sees that the relay of the node's network has all that
+// the order refers to, and keeps in the state store what cannot be observed again: which order was given, and with which host keys it ended.
+package provision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"time"
+
+	"aead.dev/minisign"
+
+	"github.com/nuboctl/nuboctl/pkg/facts"
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/order"
+	"github.com/nuboctl/nuboctl/pkg/relay"
+	"github.com/nuboctl/nuboctl/pkg/state"
+)
+
+// validity is how long an order may be acted on.
+const validity = 4 * time.Hour
+
+// maxAttempts is how often one approval may begin an install on a disk that carries its nonce, the first time included.
+const maxAttempts = 3
+
+// Record is what the state keeps of a node's last order.
+type Record struct {
+	ID        string           `json:"id"`
+	Network   string           `json:"network"`
+	Spec      model.Digest     `json:"spec"`
+	Goal      order.Goal       `json:"goal"`
+	Given     time.Time        `json:"given"`
+	Installed *order.Installed `json:"installed,omitempty"`
+}
+
+// Images is where an order's payload comes from.
+type Images interface {
+	// Blobs are the manifest and the chunks of an image: what the relay must have, manifest first.
+	Blobs(digest model.Digest) ([]Blob, error)
+	// Ramdisk are the kernel and the initial ramdisk that install.
+	Ramdisk() (kernel, initrd File, err error)
+	// FirstStage are the boot loaders that firmware fetches, by the names under which it asks.
+	FirstStage() ([]File, error)
+}
+
+// Blob is one content-addressed piece of an image.
+type Blob struct {
+	Kind   string // "images" or "chunks"
+	Digest string // hexadecimal SHA-256
+	Size   int64
+	Open   func() ([]byte, error)
+}
+
+// File is a boot file on this machine.
+type File struct {
+	Name   string // as machines ask for it
+	SHA256 string
+	Path   string
+	Size   int64
+}
+
+// Provisioner implements the port ops.Installs.
+type Provisioner struct {
+	Desired model.Desired
+	Store   state.Store
+	Fence   state.Fence
+	Key     minisign.PrivateKey
+	Images  Images
+	// Relay opens the relay of a network.
+	Relay func(ctx context.Context, network string) (*relay.Client, error)
+	// Config is the rendered configuration of a node.
+	Config func(n model.Node) ([]byte, error)
+	Now    func() time.Time
+	Log    *slog.Logger
+	// Silence is how long a begun install may say nothing before it counts as stalled.
+	Silence time.Duration
+}
+
+func (p *Provisioner) orders() state.Bucket[Record] { return state.Orders[Record](p.Store, p.Fence) }
+
+// Order is what is known of the node's last order. A relay that no longer has the order makes it absent; one that does not answer is an error.
+func (p *Provisioner) Order(ctx context.Context, n model.Node) (model.ObservedOrder, error) {
+	rec, ok, err := p.orders().Lookup(ctx, string(n.Path))
+	if err != nil || !ok {
+		return model.ObservedOrder{}, err
+	}
+	o := model.ObservedOrder{ID: rec.ID, Spec: rec.Spec, Phase: facts.PhaseInstalled}
+	if rec.Installed != nil {
+		return o, nil
+	}
+	c, err := p.Relay(ctx, rec.Network)
+	if err != nil {
+		return model.ObservedOrder{}, err
+	}
+	news, err := c.Order(ctx, rec.ID, 0)
+	if errors.Is(err, relay.ErrNoOrder) {
+		return model.ObservedOrder{}, nil
+	}
+	if err != nil {
+		return model.ObservedOrder{}, err
+	}
+	o.Phase = p.phase(news.Status)
+	return o, nil
+}
+
+func (p *Provisioner) phase(s order.Status) string {
+	switch s.Phase {
+	case order.PhaseArmed:
+		return facts.PhaseArmed
+	case order.PhaseBooted, order.PhaseConsumed:
+		if p.Now().Sub(s.Updated) > p.Silence {
+			return facts.PhaseStalled
+		}
+		return facts.PhaseStarted
+	case order.PhaseInstalled:
+		return facts.PhaseInstalled
+	default:
+		return facts.PhaseFailed
+	}
+}
+
+// Watch returns the order's status once it is newer than version after, or after a while without news.
+func (p *Provisioner) Watch(ctx context.Context, n model.Node, after int) (order.Status, int, error) {
+	rec, err := p.orders().Get(ctx, string(n.Path))
+	if err != nil {
+		return order.Status{}, after, fmt.Errorf("%s: order: %w", n.Path, err)
+	}
+	c, err := p.Relay(ctx, rec.Network)
+	if err != nil {
+		return order.Status{}, after, err
+	}
+	news, err := c.Order(ctx, rec.ID, after)
+	return news.Status, news.Version, err
+}
+
+// Keep stores what a finished install reported: from here on the host is known by these keys.
+func (p *Provisioner) Keep(ctx context.Context, n model.Node, result order.Installed) error {
+	rec, err := p.orders().Get(ctx, string(n.Path))
+	if err != nil {
+		return fmt.Errorf("%s: order: %w", n.Path, err)
+	}
+	rec.Installed = &result
+	orderWrite, err1 := p.orders().Write(string(n.Path), rec)
+	keysWrite, err2 := state.HostKeys(p.Store, p.Fence).Write(string(n.Path), result.HostKeys)
+	hostWrite, err3 := state.Hosts(p.Store, p.Fence).Write(string(n.Path), state.Host{
+		Spec: rec.Spec, Image: model.ImageRef{Name: n.Image.Name, Digest: result.Image}, Config: result.Config,
+		Slot: result.Slot, Serial: result.RootDisk.Serial, Order: rec.ID, At: p.Now().UTC(),
+	})
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return err
+	}
+	return p.Store.Commit(ctx, p.Fence, orderWrite, keysWrite, hostWrite)
+}
+
+// BootNIC is the card that a node boots from: the first one on a network with boot service.
+func BootNIC(d model.Desired, n model.Node) (model.NIC, model.Network, error) {
+	for _, nic := range n.NICs {
+		for _, net := range d.Networks {
+			if nic.Network == net.Name && net.DHCP != "" {
+				return nic, net, nil
+			}
+		}
+	}
+	return model.NIC{}, model.Network{}, fmt.Errorf("%s has no network card on a network with a dhcp block, so it cannot boot from the network", n.Path)
+}
+
+// Machines lists what the relay of a network gives addresses to: every node's card on it.
+func Machines(d model.Desired, network model.Network) []relay.Machine {
+	var out []relay.Machine
+	for _, n := range d.Nodes {
+		for _, nic := range n.NICs {
+			if nic.Network != network.Name || !nic.Address.IsValid() {
+				continue
+			}
+			out = append(out, relay.Machine{
+				MAC: strings.ToLower(nic.MAC), Hostname: n.Name, Domain: d.Cloud.Domain, Address: nic.Address,
+				Router: network.Gateway, DNS: network.DNS, NTP: addresses(network.NTP), MTU: uint16(network.MTU),
+			})
+		}
+	}
+	return out
+}
+
+// addresses keeps what DHCP can carry: time servers that are given by address.
+func addresses(names []string) []netip.Addr {
+	var out []netip.Addr
+	for _, s := range names {
+		if a, err := netip.ParseAddr(s); err == nil {
+			out = append(out, a)
+		}
+	}
+	return out
+}
