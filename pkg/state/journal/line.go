@@ -1,0 +1,82 @@
+package journal
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	"github.com/nuboctl/nuboctl/pkg/state"
+)
+
+// formatVersion is the version of the record. A reader refuses every other.
+const formatVersion = 1
+
+const (
+	hashKey = `,"hash":"`
+	// hashTail is the length of `,"hash":"` + 64 digits + `"}`.
+	hashTail = len(hashKey) + 64 + 2
+)
+
+// encode gives the record's line, newline included, and fills in its hash.
+func encode(r *state.Record) ([]byte, error) {
+	r.Hash = ""
+	body, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("encode journal record: %w", err)
+	}
+	r.Hash = digest(body)
+	line := make([]byte, 0, len(body)+hashTail)
+	line = append(line, body[:len(body)-1]...)
+	line = append(line, hashKey...)
+	line = append(line, r.Hash...)
+	return append(line, '"', '}', '\n'), nil
+}
+
+func digest(body []byte) string {
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:])
+}
+
+// decode reads one line without its newline; an error means that it is not what encode wrote.
+func decode(line []byte) (state.Record, error) {
+	var r state.Record
+	cut := len(line) - hashTail
+	if cut < 1 || !bytes.HasPrefix(line[cut:], []byte(hashKey)) || !bytes.HasSuffix(line, []byte(`"}`)) {
+		return r, fmt.Errorf("record without a hash: %w", state.ErrDamaged)
+	}
+	body := append(bytes.Clone(line[:cut]), '}')
+	if digest(body) != string(line[cut+len(hashKey):len(line)-2]) {
+		return r, fmt.Errorf("record does not match its hash: %w", state.ErrDamaged)
+	}
+	if err := json.Unmarshal(line, &r); err != nil {
+		return r, fmt.Errorf("%w: %w", state.ErrDamaged, err)
+	}
+	if r.FormatVersion != formatVersion {
+		return r, fmt.Errorf("record has format_version %d, this program knows %d; use the nuboctl that wrote it", r.FormatVersion, formatVersion)
+	}
+	return r, nil
+}
+
+// position is the end of the chain so far.
+type position struct {
+	Seq   int64  `json:"seq"`
+	Hash  string `json:"hash"`
+	Epoch int64  `json:"epoch"`
+}
+
+// follows checks that r is the record right behind the position.
+func (p position) follows(r state.Record) error {
+	switch {
+	case r.Seq != p.Seq+1:
+		return fmt.Errorf("record %d where %d belongs: %w", r.Seq, p.Seq+1, state.ErrDamaged)
+	case r.Prev != p.Hash:
+		return fmt.Errorf("record %d does not continue record %d: %w", r.Seq, p.Seq, state.ErrDamaged)
+	case r.Epoch < p.Epoch:
+		return fmt.Errorf("record %d was written under epoch %d, after epoch %d: %w", r.Seq, r.Epoch, p.Epoch, state.ErrDamaged)
+	}
+	return nil
+}
+
+func (p *position) advance(r state.Record) { *p = position{Seq: r.Seq, Hash: r.Hash, Epoch: r.Epoch} }
