@@ -42,6 +42,7 @@ var layers = map[string]layer{
 	"installer": {2, []string{"installer/...", "order", "image/manifest"}},
 
 	"relay":     {3, []string{"netboot", "order", "image", "image/manifest"}},
+	"fleet":     {3, []string{"bmc", "remote", "host/...", "facts", "plan", "ops", "state"}},
 	"provision": {3, []string{"relay", "order", "image", "image/manifest", "state", "facts", "plan"}},
 	"observe":   {3, []string{"bmc", "host/...", "remote", "order", "facts", "relay", "state", "plan"}},
 	"ops":       {3, []string{"ops/...", "plan", "facts", "order"}},

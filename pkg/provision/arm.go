@@ -123,6 +123,8 @@ func profileOf(d model.Desired, n model.Node) (model.Profile, error) {
 
 // supply brings the relay what it does not have: boot loaders, kernel, ramdisk, manifest and chunks.
 func (p *Provisioner) supply(ctx context.Context, c *relay.Client, image model.Digest, report func(string, int64, int64)) (relay.BootFiles, error) {
+	p.supplying.Lock()
+	defer p.supplying.Unlock()
 	kernel, initrd, err := p.Images.Ramdisk()
 	if err != nil {
 		return relay.BootFiles{}, err

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"aead.dev/minisign"
@@ -77,6 +78,8 @@ type Provisioner struct {
 	Log    *slog.Logger
 	// Silence is how long a begun install may say nothing before it counts as stalled.
 	Silence time.Duration
+
+	supplying sync.Mutex // one supply at a time, so that blades installed together do not each send the image
 }
 
 func (p *Provisioner) orders() state.Bucket[Record] { return state.Orders[Record](p.Store, p.Fence) }

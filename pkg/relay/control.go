@@ -116,7 +116,7 @@ func (r *Relay) getOrder(w http.ResponseWriter, req *http.Request) {
 			refuse(w, ErrNoOrder)
 			return
 		}
-		if e.version > after {
+		if e.version != after {
 			reply(w, http.StatusOK, News{Version: e.version, Status: e.Record.Status()})
 			return
 		}

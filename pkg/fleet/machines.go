@@ -1,0 +1,125 @@
+// Package fleet reaches the nodes of an inventory: their management controllers, their hosts, and the virtual machines on them. It joins
+// what the inventory and the state say of a node (address, trust, credentials, host keys) with the drivers of packages bmc, remote and host,
+// and offers the ports that ops and observe declare.
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/nuboctl/nuboctl/pkg/bmc"
+	"github.com/nuboctl/nuboctl/pkg/facts"
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/ops"
+)
+
+// Secrets resolves what the inventory only names.
+type Secrets interface {
+	Resolve(ref model.SecretRef) (user, password string, err error)
+}
+
+// Machines implements ops.Machines over package bmc: one session per BMC at a time.
+type Machines struct {
+	Secrets Secrets
+	Log     *slog.Logger
+
+	mu    sync.Mutex
+	turns map[string]chan struct{} // BMC address → a token for whoever has a session there
+}
+
+// Open waits for its turn at the BMC, proves who it is, logs in, and compares the machine's serial number with the node's.
+func (m *Machines) Open(ctx context.Context, n model.Node) (ops.Machine, error) {
+	c, err := m.Client(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	return machine{c}, nil
+}
+
+// Client is Open with all that the BMC can do.
+func (m *Machines) Client(ctx context.Context, n model.Node) (bmc.Client, error) {
+	user, password, err := m.Secrets.Resolve(n.BMC.Credentials)
+	if err != nil {
+		return nil, fmt.Errorf("%s: BMC credentials: %w", n.Path, err)
+	}
+	give, err := m.take(ctx, n.BMC.Address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: wait for another session with its BMC to end: %w", n.Path, err)
+	}
+	c, err := bmc.Open(ctx, bmc.Target{
+		Address:     n.BMC.Address,
+		Credentials: bmc.Credentials{User: user, Password: password},
+		Trust:       bmc.Trust{CA: []byte(n.BMC.CA), Pin: n.BMC.Pin, AllowPlainHTTP: n.BMC.Insecure},
+		Expect:      bmc.Expect{Serial: n.Serial, AllowUnknown: n.Serial == ""},
+		Log:         m.Log,
+	})
+	if err != nil {
+		give()
+		return nil, fmt.Errorf("%s: %w", n.Path, err)
+	}
+	return &turn{Client: c, give: give}, nil
+}
+
+// take waits until nobody has a session with the BMC, and returns what ends the turn.
+func (m *Machines) take(ctx context.Context, address string) (func(), error) {
+	m.mu.Lock()
+	if m.turns == nil {
+		m.turns = map[string]chan struct{}{}
+	}
+	t, ok := m.turns[address]
+	if !ok {
+		t = make(chan struct{}, 1)
+		m.turns[address] = t
+	}
+	m.mu.Unlock()
+	select {
+	case t <- struct{}{}:
+		return sync.OnceFunc(func() { <-t }), nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// turn is a session that gives its place back.
+type turn struct {
+	bmc.Client
+	give func()
+}
+
+// Close ends the session and the turn.
+func (t *turn) Close(ctx context.Context) error {
+	defer t.give()
+	return t.Client.Close(ctx)
+}
+
+// machine is a session in the words of ops.
+type machine struct{ c bmc.Client }
+
+func (m machine) Power(ctx context.Context) (model.Power, error) {
+	p, err := m.c.Power(ctx)
+	if err != nil {
+		return model.PowerUnknown, err
+	}
+	return model.Power(p), nil
+}
+
+func (m machine) SetPower(ctx context.Context, want model.Power) error {
+	return m.c.SetPower(ctx, bmc.PowerState(want))
+}
+
+func (m machine) BootOnce(ctx context.Context) (string, error) {
+	o, err := m.c.BootOverride(ctx)
+	if err != nil {
+		return "", err
+	}
+	if !o.Persistent && (o.Device == bmc.BootPXE || o.Device == bmc.BootHTTP) {
+		return facts.NetBoot, nil
+	}
+	return "", nil
+}
+
+func (m machine) SetBootOnce(ctx context.Context) error { return m.c.BootOnce(ctx, bmc.BootPXE) }
+
+func (m machine) Close(ctx context.Context) error { return m.c.Close(ctx) }
