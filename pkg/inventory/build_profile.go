@@ -1,0 +1,140 @@
+package inventory
+
+import (
+	"sort"
+
+	"github.com/nuboctl/nuboctl/pkg/model"
+)
+
+func (b *builder) profile(o *object) {
+	b.checkLabel(o)
+	if !b.note("profile/"+o.name, o) {
+		return
+	}
+	p := model.Profile{
+		Name: o.name, Image: b.image(o).Name, Butane: o.str("butane"), Roles: b.roles(o), SlotGiB: o.num("slot_gib"), LUKS: o.flag("luks"), MDRAID: o.flag("mdraid"),
+		KernelArgs: o.strs("kernel_args"), Cores: o.num("cores"), MemoryGiB: o.num("memory_gib"), CPUModel: o.str("cpu_model"),
+		CPUOvercommit: o.float("cpu_overcommit"), OSDs: o.num("osds"), OSDGiB: o.num("osd_gib"),
+		RootDevice: b.device(o.first("root_device")), OSDDevice: b.device(o.first("osd_device")),
+	}
+	if o.has("roles") && len(o.strs("roles")) == 0 {
+		b.errorf(o.where("roles"), `name at least one, for example "compute"`, "profile %q has no role", o.name)
+	}
+	if p.Butane != "" {
+		if _, err := b.l.read(p.Butane); err != nil {
+			b.errorf(o.where("butane"), "write the file, or correct its name", "%v", err)
+		}
+	}
+	if o.has("cpu_overcommit") && p.CPUOvercommit < 1 {
+		b.errorf(o.where("cpu_overcommit"), "use 1 or more", "cpu_overcommit %g would leave cores unused", p.CPUOvercommit)
+	}
+	for _, c := range o.all("bond") {
+		b.bond(c, &p)
+	}
+	for _, c := range o.all("bridge") {
+		b.bridge(c, &p)
+	}
+	b.checkBonds(o, &p)
+	sort.SliceStable(p.Bonds, func(i, j int) bool { return p.Bonds[i].Name < p.Bonds[j].Name })
+	sort.SliceStable(p.Bridges, func(i, j int) bool { return p.Bridges[i].Name < p.Bridges[j].Name })
+	b.d.Profiles = append(b.d.Profiles, p)
+	b.profiles[p.Name] = &p
+}
+
+// device reads hints; nil gives none.
+func (b *builder) device(o *object) model.DeviceHints {
+	if o == nil {
+		return model.DeviceHints{}
+	}
+	h := model.DeviceHints{Serial: o.str("serial"), WWN: o.str("wwn"), Model: o.str("model"), Vendor: o.str("vendor"), HCTL: o.str("hctl"),
+		MinSizeGiB: o.num("min_size_gib"), MaxSizeGiB: o.num("max_size_gib")}
+	if o.has("rotational") {
+		v := o.flag("rotational")
+		h.Rotational = &v
+	}
+	if h.IsZero() && len(o.node.attrs) == 0 {
+		b.errorf(o.at(), "give at least one hint, for example serial or min_size_gib", "%s without a hint matches no disk", o.node.spec.typ)
+	}
+	if h.MaxSizeGiB > 0 && h.MinSizeGiB > h.MaxSizeGiB {
+		b.errorf(o.where("min_size_gib"), "swap them", "min_size_gib %d is more than max_size_gib %d", h.MinSizeGiB, h.MaxSizeGiB)
+	}
+	return h
+}
+
+func (b *builder) bond(o *object, p *model.Profile) {
+	b.checkInterfaceName(o)
+	if !b.note("profile/"+p.Name+"/bond/"+o.name, o) {
+		return
+	}
+	b.oneOf(o, "mode", "active-backup", "balance-slb", "balance-tcp")
+	bond := model.Bond{Name: o.name, Mode: o.str("mode"), Members: o.strs("members")}
+	if bond.Mode == "" {
+		bond.Mode = "active-backup"
+	}
+	if o.has("members") && len(bond.Members) < 2 {
+		b.errorf(o.where("members"), "name two cards, or make the card itself the bridge's uplink", "bond %q has fewer than two members", o.name)
+	}
+	p.Bonds = append(p.Bonds, bond)
+}
+
+func (b *builder) bridge(o *object, p *model.Profile) {
+	b.checkInterfaceName(o)
+	if !b.note("profile/"+p.Name+"/bridge/"+o.name, o) {
+		return
+	}
+	br := model.Bridge{Name: o.name, Uplink: o.str("uplink"), Network: o.str("network"), MTU: o.num("mtu")}
+	refer(b, o, "network", "network", b.nets)
+	for _, v := range o.all("vlan") {
+		b.checkInterfaceName(v)
+		if !b.note("profile/"+p.Name+"/bridge/"+o.name+"/"+v.name, v) {
+			continue
+		}
+		if refer(b, v, "network", "network", b.nets) {
+			if n := b.nets[v.str("network")]; n.VLAN == 0 {
+				b.errorf(v.where("network"), "give the network a vlan, or make it the bridge's own network", "port %s is on network %s, which has no vlan", v.name, n.Name)
+			}
+		}
+		br.VLANs = append(br.VLANs, model.BridgeVLAN{Port: v.name, Network: v.str("network")})
+	}
+	sort.SliceStable(br.VLANs, func(i, j int) bool { return br.VLANs[i].Port < br.VLANs[j].Port })
+	p.Bridges = append(p.Bridges, br)
+}
+
+// checkInterfaceName holds to what the kernel takes: 15 bytes.
+func (b *builder) checkInterfaceName(o *object) {
+	if len(o.name) > 15 || !interfacePattern.MatchString(o.name) {
+		b.errorf(o.where("name"), "use at most 15 letters, digits, hyphens, dots and underscores, beginning with a letter", "%q is no name of an interface", o.name)
+	}
+}
+
+// checkBonds finds members that two bonds claim, and bonds that would be laid down nowhere.
+func (b *builder) checkBonds(o *object, p *model.Profile) {
+	member := map[string]string{}
+	for _, c := range o.all("bond") {
+		for _, m := range c.strs("members") {
+			if other, dup := member[m]; dup {
+				b.errorf(c.where("members"), "a card is in one bond, once", "card %s is already a member of %s", m, other)
+			}
+			member[m] = c.name
+		}
+	}
+	uplink := map[string]string{}
+	for _, c := range o.all("bridge") {
+		u := c.str("uplink")
+		if u == "" {
+			continue
+		}
+		if other, dup := uplink[u]; dup {
+			b.errorf(c.where("uplink"), "use one bridge with several vlans", "%s is already the uplink of bridge %s", u, other)
+		}
+		if bond, isMember := member[u]; isMember {
+			b.errorf(c.where("uplink"), "use the bond as the uplink", "%s is a member of bond %s", u, bond)
+		}
+		uplink[u] = c.name
+	}
+	for _, c := range o.all("bond") {
+		if _, used := uplink[c.name]; !used {
+			b.errorf(c.at(), `add: bridge "br-ex" { uplink = "`+c.name+`" }`, "bond %s is the uplink of no bridge", c.name)
+		}
+	}
+}

@@ -1,0 +1,79 @@
+package inventory
+
+import (
+	"strings"
+
+	"github.com/nuboctl/nuboctl/pkg/model"
+)
+
+// checkNodeProfile checks that a node has what its profile builds on: cards for bonds and uplinks, disks for roles.
+func (b *builder) checkNodeProfile(o *object, n *model.Node, p *model.Profile) {
+	cards := map[string]*model.NIC{}
+	for i := range n.NICs {
+		cards[n.NICs[i].Name] = &n.NICs[i]
+	}
+	po := b.inv.objects["profile/"+p.Name]
+	bonds := map[string]model.Bond{}
+	for _, bond := range p.Bonds {
+		bonds[bond.Name] = bond
+		b.checkMembers(o, n, bond, cards, po)
+	}
+	for _, br := range p.Bridges {
+		if br.Uplink == "" {
+			continue
+		}
+		carrier := cards[br.Uplink]
+		if bond, ok := bonds[br.Uplink]; ok && len(bond.Members) > 0 {
+			carrier = cards[bond.Members[0]]
+		} else if carrier == nil {
+			at := b.inv.objects["profile/"+p.Name+"/bridge/"+br.Name]
+			b.errorf(at.where("uplink"), didYouMean(br.Uplink, append(keysOf(cards), keysOf(bonds)...), "add the card to the node"), "the uplink %q of bridge %s is neither a bond nor a card of node %s", br.Uplink, br.Name, n.Path)
+		}
+		if carrier != nil && br.Network != "" && carrier.Network != "" && br.Network != carrier.Network {
+			at := b.inv.objects["profile/"+p.Name+"/bridge/"+br.Name]
+			b.errorf(at.where("network"), "make them the same, or leave one out", "bridge %s is on network %s, but its card %s of node %s is on %s", br.Name, br.Network, carrier.Name, n.Path, carrier.Network)
+		}
+	}
+	b.checkDisks(o, n, po)
+}
+
+func (b *builder) checkMembers(o *object, n *model.Node, bond model.Bond, cards map[string]*model.NIC, po *object) {
+	for i, m := range bond.Members {
+		card := cards[m]
+		if card == nil {
+			at := o.at()
+			if c := b.inv.objects["profile/"+po.name+"/bond/"+bond.Name]; c != nil {
+				at = c.where("members")
+			}
+			b.errorf(at, didYouMean(m, keysOf(cards), "add the card to the node"), "member %q of bond %s is no card of node %s", m, bond.Name, n.Path)
+			continue
+		}
+		if i > 0 && card.Address.IsValid() {
+			at := b.inv.objects[string(n.Path)+"/nic/"+m]
+			b.errorf(at.where("address"), "give the address to the bond's first member, "+bond.Members[0], "card %s is in bond %s and cannot have an address of its own", m, bond.Name)
+		}
+	}
+}
+
+func (b *builder) checkDisks(o *object, n *model.Node, po *object) {
+	if n.RootDevice.IsZero() && po.first("root_device") == nil && o.first("root_device") == nil {
+		b.errorf(po.at(), "add: root_device { serial = \"…\" }, to the profile or the node", "node %s has no root_device, so no disk may be written", n.Path)
+	}
+	if hasRole(n, model.RoleCephOSD) && n.OSDDevice.IsZero() && po.first("osd_device") == nil && o.first("osd_device") == nil {
+		b.errorf(po.at(), "add: osd_device { serial = \"…\" }, to the profile or the node", "node %s has role ceph-osd but no osd_device", n.Path)
+	}
+	for _, s := range n.Consent {
+		if strings.TrimSpace(s) == "" || strings.Contains(s, "*") {
+			b.errorf(o.where("consent"), "name each disk by its whole serial number", "consent %q is not the serial number of one disk", s)
+		}
+	}
+}
+
+func hasRole(n *model.Node, r model.Role) bool {
+	for _, x := range n.Roles {
+		if x == r {
+			return true
+		}
+	}
+	return false
+}
