@@ -21,7 +21,7 @@ import (
 // is kept in the runtime folder, so that a pinned one stays good, and made anew when it no longer serves.
 func bmcCertificate(rack *Rack, b Blade, d Dirs, now time.Time) (tls.Certificate, error) {
 	certFile, keyFile := filepath.Join(d.blade(b.Name), "bmc.pem"), filepath.Join(d.blade(b.Name), "bmc-key.pem")
-	ca, err := tls.LoadX509KeyPair(filepath.Join(rack.Dir, rack.CA.Certificate), filepath.Join(rack.Dir, rack.CA.Key))
+	ca, err := tls.LoadX509KeyPair(rack.Path(rack.CA.Certificate), rack.Path(rack.CA.Key))
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("load the rack's CA: %w", err)
 	}

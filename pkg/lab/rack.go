@@ -159,6 +159,14 @@ func (r *Rack) Blade(name string) (Blade, error) {
 	return Blade{}, fmt.Errorf("rack %s has no blade %q", r.Name, name)
 }
 
+// Path gives a path of the rack file as seen from here: relative ones count from the file's folder.
+func (r *Rack) Path(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(r.Dir, path)
+}
+
 // Station finds a station by name.
 func (r *Rack) Station(name string) (Station, error) {
 	for _, s := range r.Stations {

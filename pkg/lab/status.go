@@ -64,7 +64,7 @@ func (l *Lab) Status() (Status, error) {
 	s := Status{Rack: l.Rack.Name, RuntimeDir: l.Dirs.Runtime, DaemonPID: l.pid(rackdName)}
 	s.Up = s.DaemonPID != 0 && l.namespacesComplete()
 	if l.Rack.CA != nil {
-		s.CA = filepath.Join(l.Rack.Dir, l.Rack.CA.Certificate)
+		s.CA = l.Rack.Path(l.Rack.CA.Certificate)
 	}
 	for _, station := range l.Rack.Stations {
 		s.Stations = append(s.Stations, l.stationStatus(station))
