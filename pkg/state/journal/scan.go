@@ -83,7 +83,7 @@ func next(line []byte, pos position) (state.Record, error) {
 // torn reports whether a bad line at the end of the newest segment is what a crash left of records that nobody was told were safe. It is
 // not when the line is whole JSON, since a crash cuts or leaves holes but does not edit; nor when a later record says that it was safe.
 func torn(dir string, b *badLine) (bool, error) {
-	if b.complete() && json.Valid(b.line) {
+	if b.complete() && (json.Valid(b.line) || safe(b.line, b.after.Seq)) {
 		return false, nil
 	}
 	path := filepath.Join(dir, b.at.Segment)
@@ -101,8 +101,18 @@ func torn(dir string, b *badLine) (bool, error) {
 		if err != nil {
 			return false, state.IOError("read journal", path, err)
 		}
-		if r, err := decode(bytes.TrimSuffix(line, []byte{'\n'})); err == nil && r.Ack > b.after.Seq {
+		if safe(line, b.after.Seq) {
 			return false, nil
 		}
 	}
+}
+
+// safe reports whether a line, whatever it begins with, ends with a whole record that says that a record behind seq was safe.
+func safe(line []byte, seq int64) bool {
+	i := bytes.LastIndex(line, []byte(`{"format_version":`))
+	if i < 0 {
+		return false
+	}
+	r, err := decode(bytes.TrimSuffix(line[i:], []byte{'\n'}))
+	return err == nil && r.Ack > seq
 }
