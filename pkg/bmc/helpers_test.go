@@ -2,6 +2,7 @@ package bmc_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log"
 	"testing"
@@ -13,8 +14,8 @@ type ctx = context.Context
 // quiet is a log for servers whose complaints are expected.
 func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
 
-// eventually waits for a condition.
-func eventually(t *testing.T, what string, condition func() bool) {
+// eventually waits for a condition; last is what was in the way.
+func eventually(t *testing.T, what string, condition func() bool, last *error) {
 	t.Helper()
 	deadline := time.NewTimer(20 * time.Second)
 	defer deadline.Stop()
@@ -24,7 +25,9 @@ func eventually(t *testing.T, what string, condition func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			t.Fatalf("waited in vain: %s", what)
+			t.Fatalf("waited in vain: %s: %v", what, *last)
 		}
 	}
 }
+
+func isKind(err, kind error) bool { return errors.Is(err, kind) }

@@ -86,7 +86,7 @@ func (d *ipmiDriver) BootDeviceSet(ctx context.Context, device string, persisten
 		return false, ipmiFault(err)
 	}
 	var got provider.BootDeviceOverride
-	held, err := settled(ctx, d.target.settle(), func(ctx context.Context) (bool, error) {
+	held, err := settled(ctx, d.target.settle(), func() (bool, error) {
 		var err error
 		got, err = d.BootDeviceOverrideGet(ctx)
 		return string(got.Device) == device, err

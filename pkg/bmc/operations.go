@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	provider "github.com/bmc-toolbox/bmclib/v2/bmc"
 )
@@ -48,7 +47,7 @@ func (c *client) SetPower(ctx context.Context, want PowerState) error {
 		return err
 	}
 	last := PowerState("")
-	reached, err := until(ctx, 200*time.Millisecond, 2*time.Second, func() (bool, error) {
+	reached, err := until(ctx, 0, func() (bool, error) {
 		state, err := c.Power(ctx)
 		if err == nil {
 			last = state

@@ -83,7 +83,7 @@ func (d *redfishDriver) SetBiosConfiguration(ctx context.Context, change map[str
 			return err
 		}
 		var missing []string
-		held, err := settled(ctx, d.target.settle(), func(context.Context) (bool, error) {
+		held, err := settled(ctx, d.target.settle(), func() (bool, error) {
 			missing, err = d.biosMissing(api, path, typed)
 			return len(missing) == 0, err
 		})

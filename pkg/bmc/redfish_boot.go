@@ -158,7 +158,7 @@ func (d *redfishDriver) bootHeld(ctx context.Context, api *gofish.APIClient, wis
 	if written != d.system {
 		paths = append(paths, written)
 	}
-	return settled(ctx, d.target.settle(), func(context.Context) (bool, error) {
+	return settled(ctx, d.target.settle(), func() (bool, error) {
 		for _, path := range paths {
 			var v bootView
 			if _, err := get(api, path, &v); err != nil {

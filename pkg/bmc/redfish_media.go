@@ -87,7 +87,7 @@ func (d *redfishDriver) SetVirtualMedia(ctx context.Context, _ string, url strin
 				return err
 			}
 		}
-		held, err := settled(ctx, d.target.settle(), func(context.Context) (bool, error) {
+		held, err := settled(ctx, d.target.settle(), func() (bool, error) {
 			if _, err := get(api, v.Path, &v); err != nil {
 				return false, err
 			}

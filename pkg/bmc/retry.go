@@ -3,7 +3,6 @@ package bmc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -56,45 +55,38 @@ func (c *client) retry(ctx context.Context, op string, do func(context.Context) 
 	return last
 }
 
-// until looks again and again until seen, the context ends or a look fails for good. It returns
-// false when the time was up.
-func until(ctx context.Context, first, most time.Duration, look func() (bool, error)) (bool, error) {
-	errNotYet := errors.New("not yet")
+var errNotYet = errors.New("not yet")
+
+// until looks again and again until seen, or a look fails for good, or the time is up, which is
+// false: the context's, and within where it is not zero. A look that has begun is finished.
+func until(ctx context.Context, within time.Duration, look func() (bool, error)) (bool, error) {
 	var last error
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		seen, err := look()
+		var seen bool
+		seen, last = look()
 		switch {
-		case err != nil && ctx.Err() == nil && !transient(err):
-			return struct{}{}, backoff.Permanent(err)
-		case err != nil:
-			last = err
-			return struct{}{}, err
-		case !seen:
-			last = nil
+		case last != nil && ctx.Err() == nil && !transient(last):
+			return struct{}{}, backoff.Permanent(last)
+		case last == nil && !seen:
 			return struct{}{}, errNotYet
 		}
-		return struct{}{}, nil
-	}, backoff.WithBackOff(schedule(first, most)), backoff.WithMaxElapsedTime(0))
+		return struct{}{}, last
+	}, backoff.WithBackOff(schedule(200*time.Millisecond, 2*time.Second)), backoff.WithMaxElapsedTime(within))
 	switch {
 	case err == nil:
 		return true, nil
-	case ctx.Err() != nil:
-		// A look that failed because the time was up says nothing.
-		if last != nil && !errors.Is(last, context.DeadlineExceeded) && !errors.Is(last, context.Canceled) {
-			return false, last
-		}
+	case last == nil, ctx.Err() != nil && (errors.Is(last, context.DeadlineExceeded) || errors.Is(last, context.Canceled)):
+		// Seen is not. A look that failed because the time was up says nothing else.
 		return false, nil
 	}
-	return false, err
+	return false, last
 }
 
-// settled gives a look the time that a write may take to show.
-func settled(ctx context.Context, within time.Duration, look func(context.Context) (bool, error)) (bool, error) {
-	limited, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("the write did not show within %s", within))
-	defer cancel()
-	seen, err := until(limited, 200*time.Millisecond, 2*time.Second, func() (bool, error) { return look(limited) })
-	if !seen && err == nil && ctx.Err() != nil {
-		return false, ctx.Err()
+// settled gives a look the time that a write may take to show. The context's end is an error.
+func settled(ctx context.Context, within time.Duration, look func() (bool, error)) (bool, error) {
+	seen, err := until(ctx, within, look)
+	if !seen && err == nil {
+		err = ctx.Err()
 	}
 	return seen, err
 }
