@@ -1,0 +1,72 @@
+package hosttest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/nuboctl/nuboctl/pkg/remote/remotetest"
+)
+
+// systemdRun stands for systemd-run, since nothing boots in a namespace: it takes --on-active and --unit, and runs the command when the
+// time is up unless systemctl stops the unit.
+const systemdRun = `#!/bin/sh
+set -eu
+[ ! -e /run/no-timers ] || exit 1
+for word; do
+  case $word in
+  --on-active=*) wait=${word#*=} ;;
+  --unit=*) unit=${word#*=} ;;
+  --*) ;;
+  *) break ;;
+  esac
+  shift
+done
+( exec >/dev/null 2>&1 </dev/null; trap 'kill $!; exit 0' TERM; sleep "${wait%s}" & wait $!; "$@" ) &
+echo $! >"/run/$unit.timer"
+`
+
+// systemctl knows how to stop such a unit.
+const systemctl = `#!/bin/sh
+[ "$1" = stop ] && [ -e "/run/$2" ] && kill "$(cat "/run/$2")" && rm "/run/$2"
+`
+
+func (b *Box) stubSystemd(t testing.TB) {
+	t.Helper()
+	for name, text := range map[string]string{"systemd-run": systemdRun, "systemctl": systemctl} {
+		if err := os.WriteFile(filepath.Join(b.Dir, name), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// startOVS runs the two daemons as ovs-ctl does, with the user-space datapath only.
+func (b *Box) startOVS(t testing.TB) {
+	t.Helper()
+	db := filepath.Join(b.Dir, "ovs", "conf.db")
+	if out, err := exec.Command("ovsdb-tool", "create", db, "/usr/share/openvswitch/vswitch.ovsschema").CombinedOutput(); err != nil {
+		t.Fatalf("ovsdb-tool: %v: %s; install the Debian package openvswitch-switch (no service needs to run)", err, out)
+	}
+	b.Daemon(t, "ovsdb-server", db, "--remote=punix:/run/openvswitch/db.sock", "--unixctl=/run/openvswitch/ovsdb.ctl")
+	b.await(t, "ovsdb-server answers", "ovs-vsctl", "--timeout=5", "--no-wait", "init")
+	b.Must(t, "ovs-vsctl", "--timeout=5", "--no-wait", "set", "Open_vSwitch", ".", "external_ids:system-id=box", "ovs_version=3.1.0")
+	b.Daemon(t, "ovs-vswitchd", "unix:/run/openvswitch/db.sock", "--disable-system", "--unixctl=/run/openvswitch/vswitchd.ctl")
+	b.await(t, "ovs-vswitchd answers", "ovs-appctl", "-t", "/run/openvswitch/vswitchd.ctl", "version")
+}
+
+// await runs a command on the host until it succeeds.
+func (b *Box) await(t testing.TB, what string, argv ...string) {
+	t.Helper()
+	full := append(b.enter(), argv...)
+	remotetest.Eventually(t.Context(), t, what, func() bool {
+		return exec.CommandContext(t.Context(), full[0], full[1:]...).Run() == nil
+	})
+}
+
+// BreakTimers makes systemd-run fail from now on.
+func (b *Box) BreakTimers(t testing.TB) {
+	t.Helper()
+	b.Must(t, "touch", "/run/no-timers")
+	t.Cleanup(func() { b.Must(t, "rm", "/run/no-timers") })
+}
