@@ -1,0 +1,77 @@
+package engine
+
+import (
+	"context"
+	"sync"
+
+	"github.com/nuboctl/nuboctl/pkg/plan"
+)
+
+// chain is what a plan does to one target, in its order. Its witnesses are ops that, when they are found to hold, prove that all before
+// them have had their effect, and must not be done again: a machine that is installed is not powered off because an old plan says so.
+type chain struct {
+	ops   []plan.Op
+	index map[plan.OpID]int
+	again bool // the plan was carried out before
+	// last is the last destructive op that brings about what did not hold before the plan; -1 when there is none.
+	last int
+
+	mu     sync.Mutex
+	known  bool
+	passed int // ops up to here have had their effect; -1 for none
+}
+
+// chains sorts the plan's ops by target.
+func chains(p plan.Plan, again bool) map[plan.Subject]*chain {
+	out := map[plan.Subject]*chain{}
+	for _, s := range p.Stages {
+		for _, op := range s.Order() {
+			c := out[op.Target]
+			if c == nil {
+				c = &chain{index: map[plan.OpID]int{}, again: again, last: -1}
+				out[op.Target] = c
+			}
+			if info, _ := op.Kind.Info(); info.Destructive && !plan.Done(op, p.Initial) {
+				c.last = len(c.ops)
+			}
+			c.index[op.ID] = len(c.ops)
+			c.ops = append(c.ops, op)
+		}
+	}
+	return out
+}
+
+// passed reports whether the op, or a later one of its target that stands for it, holds already. It looks once for each target.
+func (r *run) passed(ctx context.Context, op plan.Op) bool {
+	c := r.chains[op.Target]
+	i := c.index[op.ID]
+	if !c.again && i > c.last {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.known {
+		c.passed = r.furthest(ctx, c, 0, c.again)
+		c.known = ctx.Err() == nil
+	}
+	return i <= c.passed
+}
+
+// overtaken reports whether an op that cannot begin any more need not: it holds, or a later one of its target does.
+func (r *run) overtaken(ctx context.Context, op plan.Op) bool {
+	c := r.chains[op.Target]
+	return r.furthest(ctx, c, c.index[op.ID], true) >= 0
+}
+
+// furthest is the index of the last op from `from` on that is found to hold, among all or only the last destructive one; -1 for none.
+func (r *run) furthest(ctx context.Context, c *chain, from int, all bool) int {
+	for i := len(c.ops) - 1; i >= from; i-- {
+		if !all && i != c.last {
+			continue
+		}
+		if d, ok := r.opt.Drivers(c.ops[i].Kind); ok && guard(func() error { return d.Verify(ctx, c.ops[i]) }) == nil {
+			return i
+		}
+	}
+	return -1
+}

@@ -1,0 +1,113 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/nuboctl/nuboctl/pkg/plan"
+	"github.com/nuboctl/nuboctl/pkg/state"
+)
+
+// settleAtOnce bounds the probes that settle makes at a time.
+const settleAtOnce = 64
+
+// settle finds out what came of the intents that other runs in the same scope left open, and closes those runs: this one takes their
+// place. A target whose outcome stays unknown is not touched by this run.
+func (r *run) settle() {
+	r.stopped = map[plan.Subject]error{}
+	for _, old := range r.opt.Journal.Runs() {
+		if old.ID == r.name || !state.Overlap(old.Scope, r.opt.Scope) {
+			continue
+		}
+		if r.settleRun(old) && r.ctx.Err() == nil {
+			_ = r.recordFor(old, state.Record{Kind: state.KindClosed, Text: "run " + r.name + " took its place"})
+		}
+	}
+}
+
+// settleRun probes the open intents of one run; false when one stays unknown.
+func (r *run) settleRun(old state.RunState) bool {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	slots := make(chan struct{}, settleAtOnce)
+	ok := true
+	for _, rec := range old.Open() {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			err := r.settleOp(old, *rec.Op)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				ok = false
+				r.stopped[rec.Op.Target] = err
+			}
+		})
+	}
+	wg.Wait()
+	return ok
+}
+
+func (r *run) settleOp(old state.RunState, op plan.Op) error {
+	info, _ := op.Kind.Info()
+	ctx, cancel := r.deadline(r.ctx, info.Timeout)
+	defer cancel()
+	outcome, err := r.probe(ctx, op)
+	if r.ctx.Err() != nil {
+		return context.Cause(r.ctx)
+	}
+	if rerr := r.recordFor(old, outcomeRecord(op, outcome, err)); rerr != nil {
+		return rerr
+	}
+	if outcome == plan.Unknown {
+		return fmt.Errorf("in run %s: %w", old.ID, &unknownError{op.ID, err})
+	}
+	return nil
+}
+
+// probe asks the op's driver what came of it. What cannot be asked is unknown.
+func (r *run) probe(ctx context.Context, op plan.Op) (plan.Outcome, error) {
+	d, ok := r.opt.Drivers(op.Kind)
+	if !ok {
+		return plan.Unknown, fmt.Errorf("this program has no driver for ops of kind %q", op.Kind)
+	}
+	outcome := plan.Unknown
+	err := guard(func() error {
+		var err error
+		outcome, err = d.Probe(ctx, op)
+		return err
+	})
+	if err != nil || (outcome != plan.Applied && outcome != plan.NotApplied) {
+		outcome = plan.Unknown
+	}
+	return outcome, err
+}
+
+// outcomeRecord is the record of what a probe saw.
+func outcomeRecord(op plan.Op, outcome plan.Outcome, err error) state.Record {
+	rec := state.Record{OpID: op.ID, Outcome: outcome, Text: "found by looking"}
+	switch outcome {
+	case plan.Applied:
+		rec.Kind = state.KindDone
+	case plan.NotApplied:
+		rec.Kind = state.KindReset
+	default:
+		rec.Kind = state.KindUnknown
+	}
+	if err != nil {
+		rec.Error = err.Error()
+	}
+	return rec
+}
+
+// recordFor writes a record that belongs to another run.
+func (r *run) recordFor(old state.RunState, rec state.Record) error {
+	rec.Run, rec.Scope, rec.Plan, rec.Time = old.ID, old.Scope, old.Plan, r.opt.Clock.Now().UTC()
+	if _, err := r.opt.Journal.Append(context.WithoutCancel(r.ctx), rec); err != nil {
+		err = fmt.Errorf("%w: %w", ErrJournal, err)
+		r.stop(err)
+		return err
+	}
+	return nil
+}
