@@ -35,7 +35,7 @@ type Config struct {
 	Next http.Handler
 
 	TFTPTransfers int // transfers at once; 128. More wait in a queue, and are served in order
-	HTTPTransfers int // boot files at once over HTTP; 256. More wait, and are served in order
+	HTTPTransfers int // boot files at once over HTTP; 64. More wait, and are served in order
 
 	Observer Observer // nil: nobody is told
 }
@@ -57,7 +57,7 @@ func (c Config) withDefaults() Config {
 		c.TFTPTransfers = 128
 	}
 	if c.HTTPTransfers <= 0 {
-		c.HTTPTransfers = 256
+		c.HTTPTransfers = 64
 	}
 	if c.Next == nil {
 		c.Next = http.NotFoundHandler()

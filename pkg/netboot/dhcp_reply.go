@@ -144,6 +144,8 @@ func (s *Server) informReply(m *dhcpv4.DHCPv4, c Client, a Answer) *dhcpv4.DHCPv
 func (s *Server) addBootIfExpected(reply *dhcpv4.DHCPv4, c Client, a Answer) {
 	if file := s.bootFile(c); a.Boot != nil && file != "" {
 		s.addBoot(reply, c, file)
+	} else {
+		s.addLocalBoot(reply, c)
 	}
 }
 

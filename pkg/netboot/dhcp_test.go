@@ -72,6 +72,7 @@ func TestDHCPReplies(t *testing.T) {
 		{name: "ipxe-without-http-discover", mac: macInstall, kind: discover, mods: mods(optPXE, arch(0), optNoHTTP)},
 		{name: "os-discover", mac: macInstall, kind: discover},
 		{name: "disk-bios-discover", mac: macDisk, kind: discover, mods: mods(optPXE, arch(0))},
+		{name: "disk-http-discover", mac: macDisk, kind: discover, mods: mods(optHTTP, arch(16))},
 		{name: "disk-ipxe-discover", mac: macDisk, kind: discover, mods: mods(optPXE, arch(0), optIPXE)},
 		{name: "relayed-discover", mac: macInstall, kind: discover, mods: mods(optPXE, arch(0), relayed, agentInfo)},
 		{name: "relayed-nak", mac: macInstall, kind: request, mods: mods(relayed, wants("192.168.1.5"))},

@@ -13,6 +13,7 @@ const (
 	DHCP Protocol = "dhcp"
 	TFTP Protocol = "tftp"
 	HTTP Protocol = "http"
+	RA   Protocol = "ra" // IPv6 router solicitations, see Server
 )
 
 // Event is one request and what was done about it.

@@ -1,12 +1,14 @@
 package netboot
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -94,12 +96,13 @@ func testConfig() Config {
 type recorder struct {
 	mu     sync.Mutex
 	events []Event
+	at     []time.Time // when each was told
 }
 
 func (r *recorder) Observe(e Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.events = append(r.events, e)
+	r.events, r.at = append(r.events, e), append(r.at, time.Now())
 }
 
 func (r *recorder) find(match func(Event) bool) (Event, bool) {
@@ -164,3 +167,23 @@ func startOnLoopback(t testing.TB, cfg Config, d Decider) (*Server, *listeners) 
 	<-s.Ready()
 	return s, l
 }
+
+// safeBuffer collects what a program prints, and can be read meanwhile.
+type safeBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+func (b *safeBuffer) contains(s string) bool { return strings.Contains(b.String(), s) }

@@ -18,8 +18,9 @@ import (
 
 // The paths of the HTTP server; everything else is Config.Next's.
 const (
-	filesPath  = "/boot/"
-	scriptPath = "/ipxe"
+	filesPath   = "/boot/"
+	scriptPath  = "/ipxe"
+	nothingPath = "/no-boot" // for UEFI HTTP boot without an order: always 404
 )
 
 const (
@@ -28,13 +29,14 @@ const (
 	stallTimeout  = time.Minute      // for a client that takes nothing of a reply
 	idleTimeout   = 90 * time.Second // between requests
 	drainTimeout  = 2 * time.Second  // for transfers under way when the server stops
-	sendChunk     = 4 << 20          // bytes sent before the deadline is moved
+	sendChunk     = 1 << 20          // bytes sent before the deadline is moved
 )
 
 func (s *Server) newHTTP() *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+filesPath, s.serveFile)
 	mux.HandleFunc("GET "+scriptPath, s.serveScript)
+	mux.Handle(nothingPath, http.NotFoundHandler())
 	mux.Handle("/", s.cfg.Next)
 	return &http.Server{
 		Handler:           withStallTimeout(mux),

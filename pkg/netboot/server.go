@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Server is the relay of one layer-2 network.
+// Server is the relay of one layer-2 network: DHCP, TFTP and HTTP, and a word to iPXE that there is no IPv6 router, which
+// saves it a wait of 16 seconds.
 type Server struct {
 	cfg       Config
 	decider   Decider
@@ -133,6 +134,9 @@ func (s *Server) serve(ctx context.Context, l *listeners) error {
 		stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // ends serveDHCP
 		defer stop()
 		g.Go(func() error { return s.serveDHCP(ctx, conn) })
+	}
+	if s.cfg.Interface != "" {
+		g.Go(func() error { s.serveRA(ctx); return nil })
 	}
 	s.tftp = s.newTFTP(ctx, l.tftp, l.mtu)
 	g.Go(func() error { return s.tftp.serve(ctx) })

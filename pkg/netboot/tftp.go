@@ -22,6 +22,10 @@ const (
 	tftpReadBuf = 64 << 10    // files are read in pieces of this size, not block by block
 )
 
+// tftpRefusedOptions is in the library's error when a client refuses the options it was given (RFC 2347). UEFI does so on
+// purpose: it asks for the size of a file first, and for the file when it has made room.
+const tftpRefusedOptions = "sending block 0: code=8,"
+
 var errNotFirstStage = errors.New("TFTP gives the first stage only; take all else by HTTP")
 
 // tftpServer is the library's server, one transfer per socket, below our queue. Its single-port mode is not used: in
@@ -71,7 +75,10 @@ func (t *tftpServer) read(ticket string, out io.ReaderFrom) error {
 	st := &t.s.stats
 	st.tftpBytes.Add(n)
 	ev := Event{Protocol: TFTP, Peer: r.peer, Request: r.file, Reply: "sent", Bytes: n}
-	if err != nil {
+	if n == 0 && err != nil && strings.Contains(err.Error(), tftpRefusedOptions) {
+		ev.Reply = "told its size"
+		err = nil
+	} else if err != nil {
 		st.tftpFailed.Add(1)
 		ev.Reply, ev.Err = "failed", fmt.Errorf("TFTP %q to %s, after %d bytes: %w", r.file, r.peer, n, err)
 	} else {
