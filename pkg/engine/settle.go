@@ -103,11 +103,10 @@ func outcomeRecord(op plan.Op, outcome plan.Outcome, err error) state.Record {
 
 // recordFor writes a record that belongs to another run.
 func (r *run) recordFor(old state.RunState, rec state.Record) error {
-	rec.Run, rec.Scope, rec.Plan, rec.Time = old.ID, old.Scope, old.Plan, r.opt.Clock.Now().UTC()
-	if _, err := r.opt.Journal.Append(context.WithoutCancel(r.ctx), rec); err != nil {
-		err = fmt.Errorf("%w: %w", ErrJournal, err)
+	rec.Time = r.opt.Clock.Now()
+	err := appendFor(context.WithoutCancel(r.ctx), r.opt.Journal, old, rec)
+	if err != nil {
 		r.stop(err)
-		return err
 	}
-	return nil
+	return err
 }
