@@ -22,6 +22,14 @@ var kept = []struct{ prefix, why string }{
 
 const shared = "it is kept on the state partition, shared by both slots, and would hide what a slot holds there"
 
+// lazy is a place that is looked up only when something is wrong there.
+type lazy struct {
+	author *translated
+	path   []any
+}
+
+func (l lazy) at() diag.Range { return l.author.at(l.path...) }
+
 // conflicts reports author's entries that would overwrite nuboctl's own or lie where nothing may lie.
 func conflicts(author *translated, own types.Config) diag.List {
 	var diags diag.List
@@ -29,33 +37,34 @@ func conflicts(author *translated, own types.Config) diag.List {
 	for _, f := range own.Storage.Files {
 		ours[f.Path] = true
 	}
-	check := func(p string, at diag.Range) {
+	check := func(p string, where ...any) {
+		at := lazy{author, append([]any{"storage"}, where...)}
 		clean := path.Clean(p)
 		if ours[clean] {
-			diags.Errorf(at, "leave it out; what nuboctl writes follows the inventory", "nuboctl writes %s itself", clean)
+			diags.Errorf(at.at(), "leave it out; what nuboctl writes follows the inventory", "nuboctl writes %s itself", clean)
 		}
 		for _, k := range kept {
 			if strings.HasPrefix(clean+"/", k.prefix) && (strings.HasSuffix(k.prefix, "/") || clean == k.prefix) {
-				diags.Errorf(at, "use another place", "%s cannot be written: %s", clean, k.why)
+				diags.Errorf(at.at(), "use another place", "%s cannot be written: %s", clean, k.why)
 			}
 		}
 		for _, f := range own.Storage.Files {
 			o := f.Path
 			if strings.HasPrefix(o, clean+"/") && !isDirectory(author.config, p) {
-				diags.Errorf(at, "use another place", "%s must be a directory: nuboctl writes %s", clean, o)
+				diags.Errorf(at.at(), "use another place", "%s must be a directory: nuboctl writes %s", clean, o)
 				break
 			}
 		}
 	}
 	s := author.config.Storage
 	for i, f := range s.Files {
-		check(f.Path, author.at("storage", "files", i, "path"))
+		check(f.Path, "files", i, "path")
 	}
 	for i, d := range s.Directories {
-		check(d.Path, author.at("storage", "directories", i, "path"))
+		check(d.Path, "directories", i, "path")
 	}
 	for i, l := range s.Links {
-		check(l.Path, author.at("storage", "links", i, "path"))
+		check(l.Path, "links", i, "path")
 	}
 	diags = append(diags, unitConflicts(author, own)...)
 	return diags
@@ -72,12 +81,12 @@ func unitConflicts(author *translated, own types.Config) diag.List {
 		written[u.Name] = u.Contents != nil
 	}
 	for i, u := range author.config.Systemd.Units {
-		at := author.at("systemd", "units", i, "name")
+		at := lazy{author, []any{"systemd", "units", i, "name"}}
 		switch off := u.Mask != nil && *u.Mask || u.Enabled != nil && !*u.Enabled; {
 		case written[u.Name], strings.HasPrefix(u.Name, "nubo-"):
-			diags.Errorf(at, "use another name, or leave it out", "unit %s belongs to nuboctl", u.Name)
+			diags.Errorf(at.at(), "use another name, or leave it out", "unit %s belongs to nuboctl", u.Name)
 		case off && needed[u.Name]:
-			diags.Errorf(at, "leave it enabled", "without %s nuboctl could not reach the host", u.Name)
+			diags.Errorf(at.at(), "leave it enabled", "without %s nuboctl could not reach the host", u.Name)
 		}
 	}
 	return diags
