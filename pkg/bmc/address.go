@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	metal3 "github.com/metal3-io/baremetal-operator/pkg/hardwareutils/bmc"
@@ -41,8 +42,8 @@ var schemes = []string{
 const defaultRedfishPort, defaultIPMIPort = "443", "623"
 
 // ParseAddress reads an address in metal3's grammar: redfish://HOST[:PORT]/PATH-OF-SYSTEM and its
-// vendor forms (with +https, or +http for no TLS), ipmi://HOST[:PORT], or a bare HOST[:PORT],
-// which is IPMI. ipmi://HOST?ciphersuite=3 allows the old SHA-1 suite, which is refused otherwise.
+// vendor forms (with +https, or +http for no TLS), ipmi://HOST[:PORT], or a bare HOST or
+// IP:PORT, which is IPMI. ipmi://HOST?ciphersuite=3 allows the old SHA-1 suite, which is refused otherwise.
 // The error is ErrInvalid; credentials in the address are refused and not repeated in it.
 func ParseAddress(address string) (Address, error) {
 	a, err := parseAddress(address)
@@ -71,6 +72,11 @@ func parseAddress(address string) (Address, error) {
 	}
 	if u.Hostname() == "" {
 		return Address{}, fmt.Errorf("the host is missing")
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return Address{}, fmt.Errorf("%s is not a port: 1 to 65535", port)
+		}
 	}
 	if u.Fragment != "" {
 		return Address{}, fmt.Errorf("the part after # has no meaning")

@@ -44,7 +44,7 @@ func Open(ctx context.Context, t Target) (Client, error) {
 	}
 	c := &client{target: t, addr: addr, log: t.logger(), turn: make(chan struct{}, 1)}
 	if err := c.prepare(); err != nil {
-		return nil, &Error{Op: "open", Address: addr.String(), Kind: ErrInvalid, Cause: clean(err, t.Credentials.Password), Remedy: remedies[ErrInvalid]}
+		return nil, &Error{Op: "open", Address: addr.String(), Kind: ErrInvalid, Cause: clean(err, t.Credentials), Remedy: remedies[ErrInvalid]}
 	}
 	if err := c.retry(ctx, "log in", c.lib.Open); err != nil {
 		return nil, err
@@ -139,7 +139,7 @@ func (c *client) wrap(op string, err error) error {
 		wrapped.Remedy = remedies[wrapped.Kind]
 	}
 	wrapped.Op, wrapped.Address = op, c.addr.String()
-	wrapped.Cause = clean(wrapped.Cause, c.target.Credentials.Password).endedBy(err)
+	wrapped.Cause = clean(wrapped.Cause, c.target.Credentials).endedBy(err)
 	return &wrapped
 }
 

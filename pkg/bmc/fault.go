@@ -95,15 +95,16 @@ type plain struct {
 func (p *plain) Error() string { return p.text }
 func (p *plain) Unwrap() error { return p.ctx }
 
-// clean makes a plain cause of err, in one line, with the secret taken out.
-func clean(err error, secret string) *plain {
+// clean makes a plain cause of err, in one line, with the password taken out.
+func clean(err error, login Credentials) *plain {
 	if err == nil {
 		return &plain{text: "no cause is known"}
 	}
-	text := strings.Join(strings.Fields(err.Error()), " ")
-	if secret != "" {
-		text = strings.ReplaceAll(text, secret, "[redacted]")
+	text := err.Error()
+	for _, form := range login.forms() {
+		text = strings.ReplaceAll(text, form, "[redacted]")
 	}
+	text = strings.Join(strings.Fields(text), " ")
 	const most = 600
 	if len(text) > most {
 		text = strings.ToValidUTF8(text[:most], "") + "…"

@@ -1,9 +1,13 @@
 package bmc
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
+	"slices"
 	"time"
 )
 
@@ -45,6 +49,22 @@ func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String())
 // MarshalText refuses: credentials are written nowhere.
 func (c Credentials) MarshalText() ([]byte, error) {
 	return nil, errors.New("BMC credentials are not written anywhere")
+}
+
+// forms are the ways in which the password may come back from a BMC, the longest first.
+func (c Credentials) forms() []string {
+	if c.Password == "" {
+		return nil
+	}
+	list := []string{
+		c.Password, url.QueryEscape(c.Password), url.PathEscape(c.Password),
+		base64.StdEncoding.EncodeToString([]byte(c.User + ":" + c.Password)),
+	}
+	if quoted, err := json.Marshal(c.Password); err == nil {
+		list = append(list, string(quoted[1:len(quoted)-1]))
+	}
+	slices.SortFunc(list, func(a, b string) int { return len(b) - len(a) })
+	return list
 }
 
 // Expect is what the machine behind the BMC must be.
