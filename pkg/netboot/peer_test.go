@@ -24,6 +24,9 @@ func namespaced(t *testing.T, programs ...string) bool {
 	if os.Getenv(inNamespace) != "" {
 		return true
 	}
+	if testing.Short() {
+		t.Skip("boots a machine; left out by -short")
+	}
 	if os.Geteuid() != 0 {
 		t.Skip("network namespaces need root")
 	}
