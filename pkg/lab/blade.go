@@ -39,9 +39,13 @@ func (m *machine) power() bool { return m.procs.alive(procName(m.blade.Name)) }
 func (m *machine) setPower(ctx context.Context, on bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !on {
-		return m.procs.end(ctx, procName(m.blade.Name), powerOffGrace)
+	if on {
+		return m.switchOn(ctx)
 	}
+	return m.procs.end(ctx, procName(m.blade.Name), powerOffGrace)
+}
+
+func (m *machine) switchOn(ctx context.Context) error {
 	if m.power() {
 		return nil
 	}
@@ -127,26 +131,27 @@ func (m *machine) nextFiles() (bladeFiles, error) {
 	return files, os.Symlink(filepath.Base(files.Serial), link)
 }
 
-// reset restarts a running blade by its reset line; a boot override takes effect, as at power-on.
+// reset restarts a running blade, as its reset line would. When there is a boot override QEMU is started anew, as some
+// of what the firmware is told is fixed when QEMU starts.
 func (m *machine) reset(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.viaMonitor(ctx, "reset", func(monitor *qmp) error {
-		boot, err := readBoot(m.bootFile())
-		if err != nil {
-			return err
-		}
-		if err := monitor.setBootIndexes(m.blade, boot.Device); err != nil {
-			return err
-		}
-		if err := monitor.reset(); err != nil || !boot.Once {
-			return err
-		}
-		if err := monitor.setBootIndexes(m.blade, None); err != nil {
-			return err
-		}
-		return m.consume(boot)
-	})
+	boot, err := readBoot(m.bootFile())
+	if err != nil {
+		return err
+	}
+	if boot.Device == None || !m.power() {
+		return m.viaMonitor(ctx, "reset", func(monitor *qmp) error {
+			if err := monitor.setBootIndexes(m.blade, None); err != nil {
+				return err
+			}
+			return monitor.reset()
+		})
+	}
+	if err := m.procs.end(ctx, procName(m.blade.Name), powerOffGrace); err != nil {
+		return err
+	}
+	return m.switchOn(ctx)
 }
 
 // shutdown presses the power button: the guest shuts down, if it listens.

@@ -5,13 +5,25 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 )
 
 // qmp is a connection to QEMU's monitor (QEMU Machine Protocol, docs/interop/qmp-spec). Not for concurrent use.
 type qmp struct {
-	conn net.Conn
-	in   *json.Decoder
+	conn   net.Conn
+	in     *json.Decoder
+	events []string // those that came while an answer was awaited, in order
+}
+
+// message is what QEMU sends: the answer to a command, or an event, which may come at any time.
+type message struct {
+	Event  string          `json:"event"`
+	Return json.RawMessage `json:"return"`
+	Error  *struct {
+		Class string `json:"class"`
+		Desc  string `json:"desc"`
+	} `json:"error"`
 }
 
 // dialQMP connects and leaves negotiation mode.
@@ -39,7 +51,7 @@ func dialQMP(ctx context.Context, socket string) (*qmp, error) {
 
 func (q *qmp) Close() error { return q.conn.Close() }
 
-// run executes a command and waits for its answer, passing events over.
+// run executes a command and waits for its answer; events that come before are kept.
 func (q *qmp) run(command string, arguments map[string]any) error {
 	request := map[string]any{"execute": command}
 	if arguments != nil {
@@ -49,23 +61,30 @@ func (q *qmp) run(command string, arguments map[string]any) error {
 		return fmt.Errorf("QEMU monitor: send %s: %w", command, err)
 	}
 	for {
-		var answer struct {
-			Return json.RawMessage `json:"return"`
-			Error  *struct {
-				Class string `json:"class"`
-				Desc  string `json:"desc"`
-			} `json:"error"`
-		}
-		if err := q.in.Decode(&answer); err != nil {
+		var m message
+		if err := q.in.Decode(&m); err != nil {
 			return fmt.Errorf("QEMU monitor: answer to %s: %w", command, err)
 		}
 		switch {
-		case answer.Error != nil:
-			return fmt.Errorf("QEMU monitor: %s: %s: %s", command, answer.Error.Class, answer.Error.Desc)
-		case answer.Return != nil:
+		case m.Error != nil:
+			return fmt.Errorf("QEMU monitor: %s: %s: %s", command, m.Error.Class, m.Error.Desc)
+		case m.Return != nil:
 			return nil
 		}
+		q.events = append(q.events, m.Event)
 	}
+}
+
+// await waits for an event that comes, or has come since the events were last forgotten.
+func (q *qmp) await(event string) error {
+	for !slices.Contains(q.events, event) {
+		var m message
+		if err := q.in.Decode(&m); err != nil {
+			return fmt.Errorf("QEMU monitor: wait for %s: %w", event, err)
+		}
+		q.events = append(q.events, m.Event)
+	}
+	return nil
 }
 
 // setBootIndexes changes what the firmware is told at the machine's next reset. QEMU refuses an index that is in use,
@@ -101,18 +120,9 @@ func (q *qmp) setBootIndex(device string, index int) error {
 
 // reset pulls the reset line and returns when the machine has restarted.
 func (q *qmp) reset() error {
+	q.events = nil
 	if err := q.run("system_reset", nil); err != nil {
 		return err
 	}
-	for {
-		var event struct {
-			Event string `json:"event"`
-		}
-		if err := q.in.Decode(&event); err != nil {
-			return fmt.Errorf("QEMU monitor: wait for the reset: %w", err)
-		}
-		if event.Event == "RESET" {
-			return nil
-		}
-	}
+	return q.await("RESET")
 }
