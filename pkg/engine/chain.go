@@ -15,6 +15,9 @@ type chain struct {
 	again bool // the plan was carried out before
 	// last is the last destructive op that brings about what did not hold before the plan; -1 when there is none.
 	last int
+	// proof is everything that the ops up to last bring about together: the machine is not only installed, but by the order of this plan.
+	proof []plan.Fact
+	after plan.State
 
 	mu     sync.Mutex
 	known  bool
@@ -28,11 +31,14 @@ func chains(p plan.Plan, again bool) map[plan.Subject]*chain {
 		for _, op := range s.Order() {
 			c := out[op.Target]
 			if c == nil {
-				c = &chain{index: map[plan.OpID]int{}, again: again, last: -1}
+				c = &chain{index: map[plan.OpID]int{}, again: again, last: -1, after: plan.State{}}
 				out[op.Target] = c
 			}
+			for _, f := range op.Post {
+				c.after.Set(f)
+			}
 			if info, _ := op.Kind.Info(); info.Destructive && !plan.Done(op, p.Initial) {
-				c.last = len(c.ops)
+				c.last, c.proof = len(c.ops), factsOf(c.after)
 			}
 			c.index[op.ID] = len(c.ops)
 			c.ops = append(c.ops, op)
@@ -69,9 +75,22 @@ func (r *run) furthest(ctx context.Context, c *chain, from int, all bool) int {
 		if !all && i != c.last {
 			continue
 		}
-		if d, ok := r.opt.Drivers(c.ops[i].Kind); ok && guard(func() error { return d.Verify(ctx, c.ops[i]) }) == nil {
+		op := c.ops[i]
+		if i == c.last {
+			op.Post = c.proof
+		}
+		if d, ok := r.opt.Drivers(op.Kind); ok && guard(func() error { return d.Verify(ctx, op) }) == nil {
 			return i
 		}
 	}
 	return -1
+}
+
+// factsOf lists a state's facts in order.
+func factsOf(st plan.State) []plan.Fact {
+	var out []plan.Fact
+	for _, c := range plan.Diff(nil, st) {
+		out = append(out, plan.Fact{Subject: c.Subject, Attr: c.Attr, Value: c.To})
+	}
+	return out
 }

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -143,6 +144,30 @@ func TestKillThenOtherPlan(t *testing.T) {
 	want(t, d.apply(t.Context()), engine.Done)
 	if d.records(state.KindClosed) != 1 || d.records(state.KindDone) != 3+1 {
 		t.Fatalf("%d closed, %d done", d.records(state.KindClosed), d.records(state.KindDone))
+	}
+}
+
+// TestKillThenNothing: the last op took effect and its process died. Nothing is left to do, and the run does not stay open for ever.
+func TestKillThenNothing(t *testing.T) {
+	for _, blind := range []bool{false, true} {
+		t.Run(fmt.Sprint(blind), func(t *testing.T) {
+			d := newDesk(t, install(1))
+			last := d.p.Stages[1].Ops[0].ID
+			d.killAt(last, afterAct)
+			d.w.blind[last] = blind
+			d.p = plan.Plan{FormatVersion: plan.FormatVersion}
+			if blind {
+				res, err := d.run(t.Context())
+				if want(t, res, engine.Failed); err != nil || !errors.Is(res.Error(), engine.ErrUnknown) {
+					t.Fatal(err, res.Error())
+				}
+				return
+			}
+			want(t, d.apply(t.Context()), engine.Done)
+			if d.records(state.KindClosed) != 1 {
+				t.Fatal("the run is still open")
+			}
+		})
 	}
 }
 

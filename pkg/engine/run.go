@@ -29,7 +29,7 @@ type run struct {
 }
 
 // Run executes a plan, or goes on with it when the journal has a run of the same plan that is not finished. The error is for runs that
-// could not begin; what happened to one that did is in the Result.
+// could not begin; what happened to one that did is in the Result. An empty plan only settles what interrupted runs left open.
 func Run(ctx context.Context, p plan.Plan, opt Options) (Result, error) {
 	opt, err := opt.withDefaults(p)
 	if err != nil {
@@ -43,8 +43,7 @@ func Run(ctx context.Context, p plan.Plan, opt Options) (Result, error) {
 	defer r.stop(nil)
 	r.result = Result{Plan: r.digest, Started: opt.Clock.Now()}
 	if p.Empty() {
-		r.result.Kind, r.result.Ended = Done, opt.Clock.Now()
-		return r.result, nil
+		return r.nothing(), nil
 	}
 	if err := r.begin(); err != nil {
 		return Result{}, err
@@ -54,6 +53,17 @@ func Run(ctx context.Context, p plan.Plan, opt Options) (Result, error) {
 	r.settle()
 	r.stages()
 	return r.end(), nil
+}
+
+// nothing ends a run with nothing to do. What interrupted runs left open is settled all the same.
+func (r *run) nothing() Result {
+	r.settle()
+	for target, err := range r.stopped {
+		r.result.Ops = append(r.result.Ops, OpResult{Op: plan.Op{ID: plan.OpID(target), Target: target}, Status: OpUnknown, Err: err})
+	}
+	r.result.Err = context.Cause(r.ctx)
+	r.result.Kind, r.result.Ended = r.result.kind(), r.opt.Clock.Now()
+	return r.result
 }
 
 // begin finds the run in the journal or approves a new one.

@@ -74,6 +74,15 @@ func TestAgain(t *testing.T) {
 	}
 }
 
+// TestOtherOrder: a machine that another order installed is no proof that this plan was carried out.
+func TestOtherOrder(t *testing.T) {
+	d := newDesk(t, install(1))
+	sub := plan.NodeSubject("lab/r1/az1/a/blade-00")
+	d.w.facts = d.w.facts.With(plan.Fact{Subject: sub, Attr: plan.AttrInstall, Value: "installed"}, plan.Fact{Subject: sub, Attr: plan.AttrOrder, Value: "another"})
+	want(t, d.apply(t.Context()), engine.Done)
+	d.final()
+}
+
 func TestNotApproved(t *testing.T) {
 	d := newDesk(t, install(1))
 	_, err := engine.Run(t.Context(), d.p, engine.Options{Journal: &memory{}, Drivers: d.w.drivers})

@@ -16,12 +16,16 @@ const settleAtOnce = 64
 // place. A target whose outcome stays unknown is not touched by this run.
 func (r *run) settle() {
 	r.stopped = map[plan.Subject]error{}
+	why := "nothing is left to do"
+	if r.name != "" {
+		why = "run " + r.name + " took its place"
+	}
 	for _, old := range r.opt.Journal.Runs() {
 		if old.ID == r.name || !state.Overlap(old.Scope, r.opt.Scope) {
 			continue
 		}
 		if r.settleRun(old) && r.ctx.Err() == nil {
-			_ = r.recordFor(old, state.Record{Kind: state.KindClosed, Text: "run " + r.name + " took its place"})
+			_ = r.recordFor(old, state.Record{Kind: state.KindClosed, Text: why})
 		}
 	}
 }

@@ -167,6 +167,18 @@ func newDesk(t testing.TB, p plan.Plan) *desk {
 // apply runs the plan as one process would, with what change asks for.
 func (d *desk) apply(ctx context.Context, change ...func(*engine.Options)) engine.Result {
 	d.t.Helper()
+	res, err := d.run(ctx, change...)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if len(res.Ops) != d.p.Ops() {
+		d.t.Fatalf("the result has %d of %d ops", len(res.Ops), d.p.Ops())
+	}
+	return res
+}
+
+func (d *desk) run(ctx context.Context, change ...func(*engine.Options)) (engine.Result, error) {
+	d.t.Helper()
 	j, err := journal.Open(d.dir, journal.Options{Epoch: 1})
 	if err != nil {
 		d.t.Fatal(err)
@@ -180,14 +192,7 @@ func (d *desk) apply(ctx context.Context, change ...func(*engine.Options)) engin
 	for _, c := range change {
 		c(&opt)
 	}
-	res, err := engine.Run(ctx, d.p, opt)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	if len(res.Ops) != d.p.Ops() {
-		d.t.Fatalf("the result has %d of %d ops", len(res.Ops), d.p.Ops())
-	}
-	return res
+	return engine.Run(ctx, d.p, opt)
 }
 
 // final fails unless the world is as the plan promises and every op took effect once.
