@@ -48,6 +48,9 @@ func (b *builder) bmc(o *object, in inherited) model.BMC {
 		}
 	}
 	out.CA, out.Pin, out.Insecure = trust.str("ca"), strings.ToLower(trust.str("pin")), trust.flag("insecure")
+	if strings.HasPrefix(out.Address, "ipmi:") {
+		out.CA, out.Pin = "", "" // of the places above; IPMI has no certificate
+	}
 	switch {
 	case !own.written("address"):
 		b.errorf(own.at(), "add: address = \"redfish+https://HOST/redfish/v1/Systems/1\"", "the bmc of node %s has no address", o.path)

@@ -107,7 +107,7 @@ func (b *builder) bootService(o *object, n *model.Network) {
 	n.Relay = &model.Relay{Via: r.str("via"), HostKey: strings.TrimSpace(r.str("host_key")), Address: b.addressIn(r, "address", *n), Interface: r.str("interface")}
 	b.own(r, "address", n.Relay.Address, "the relay of network "+n.Name)
 	switch {
-	case n.Relay.Via != "" && !r.written("host_key"):
+	case n.Relay.Via != "" && n.Relay.HostKey == "":
 		b.errorf(r.where("via"), "add: host_key = \"ssh-ed25519 AAAA…\", from /etc/ssh/ssh_host_ed25519_key.pub of that host", "the relay's host would be trusted blindly")
 	case n.Relay.HostKey != "":
 		if _, _, _, _, err := ssh.ParseAuthorizedKey([]byte(n.Relay.HostKey)); err != nil {

@@ -176,11 +176,14 @@ func (b *builder) checkStore(o *object) {
 		b.errorf(o.where("cleartext"), "name it "+defaultCleartext+", so that nobody takes it for anything else", "a clear-text file must have %q in its name", cleartextWord)
 		b.inv.Secrets.Cleartext = ""
 	}
-	if name := s.Age + s.Cleartext; name != "" && (s.Age == "" || s.Cleartext == "") {
-		if _, err := b.l.read(name); err != nil {
-			b.errorf(o.at(), "make the file, or correct its name", "secret store: %v", err)
+	for attr, name := range map[string]string{"age": s.Age, "cleartext": s.Cleartext} {
+		if name == "" {
+			continue
 		}
-		delete(b.l.files, filepath.ToSlash(filepath.Clean(name)))
+		if _, err := b.l.read(name); err != nil {
+			b.warnf(o.where(attr), "make the file, or correct its name", "no BMC can be reached yet: %v", err)
+		}
+		delete(b.l.files, filepath.ToSlash(filepath.Clean(name))) // never shown as a source, never digested
 	}
 }
 

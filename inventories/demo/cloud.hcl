@@ -1,0 +1,88 @@
+# The lab: the virtual rack that `make demo` brings up (e2e/racks/demo.json). One blade by default; more with -var blades=N, in a rack that has
+# them.
+
+variable "blades" {
+  description = "how many blades of the rack are used"
+  type        = number
+  default     = 1
+}
+
+variable "ipmi" {
+  description = "numbers of the blades whose management controller speaks IPMI and not Redfish"
+  type        = list(number)
+  default     = []
+}
+
+variable "via" {
+  description = "host on the provisioning network that runs the relay, as user@host; empty: this workstation is on that network"
+  type        = string
+  default     = ""
+}
+
+variable "via_host_key" {
+  description = "public host key of that host"
+  type        = string
+  default     = ""
+}
+
+variable "ceph" {
+  description = "make the blades a Ceph cluster as well; needs three of them"
+  type        = bool
+  default     = false
+}
+
+cloud "demo" {
+  domain  = "demo.nubo.test"
+  release = "trixie"
+}
+
+network "provision" {
+  cidr    = "10.77.0.0/24"
+  reserve = ["10.77.0.64/26"] # virtual machines: .64 to .127
+
+  dhcp {
+    mode = "authoritative"
+  }
+
+  relay {
+    address  = var.via == "" ? "10.77.0.1" : "10.77.0.2"
+    via      = var.via == "" ? null : var.via
+    host_key = var.via_host_key == "" ? null : var.via_host_key
+  }
+}
+
+network "management" {
+  cidr = "10.77.9.0/24"
+}
+
+profile "hyperconverged" {
+  image      = "debian-13"
+  butane     = "../../profiles/hyperconverged.bu"
+  roles      = var.ceph ? ["compute", "ceph-mon", "ceph-mgr", "ceph-osd"] : ["compute"]
+  cores      = 2
+  memory_gib = 3
+
+  root_device {
+    serial = "root-*"
+  }
+
+  osd_device {
+    serial = "osd-*"
+  }
+
+  bridge "br-ex" {
+    uplink  = "eth0"
+    network = "provision"
+  }
+}
+
+secrets {
+  cleartext = "secrets.dev-cleartext.json"
+}
+
+rollout {
+  order           = ["lab/r1"]
+  max_unavailable = "1"
+  bake            = "5s"
+  canary          = 1
+}
