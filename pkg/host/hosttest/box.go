@@ -50,9 +50,12 @@ func New(t testing.TB) *Box {
 		}
 	}
 	b.stubSystemd(t)
+	b.addAccounts(t)
 	b.operator = hold(t, "--net", "")
 	b.host = hold(t, "--net --mount --propagation private", b.mounts())
-	t.Cleanup(func() { b.Must(t, "sh", "-c", "for f in /run/*.timer; do [ ! -e $f ] || kill $(cat $f); done 2>/dev/null; true") })
+	t.Cleanup(func() {
+		b.Must(t, "sh", "-c", "for f in /run/*.timer; do [ ! -e $f ] || kill $(cat $f); done 2>/dev/null; true")
+	})
 	b.cable(t)
 	b.startOVS(t)
 	b.Must(t, "ovs-vsctl", "--timeout=20", "--", "add-br", "br-ex", "--", "set", "Bridge", "br-ex", "datapath_type=netdev",
@@ -88,7 +91,7 @@ func (b *Box) mounts() string {
 	for from, to := range map[string]string{
 		"ovs": "/run/openvswitch", "libvirt-run": "/run/libvirt", "libvirt-lib": "/var/lib/libvirt",
 		"libvirt-log": "/var/log/libvirt", "libvirt-etc": "/etc/libvirt", "libvirt-cache": "/var/cache/libvirt",
-		"systemd-run": "/usr/bin/systemd-run", "systemctl": "/usr/bin/systemctl",
+		"passwd": "/etc/passwd", "group": "/etc/group", "systemd-run": "/usr/bin/systemd-run", "systemctl": "/usr/bin/systemctl",
 	} {
 		source := filepath.Join(b.Dir, from)
 		fmt.Fprintf(&s, "if [ -e %[2]s ] || mkdir -p %[2]s; then mount --bind %[1]s %[2]s; fi\n", source, to)

@@ -41,6 +41,23 @@ func (b *Box) stubSystemd(t testing.TB) {
 	}
 }
 
+// addAccounts gives the host the accounts that libvirtd looks up at its start; the package that makes them would start services.
+func (b *Box) addAccounts(t testing.TB) {
+	t.Helper()
+	for name, lines := range map[string]string{
+		"passwd": "libvirt-qemu:x:64055:64055::/nonexistent:/usr/sbin/nologin\n", "group": "libvirt-qemu:x:64055:\nkvm:x:64056:\n",
+	} {
+		text, err := os.ReadFile(filepath.Join("/etc", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The first entry of a name counts, so what the machine has already stays in force.
+		if err := os.WriteFile(filepath.Join(b.Dir, name), append(text, lines...), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // startOVS runs the two daemons as ovs-ctl does, with the user-space datapath only.
 func (b *Box) startOVS(t testing.TB) {
 	t.Helper()
@@ -69,4 +86,20 @@ func (b *Box) BreakTimers(t testing.TB) {
 	t.Helper()
 	b.Must(t, "touch", "/run/no-timers")
 	t.Cleanup(func() { b.Must(t, "rm", "/run/no-timers") })
+}
+
+// StartLibvirt runs libvirtd with QEMU as root and without confinement, which its namespaces replace here.
+func (b *Box) StartLibvirt(t testing.TB) {
+	t.Helper()
+	for name, text := range map[string]string{
+		"libvirtd.conf": "auth_unix_rw = \"none\"\nunix_sock_rw_perms = \"0700\"\n",
+		"qemu.conf": "security_driver = \"none\"\nuser = \"root\"\ngroup = \"root\"\nstdio_handler = \"file\"\n" +
+			"namespaces = []\ncgroup_controllers = []\n",
+	} {
+		if err := os.WriteFile(filepath.Join(b.Dir, "libvirt-etc", name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.Daemon(t, "libvirtd", "--config", "/etc/libvirt/libvirtd.conf")
+	b.await(t, "libvirtd answers", "virsh", "--connect", "qemu:///system", "version")
 }

@@ -161,6 +161,7 @@ func sameMembers(p Port, spec PortSpec) bool {
 	for i, iface := range p.Interfaces {
 		have[i] = iface.Name
 	}
+	sort.Strings(have)
 	return slices.Equal(have, want)
 }
 
