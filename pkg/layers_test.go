@@ -37,18 +37,18 @@ var layers = map[string]layer{
 	"netboot":   {2, []string{"netboot/...", "order"}},
 	"image":     {2, []string{"image/..."}},
 	"remote":    {2, []string{"remote/..."}},
-	"host":      {2, []string{"host/...", "remote"}},
+	"host":      {2, []string{"host/...", "remote/..."}},
 	"state":     {2, []string{"state/...", "plan"}},
 	"installer": {2, []string{"installer/...", "order", "image/manifest"}},
 
-	"relay":     {3, []string{"netboot", "order", "image", "image/manifest"}},
+	"relay":     {3, []string{"relay/...", "remote", "netboot", "order", "image", "image/manifest"}},
 	"fleet":     {3, []string{"bmc", "remote", "host/...", "facts", "plan", "ops", "state"}},
 	"provision": {3, []string{"relay", "order", "image", "image/manifest", "state", "facts", "plan"}},
 	"observe":   {3, []string{"bmc", "host/...", "remote", "order", "facts", "relay", "state", "plan"}},
 	"ops":       {3, []string{"ops/...", "plan", "facts", "order"}},
 	"engine":    {3, []string{"engine/...", "plan", "state/..."}},
 
-	"view": {4, []string{"plan", "engine", "facts", "order"}},
+	"view": {4, []string{"plan", "engine", "facts", "order", "state"}},
 	// The virtual rack stands beside the product: it plays the hardware, and knows nothing of what drives it.
 	"lab": {4, []string{"lab/..."}},
 	"sim": {4, []string{"sim/...", "ops", "plan", "engine", "planner", "verify", "order", "facts", "state/..."}},

@@ -33,12 +33,24 @@ var applies = map[plan.Kind]apply{
 	plan.VMEnsure:    vmEnsure,
 }
 
-// Check reads the op's preconditions from the world. The error wraps ErrStale when one does not hold.
+// Check reads the op's conditions from the world: nil when it may begin, a *HeldError when there is nothing left to do, a *StaleError when a
+// precondition does not hold, another error when that cannot be found out.
 func (d *Driver) Check(ctx context.Context, op plan.Op) error {
 	if _, ok := applies[op.Kind]; !ok {
 		return fmt.Errorf("%s: this program cannot carry out ops of kind %q", op.ID, op.Kind)
 	}
-	return newReader(d.world).unmet(ctx, ErrStale, op.Pre)
+	r := newReader(d.world)
+	before := r.unmet(ctx, op.Pre)
+	if before != nil && asMismatch(before) == nil {
+		return before
+	}
+	if op.Kind != plan.BMCIdentify && r.unmet(ctx, visible(op)) == nil {
+		return &HeldError{Op: op.ID}
+	}
+	if m := asMismatch(before); m != nil {
+		return &StaleError{m}
+	}
+	return nil
 }
 
 // Apply carries the op out and reports on the way. It does not repeat what it finds done.
@@ -48,25 +60,32 @@ func (d *Driver) Apply(ctx context.Context, op plan.Op, report func(plan.Progres
 
 // Verify reads the op's postconditions from the world. The error wraps ErrUnverified when one does not hold.
 func (d *Driver) Verify(ctx context.Context, op plan.Op) error {
-	return newReader(d.world).unmet(ctx, ErrUnverified, visible(op))
+	err := newReader(d.world).unmet(ctx, visible(op))
+	if m := asMismatch(err); m != nil {
+		return fmt.Errorf("%s: %w: %w", op.ID, ErrUnverified, m)
+	}
+	return err
 }
 
 // Probe tells what became of an op whose intent is on record without an outcome.
 func (d *Driver) Probe(ctx context.Context, op plan.Op) (plan.Outcome, error) {
 	r := newReader(d.world)
-	after := r.unmet(ctx, ErrUnverified, visible(op))
+	after := r.unmet(ctx, visible(op))
 	if after == nil {
 		return plan.Applied, nil
 	}
-	before := r.unmet(ctx, ErrStale, op.Pre)
-	if before == nil && errors.Is(after, ErrUnverified) {
+	before := r.unmet(ctx, op.Pre)
+	if before == nil && asMismatch(after) != nil {
 		return plan.NotApplied, nil
 	}
 	return plan.Unknown, errors.Join(after, before)
 }
 
 // visible are the postconditions that can be read back. What a boot consumes is gone at the controller's leisure, and what an op makes absent
-// (an unreachable host, a stopped machine) is not to be seen through the thing that is gone.
+// (an unreachable host, a stopped machine) is not to be seen through the thing that is gone. That an order has not begun can be seen.
 func visible(op plan.Op) []plan.Fact {
-	return slices.DeleteFunc(slices.Clone(op.Post), func(f plan.Fact) bool { return f.Value == "" })
+	return slices.DeleteFunc(slices.Clone(op.Post), func(f plan.Fact) bool { return f.Value == "" && f.Attr != plan.AttrInstall })
 }
+
+// Knows reports whether ops of a kind can be carried out.
+func Knows(k plan.Kind) bool { return applies[k] != nil }

@@ -18,30 +18,27 @@ type reader struct {
 
 func newReader(w World) *reader { return &reader{w: w, seen: map[plan.Subject]map[string]plan.State{}} }
 
-// unmet returns the facts that do not hold, as an error that says what is there instead, wrapped in kind.
-func (r *reader) unmet(ctx context.Context, kind error, list []plan.Fact) error {
-	var errs []error
+// unmet returns a *Mismatch when facts do not hold, another error when that could not be found out.
+func (r *reader) unmet(ctx context.Context, list []plan.Fact) error {
+	var m Mismatch
 	for _, f := range list {
 		got, err := r.read(ctx, f)
-		switch {
-		case err != nil:
-			errs = append(errs, err)
-		case got != f.Value:
-			errs = append(errs, fmt.Errorf("%w: %s of %s is %s, not %s", kind, f.Attr, f.Subject, show(got), show(f.Value)))
+		if err != nil {
+			return err
+		}
+		if !satisfies(f, got) {
+			m.Want, m.Found = append(m.Want, f), append(m.Found, got)
 		}
 	}
-	return errors.Join(errs...)
+	if len(m.Want) > 0 {
+		return &m
+	}
+	return nil
 }
 
-// show gives a fact's value for people.
-func show(v string) string {
-	if v == "" {
-		return "unknown or absent"
-	}
-	if d := model.Digest(v); d.Valid() {
-		return d.Short()
-	}
-	return fmt.Sprintf("%q", v)
+// satisfies reports whether a value is what a fact asks for. An install that is done was begun.
+func satisfies(f plan.Fact, got string) bool {
+	return got == f.Value || (f.Attr == plan.AttrInstall && f.Value == facts.PhaseStarted && got == facts.PhaseInstalled)
 }
 
 func (r *reader) read(ctx context.Context, f plan.Fact) (string, error) {

@@ -19,30 +19,6 @@ const SilenceLimit = 8 * time.Minute
 // ErrSilent says that a machine stopped reporting in the middle of its install.
 var ErrSilent = errors.New("the machine has stopped reporting")
 
-// InstallError is what the agent on the machine said when it refused or failed.
-type InstallError struct {
-	Node    model.Path
-	Phase   order.Phase // order.PhaseRefused: the disk was not touched
-	Problem order.Problem
-}
-
-// Error says what was tried, on what, what came back and what to do.
-func (e *InstallError) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: the installer %s", e.Node, map[bool]string{true: "refused, and wrote nothing", false: "failed"}[e.Phase == order.PhaseRefused])
-	if e.Problem.Tried != "" {
-		fmt.Fprintf(&b, ": tried to %s", e.Problem.Tried)
-	}
-	if e.Problem.Target != "" {
-		fmt.Fprintf(&b, " on %s", e.Problem.Target)
-	}
-	fmt.Fprintf(&b, ": %s", e.Problem.Got)
-	if e.Problem.Remedy != "" {
-		fmt.Fprintf(&b, "; %s", e.Problem.Remedy)
-	}
-	return b.String()
-}
-
 func arm(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
 	n, err := w.node(op.Target)
 	if err != nil {

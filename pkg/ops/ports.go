@@ -68,8 +68,6 @@ type World struct {
 
 // The ways in which an op fails that its caller tells apart.
 var (
-	// ErrStale says that a precondition does not hold: the world has moved since the plan was made.
-	ErrStale = errors.New("the world is not as the plan expects it")
 	// ErrUnverified says that an op was carried out and its effect cannot be seen.
 	ErrUnverified = errors.New("the effect is not there")
 	// ErrNotInInventory says that a plan names something that the inventory does not have.

@@ -42,10 +42,11 @@ type Order struct {
 	MaxAttempts int       `json:"max_attempts"` // continuations on a disk that carries this nonce, the first attempt included
 	Epoch       int64     `json:"epoch"`        // fencing epoch of the lease under which it was issued
 	// Spec is the digest of what is installed (image, configuration, disks), by which an observer recognises the result.
-	Spec   model.Digest    `json:"spec"`
-	Image  model.ImageRef  `json:"image"` // digest of the signed manifest
-	Disks  Disks           `json:"disks"`
-	Config json.RawMessage `json:"config"` // Ignition, spec 3.3.0
+	Spec  model.Digest   `json:"spec"`
+	Image model.ImageRef `json:"image"` // digest of the signed manifest
+	Disks Disks          `json:"disks"`
+	// Config is Ignition, spec 3.3.0, byte for byte: its digest is how the configuration is recognised.
+	Config []byte `json:"config"`
 	// KernelArgs are added to the installed system's kernel command line.
 	KernelArgs []string `json:"kernel_args,omitempty"`
 }

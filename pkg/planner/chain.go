@@ -100,13 +100,14 @@ func (b *builder) install(c *chain, n model.Node, image model.Digest, want strin
 		}, pre, c.facts(plan.AttrOrder, want, plan.AttrInstall, "", plan.AttrHost, "", plan.AttrOVS, "", plan.AttrKVM, ""))
 	}
 	if c.get(plan.AttrPower) != string(model.PowerOff) {
-		c.add(plan.PowerOff, nil, c.facts(plan.AttrMachine, machine, plan.AttrOrder, want),
+		c.add(plan.PowerOff, nil, c.facts(plan.AttrMachine, machine, plan.AttrOrder, want, plan.AttrInstall, c.get(plan.AttrInstall)),
 			append(c.facts(plan.AttrPower, "off"), b.stopped(n)...))
 	}
 	if c.get(plan.AttrBoot) != facts.NetBoot {
-		c.add(plan.BootNetwork, nil, c.facts(plan.AttrMachine, machine, plan.AttrPower, "off"), c.facts(plan.AttrBoot, facts.NetBoot))
+		c.add(plan.BootNetwork, nil, c.facts(plan.AttrMachine, machine, plan.AttrInstall, c.get(plan.AttrInstall), plan.AttrPower, "off"),
+			c.facts(plan.AttrBoot, facts.NetBoot))
 	}
-	c.add(plan.PowerOn, nil, c.facts(plan.AttrMachine, machine, plan.AttrOrder, want, plan.AttrPower, "off", plan.AttrBoot, facts.NetBoot),
+	c.add(plan.PowerOn, nil, c.facts(plan.AttrMachine, machine, plan.AttrOrder, want, plan.AttrInstall, c.get(plan.AttrInstall), plan.AttrPower, "off", plan.AttrBoot, facts.NetBoot),
 		c.facts(plan.AttrPower, "on", plan.AttrBoot, "", plan.AttrInstall, facts.PhaseStarted))
 	b.await(c)
 }

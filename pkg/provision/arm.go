@@ -3,7 +3,6 @@ package provision
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -88,7 +87,7 @@ func (p *Provisioner) write(ctx context.Context, n model.Node, goal order.Goal, 
 		Machine: order.Machine{Serial: n.Serial, MACs: macs}, Nonce: nonce, IssuedAt: now, ExpiresAt: now.Add(validity),
 		MaxAttempts: maxAttempts, Epoch: p.Fence.Epoch, Spec: spec, Image: n.Image,
 		Disks:      order.Disks{Root: n.RootDevice, SlotGiB: profile.SlotGiB, Consent: consent, LUKS: profile.LUKS, MDRAID: profile.MDRAID},
-		Config:     json.RawMessage(config),
+		Config:     config,
 		KernelArgs: profile.KernelArgs,
 	}, nil
 }

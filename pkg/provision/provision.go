@@ -106,6 +106,10 @@ func (p *Provisioner) Order(ctx context.Context, n model.Node) (model.ObservedOr
 		return model.ObservedOrder{}, err
 	}
 	o.Phase = p.phase(news.Status)
+	if o.Phase == facts.PhaseInstalled {
+		// It is done, and its host keys are not kept yet: waiting for it returns at once and keeps them.
+		o.Phase = facts.PhaseStarted
+	}
 	return o, nil
 }
 
