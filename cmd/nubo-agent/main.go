@@ -41,6 +41,8 @@ func start(args []string) int {
 	switch args[0] {
 	case "install":
 		return install()
+	case "slot":
+		return slots(args[1:])
 	case "version", "--version":
 		fmt.Println("nubo-agent", version)
 		return 0

@@ -18,6 +18,12 @@ const secureBootVar = "firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-0
 // machine reads what the kernel says about this machine. Sys and Proc are where sysfs and procfs are.
 type machine struct{ sys, proc string }
 
+// Identity is this machine's serial number and the addresses of its network cards, as orders name machines.
+func Identity(sys string) (serial string, addresses []string) {
+	m := machine{sys: sys}
+	return m.dmi("product_serial"), macs(m.nics())
+}
+
 // facts gathers all but the disks. What cannot be read is left empty: a fact that is missing refuses nothing by itself.
 func (m machine) facts() order.Facts {
 	f := order.Facts{

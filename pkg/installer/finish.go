@@ -7,12 +7,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"aead.dev/minisign"
 	"golang.org/x/sys/unix"
 
-	"github.com/nuboctl/nuboctl/pkg/image/manifest"
 	"github.com/nuboctl/nuboctl/pkg/installer/boot"
-	"github.com/nuboctl/nuboctl/pkg/installer/client"
 	"github.com/nuboctl/nuboctl/pkg/installer/disk"
 	"github.com/nuboctl/nuboctl/pkg/installer/slot"
 	"github.com/nuboctl/nuboctl/pkg/installer/stream"
@@ -25,26 +22,6 @@ const firstSlot = "a"
 
 // bootInSlot is where boot-state is mounted inside the slot while its tools run: every Debian has /mnt.
 const bootInSlot = "/mnt"
-
-// fetchManifest proves signature and digest before it parses.
-func fetchManifest(ctx context.Context, c *client.Client, want model.Digest, keys []minisign.PublicKey) (*manifest.Manifest, error) {
-	envelope, err := c.Manifest(ctx, want)
-	if err != nil {
-		return nil, err
-	}
-	signed, err := manifest.DecodeSigned(envelope)
-	if err != nil {
-		return nil, err
-	}
-	m, err := manifest.Open(signed, want, keys...)
-	if err != nil {
-		return nil, err
-	}
-	if m.Kind != manifest.Root {
-		return nil, fmt.Errorf("image %s is of kind %s; a host needs kind %s", m.Name, m.Kind, manifest.Root)
-	}
-	return m, nil
-}
 
 func checkArgs(args []string) error {
 	_, err := boot.SlotFile(args)
@@ -123,7 +100,7 @@ func (i *Install) finish(context.Context) error {
 		return err
 	}
 	env := boot.EnvPath(filepath.Join(i.Sysroot, bootInSlot))
-	if err := boot.WriteEnv(env, boot.Env{boot.DefaultSlot: firstSlot}); err != nil {
+	if err := boot.WriteEnv(env, boot.Env{boot.DefaultSlot: firstSlot, boot.Good(firstSlot): "1"}); err != nil {
 		return err
 	}
 	err := i.mounts.unmount()

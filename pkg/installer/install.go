@@ -16,6 +16,7 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/installer/disk"
 	"github.com/nuboctl/nuboctl/pkg/installer/hostfiles"
 	"github.com/nuboctl/nuboctl/pkg/installer/run"
+	"github.com/nuboctl/nuboctl/pkg/installer/slot"
 	"github.com/nuboctl/nuboctl/pkg/order"
 )
 
@@ -222,8 +223,8 @@ func (i *Install) checkConfig(context.Context) error {
 }
 
 func (i *Install) takeManifest(ctx context.Context) error {
-	m, err := fetchManifest(ctx, i.client, i.order.Image.Digest, i.keys)
-	i.manifest = m
+	var err error
+	i.manifest, err = slot.OpenManifest(ctx, i.client, i.order.Image.Digest, i.keys)
 	return err
 }
 

@@ -24,6 +24,9 @@ const (
 	TrySeconds  = "try_seconds"  // reaches the tried system as nubo.try=: how long it has to be declared good
 )
 
+// Good is the variable that says that a slot has been declared good since it was written.
+func Good(slot string) string { return "good_" + slot }
+
 // ErrEnv says that a file is no environment block.
 var ErrEnv = errors.New("not a GRUB environment block")
 

@@ -63,7 +63,7 @@ function boot_slot {
   set nubo_args=
   source ($slot_root)/%[1]s
   echo "nubo: slot $1"
-  if linux ($slot_root)/vmlinuz root=UUID=$uuid ro nubo.slot=$1 panic=%[4]d $nubo_args $2; then
+  if linux ($slot_root)/vmlinuz root=UUID=$uuid ro nubo.slot=$1 panic=%[4]d systemd.gpt_auto=no $nubo_args $2; then
     if initrd ($slot_root)/initrd.img; then
       boot
     fi

@@ -86,6 +86,9 @@ const sshdConfig = "# Written by nubo-agent: the host's keys outlive its slots.\
 // watchdogConfig has systemd feed the hardware watchdog, where there is one, and leave it armed over a reboot.
 const watchdogConfig = "# Written by nubo-agent: a host that hangs resets.\n[Manager]\nRuntimeWatchdogSec=90s\nRebootWatchdogSec=5min\n"
 
+// updated is newer than the image's /usr, so that no boot makes caches again which the image has (systemd-update-done.service(8)).
+const updated = "# Written by nubo-agent with the slot.\n"
+
 // tryUnit runs only in a system that was booted by the one-shot (nubo.try= on its command line). It survives the emergency target, which
 // is where a system with a broken mount ends up.
 const tryUnit = `# Written by nubo-agent with the slot.

@@ -138,6 +138,8 @@ func (f Filler) baseFiles(_ context.Context, j Job) error {
 		{ConfigFile, string(j.Order.Config), 0o600},
 		{ImageFile, ContentsOf(j.Order, j.DiskNonce).encode(), 0o644},
 		{AgentFile, string(agent), 0o755},
+		{"/etc/.updated", updated, 0o644},
+		{"/var/.updated", updated, 0o644},
 	} {
 		if configured(j.Config, file.path) {
 			continue

@@ -1,0 +1,66 @@
+package running
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nuboctl/nuboctl/pkg/installer/slot"
+)
+
+// Claim takes this host's slots for one verb: nobody else changes them until the returned function is called. An epoch older than one
+// seen before is refused; a newer one is kept. Epoch 0 is none: it neither checks nor keeps.
+func (h Host) Claim(epoch int64) (release func(), err error) {
+	dir := filepath.Join(h.Root, slot.NuboDir)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("claim the slots: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "slot.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("claim the slots: %w", err)
+	}
+	release = func() { f.Close() }
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		release()
+		return nil, refuse("another slot command is at work on this host (%v)", err)
+	}
+	if err := checkEpoch(filepath.Join(dir, "epoch"), epoch); err != nil {
+		release()
+		return nil, err
+	}
+	return release, nil
+}
+
+func checkEpoch(path string, epoch int64) error {
+	if epoch == 0 {
+		return nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("read the epoch: %w", err)
+	}
+	if err == nil {
+		seen, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
+		if err != nil {
+			return fmt.Errorf("read the epoch in %s: %w", path, err)
+		}
+		if epoch < seen {
+			return refuse("epoch %d is older than %d, which this host has obeyed: somebody else took over", epoch, seen)
+		}
+		if epoch == seen {
+			return nil
+		}
+	}
+	if err := os.WriteFile(path+".new", []byte(strconv.FormatInt(epoch, 10)+"\n"), 0o644); err != nil {
+		return fmt.Errorf("keep the epoch: %w", err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return fmt.Errorf("keep the epoch: %w", err)
+	}
+	return nil
+}
