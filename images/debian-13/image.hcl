@@ -14,9 +14,9 @@ image {
     "linux-image-amd64", "initramfs-tools", "busybox", "zstd", "grub2-common", "grub-pc-bin", "grub-efi-amd64-bin", "grub-efi-amd64-signed",
     "shim-signed", "efibootmgr",
     # firmware of network and storage cards
-    "firmware-bnx2", "firmware-bnx2x", "firmware-qlogic", "firmware-cavium", "firmware-intel-misc", "firmware-misc-nonfree", "firmware-realtek",
-    # network and time
-    "openssh-server", "iproute2", "iputils-ping", "nftables", "ethtool", "lldpd", "chrony", "openvswitch-switch",
+    "firmware-bnx2", "firmware-bnx2x", "firmware-qlogic", "firmware-intel-misc", "firmware-misc-nonfree", "firmware-realtek",
+    # network and time; LLDP is heard and said by systemd-networkd (lldpd would bring all of perl and SNMP)
+    "openssh-server", "iproute2", "iputils-ping", "nftables", "ethtool", "chrony", "openvswitch-switch",
     # disks
     "lvm2", "mdadm", "cryptsetup-bin", "cryptsetup-initramfs", "e2fsprogs", "dosfstools", "fdisk", "gdisk", "parted", "nvme-cli", "smartmontools",
     # hardware
@@ -32,7 +32,7 @@ image {
   exclude = [
     "/usr/share/man/*", "/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/lintian/*", "/usr/share/bug/*",
     "/usr/share/doc-base/*", "/usr/share/bash-completion/*", "/usr/share/zsh/*",
-    # drivers of desktops; both spellings of the path, as packages moved from /lib to /usr/lib
+    # drivers and firmware of desktops; both spellings of a path, as packages moved from /lib to /usr/lib
     "/usr/lib/modules/*/kernel/sound/*", "/lib/modules/*/kernel/sound/*",
     "/usr/lib/modules/*/kernel/drivers/media/*", "/lib/modules/*/kernel/drivers/media/*",
     "/usr/lib/modules/*/kernel/drivers/net/wireless/*", "/lib/modules/*/kernel/drivers/net/wireless/*",
@@ -45,6 +45,19 @@ image {
     "/usr/lib/modules/*/kernel/drivers/gpu/drm/xe/*", "/lib/modules/*/kernel/drivers/gpu/drm/xe/*",
     "/usr/lib/modules/*/kernel/drivers/gpu/drm/nouveau/*", "/lib/modules/*/kernel/drivers/gpu/drm/nouveau/*",
     "/usr/lib/modules/*/kernel/drivers/gpu/drm/radeon/*", "/lib/modules/*/kernel/drivers/gpu/drm/radeon/*",
+    "/usr/lib/firmware/rtw88/*", "/lib/firmware/rtw88/*",
+    "/usr/lib/firmware/rtw89/*", "/lib/firmware/rtw89/*",
+    "/usr/lib/firmware/rtlwifi/*", "/lib/firmware/rtlwifi/*",
+    "/usr/lib/firmware/rtl_bt/*", "/lib/firmware/rtl_bt/*",
+    "/usr/lib/firmware/ti/*", "/lib/firmware/ti/*",
+    "/usr/lib/firmware/cnm/*", "/lib/firmware/cnm/*",
+    "/usr/lib/firmware/intel/vpu/*", "/lib/firmware/intel/vpu/*",
+    "/usr/lib/firmware/intel/ish/*", "/lib/firmware/intel/ish/*",
+    "/usr/lib/firmware/intel/avs/*", "/lib/firmware/intel/avs/*",
+    "/usr/lib/firmware/intel/catpt/*", "/lib/firmware/intel/catpt/*",
+    "/usr/lib/firmware/intel/ipu/*", "/lib/firmware/intel/ipu/*",
+    "/usr/lib/firmware/ctefx*", "/lib/firmware/ctefx*",
+    "/usr/lib/firmware/ctspeq*", "/lib/firmware/ctspeq*",
     # QEMU for machines that no guest here uses
     "/usr/bin/qemu-system-i386", "/usr/bin/qemu-system-x86_64-microvm",
   ]
@@ -55,7 +68,7 @@ image {
 
   # What is enabled; every other unit is disabled. Templates and targets of packages included.
   enable = [
-    "getty@.service", "ssh.service", "chrony.service", "lldpd.service", "remote-fs.target", "reboot.target",
+    "getty@.service", "ssh.service", "chrony.service", "remote-fs.target", "reboot.target",
     "systemd-networkd.service", "systemd-networkd.socket", "systemd-networkd-wait-online.service", "systemd-network-generator.service",
     "systemd-pstore.service", "fstrim.timer", "logrotate.timer",
     "blk-availability.service", "lvm2-monitor.service", "lvm2-lvmpolld.socket", "dm-event.socket",
@@ -69,7 +82,6 @@ image {
   # releases. A build fails when a package makes an account that is not here. 64045 and 64055 are Debian's own numbers.
   users = {
     "_chrony"         = "901:901:Chrony daemon:/var/lib/chrony:/usr/sbin/nologin"
-    "_lldpd"          = "902:902::/run/lldpd:/usr/sbin/nologin"
     "dnsmasq"         = "903:65534:dnsmasq:/var/lib/misc:/usr/sbin/nologin"
     "messagebus"      = "904:904:System Message Bus:/nonexistent:/usr/sbin/nologin"
     "polkitd"         = "905:905:User for polkitd:/:/usr/sbin/nologin"
@@ -81,7 +93,6 @@ image {
   }
   groups = {
     "_chrony"         = 901
-    "_lldpd"          = 902
     "messagebus"      = 904
     "polkitd"         = 905
     "systemd-network" = 907

@@ -13,7 +13,7 @@ image {
     "fdisk", "gdisk", "e2fsprogs", "dosfstools", "mdadm", "cryptsetup-bin", "lvm2", "dmsetup", "nvme-cli",
     "ipmitool", "ethtool", "dmidecode", "pciutils", "efibootmgr",
     # only the files that the modules below ask for are kept; Debian ships these as binaries, their makers publish no source
-    "firmware-bnx2", "firmware-bnx2x", "firmware-qlogic", "firmware-cavium", "firmware-intel-misc", "firmware-misc-nonfree", "firmware-realtek",
+    "firmware-bnx2", "firmware-bnx2x", "firmware-qlogic", "firmware-intel-misc", "firmware-misc-nonfree", "firmware-realtek",
   ]
 
   exclude = ["/usr/share/*"]

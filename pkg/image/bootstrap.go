@@ -71,7 +71,7 @@ for deb in '` + b.debs + `'/*.deb; do
 	[ ! -e "$deb" ] || ln "$deb" "$1/var/cache/apt/archives/" 2>/dev/null || cp "$deb" "$1/var/cache/apt/archives/"
 done`,
 		"essential": "cat >>\"$1/etc/passwd\" <<'EOF'\n" + passwd + "EOF\ncat >>\"$1/etc/group\" <<'EOF'\n" + group + "EOF\n" + own,
-		"extract": keep,
+		"extract":   keep,
 	}
 	if b.def.Kind == manifest.Root {
 		hooks["customize"] = keep + "\n" + own + "\nchroot \"$1\" systemctl preset-all" + remove

@@ -56,7 +56,7 @@ func generatedFiles(d Definition) []OverlayFile {
 	return []OverlayFile{
 		{Path: "/etc/initramfs-tools/hooks/nubo", Mode: 0o755, Content: hook},
 		{Path: "/usr/lib/systemd/system-preset/00-nubo.preset", Mode: 0o644, Content: enable.String()},
-		{Path: "/usr/lib/systemd/system-preset/99-nubo.preset", Mode: 0o644, Content: "# What no earlier file enables stays off.\ndisable *\n"},
+		{Path: "/usr/lib/systemd/system-preset/10-nubo.preset", Mode: 0o644, Content: "# What no earlier file enables stays off.\ndisable *\n"},
 	}
 }
 

@@ -19,11 +19,11 @@ type Archive struct {
 
 // target is one line of apt-get indextargets.
 type target struct {
-	uri, suite, component, origin, label, signedBy string
+	uri, suite, label, signedBy string
 }
 
 // targetFormat asks apt-get indextargets for the fields of target, in order.
-const targetFormat = "$(SITE)|$(RELEASE)|$(COMPONENT)|$(ORIGIN)|$(LABEL)|$(SIGNED_BY)"
+const targetFormat = "$(SITE)|$(RELEASE)|$(LABEL)|$(SIGNED_BY)"
 
 // MachineArchive reads how this machine gets Debian packages and gives the same for another release of Debian. It runs apt-get and
 // apt-config, which follow every form of configuration; nothing is fetched.
@@ -46,14 +46,15 @@ func deriveSources(targets, codename, release string, components []string) (stri
 	var main, security *target
 	for line := range strings.Lines(targets) {
 		f := strings.Split(strings.TrimSpace(line), "|")
-		if len(f) != 6 {
+		if len(f) != 4 {
 			continue
 		}
-		t := target{f[0], f[1], f[2], f[3], f[4], f[5]}
+		t := target{f[0], f[1], f[2], f[3]}
+		unknown := t.label == "" || strings.HasPrefix(t.label, "$") // lists were never fetched: only the suite tells
 		switch {
-		case main == nil && (t.suite == codename || t.label == "Debian"):
+		case main == nil && (t.label == "Debian" || unknown && t.suite == codename):
 			main = &t
-		case security == nil && (t.suite == codename+"-security" || t.label == "Debian-Security"):
+		case security == nil && (t.label == "Debian-Security" || unknown && t.suite == codename+"-security"):
 			security = &t
 		}
 	}

@@ -34,7 +34,9 @@ type Store struct {
 // ErrNotFound says that the store does not hold what was asked for.
 var ErrNotFound = errors.New("not in the image store")
 
-func (s Store) path(parts ...string) string { return filepath.Join(append([]string{s.Dir}, parts...)...) }
+func (s Store) path(parts ...string) string {
+	return filepath.Join(append([]string{s.Dir}, parts...)...)
+}
 
 // CacheDir is where builds keep apt's lists and packages.
 func (s Store) CacheDir() string { return s.path("cache") }
