@@ -57,7 +57,7 @@ func TestLibvirt(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := kvm.Domain{
-		Name: "vm1", VCPUs: 1, MemoryMiB: 64, ConsoleLog: log, Autostart: true,
+		Name: "vm1", VCPUs: 1, MemoryMiB: 64, ConsoleLog: log, Autostart: true, Spec: "sha256:0123",
 		Disks: []kvm.Disk{{Path: disk, Format: "raw"}},
 		NICs:  []kvm.NIC{{Bridge: "br-ex", VLAN: 42, MAC: "52:54:00:00:00:07"}},
 	}

@@ -17,8 +17,9 @@ func Parse(text string) (Observed, error) {
 		return Observed{}, fmt.Errorf("libvirt's description of a virtual machine: %w", err)
 	}
 	sum := sha256.Sum256([]byte(text))
-	o := Observed{Ours: isMarked(&x), XMLDigest: "sha256:" + hex.EncodeToString(sum[:])}
-	o.Domain = Domain{Name: x.Name, UUID: x.UUID, Accelerated: x.Type == "kvm"}
+	m, ours := findMark(&x)
+	o := Observed{Ours: ours, XMLDigest: "sha256:" + hex.EncodeToString(sum[:])}
+	o.Domain = Domain{Name: x.Name, UUID: x.UUID, Accelerated: x.Type == "kvm", Spec: m.Spec}
 	if x.VCPU != nil {
 		o.VCPUs = int(x.VCPU.Value)
 	}
@@ -107,6 +108,7 @@ func Diff(have, want Domain) []string {
 	note("cmdline", have.Cmdline, want.Cmdline)
 	note("console_log", have.ConsoleLog, want.ConsoleLog)
 	note("autostart", have.Autostart, want.Autostart)
+	note("spec", have.Spec, want.Spec)
 	if want.UUID != "" {
 		note("uuid", have.UUID, want.UUID)
 	}

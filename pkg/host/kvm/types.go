@@ -27,6 +27,8 @@ type Domain struct {
 	// ConsoleLog is a file on the host that gets what the serial console prints; empty: none.
 	ConsoleLog string `json:"console_log,omitempty"`
 	Autostart  bool   `json:"autostart,omitempty"`
+	// Spec is a digest that the caller gives the whole wish ("sha256:…"); it is stored with the domain and comes back when observed.
+	Spec string `json:"spec,omitempty"`
 }
 
 // Disk is a virtio disk in a file or block device of the host.

@@ -1,25 +1,54 @@
 package kvm
 
 import (
+	"encoding/xml"
 	"fmt"
 	"strings"
 
 	"libvirt.org/go/libvirtxml"
 )
 
-// mark is put into the metadata of every domain that is defined here; its presence says whose the domain is.
-const mark = `<nubo:domain xmlns:nubo="https://nuboctl.github.io/libvirt/1"/>`
+// namespace marks the metadata of every domain that is defined here.
+const namespace = "https://nuboctl.github.io/libvirt/1"
 
-// isMarked recognises the mark however libvirt writes it.
-func isMarked(x *libvirtxml.Domain) bool {
-	return x.Metadata != nil && strings.Contains(x.Metadata.XML, "https://nuboctl.github.io/libvirt/1")
+// mark is that metadata: its presence says whose the domain is.
+type mark struct {
+	XMLName xml.Name `xml:"https://nuboctl.github.io/libvirt/1 domain"`
+	Spec    string   `xml:"spec,attr"`
+}
+
+// metadata gives the mark as libvirt wants it, with a prefix (https://libvirt.org/formatdomain.html#general-metadata).
+func (d Domain) metadata() (*libvirtxml.DomainMetadata, error) {
+	var spec strings.Builder
+	if err := xml.EscapeText(&spec, []byte(d.Spec)); err != nil {
+		return nil, fmt.Errorf("virtual machine %q: spec: %w", d.Name, err)
+	}
+	return &libvirtxml.DomainMetadata{XML: `<nubo:domain xmlns:nubo="` + namespace + `" spec="` + spec.String() + `"/>`}, nil
+}
+
+// findMark reads the mark however libvirt writes it.
+func findMark(x *libvirtxml.Domain) (mark, bool) {
+	if x.Metadata == nil {
+		return mark{}, false
+	}
+	var all struct {
+		Marks []mark `xml:"https://nuboctl.github.io/libvirt/1 domain"`
+	}
+	if err := xml.Unmarshal([]byte("<metadata>"+x.Metadata.XML+"</metadata>"), &all); err != nil || len(all.Marks) == 0 {
+		return mark{}, false // someone else's metadata
+	}
+	return all.Marks[0], true
 }
 
 // XML gives libvirt's description (https://libvirt.org/formatdomain.html) of a domain. Same domain, same bytes.
 func (d Domain) XML() (string, error) {
+	metadata, err := d.metadata()
+	if err != nil {
+		return "", err
+	}
 	x := &libvirtxml.Domain{
 		Type: "qemu", Name: d.Name, UUID: d.UUID,
-		Metadata: &libvirtxml.DomainMetadata{XML: mark},
+		Metadata: metadata,
 		Memory:   &libvirtxml.DomainMemory{Value: uint(d.MemoryMiB), Unit: "MiB"},
 		VCPU:     &libvirtxml.DomainVCPU{Placement: "static", Value: uint(d.VCPUs)},
 		OS: &libvirtxml.DomainOS{

@@ -31,7 +31,7 @@ func golden(t *testing.T, name, got string) {
 func samples() map[string]Domain {
 	return map[string]Domain{
 		"direct": {
-			Name: "guest-1", UUID: "0a0b0c0d-0000-4000-8000-000000000001", VCPUs: 1, MemoryMiB: 128, Autostart: true,
+			Name: "guest-1", UUID: "0a0b0c0d-0000-4000-8000-000000000001", VCPUs: 1, MemoryMiB: 128, Autostart: true, Spec: "sha256:0123",
 			Kernel: "/var/lib/libvirt/images/vmlinuz", Initrd: "/var/lib/libvirt/images/initrd", Cmdline: "console=ttyS0 a=\"<b>\"",
 			NICs: []NIC{{Bridge: "br-ex", MAC: "52:54:00:77:01:01"}}, ConsoleLog: "/var/log/libvirt/guest-1.console",
 		},
@@ -71,7 +71,7 @@ func TestDiff(t *testing.T) {
 	if left := Diff(have, have); len(left) != 0 {
 		t.Errorf("differs from itself: %v", left)
 	}
-	if left := Diff(have, want); len(left) != 10 {
+	if left := Diff(have, want); len(left) != 12 {
 		t.Errorf("%d differences: %q", len(left), left)
 	}
 	stored := want
