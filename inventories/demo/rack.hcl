@@ -26,7 +26,7 @@ site "lab" {
 
           bmc {
             address = (contains(var.ipmi, each.value)
-              ? format("ipmi://10.77.9.%d:623", 10 + each.value)
+              ? format("ipmi://10.77.9.%d:623?ciphersuite=3", 10 + each.value)
             : format("redfish+https://10.77.9.%d:8443/redfish/v1/Systems/1", 10 + each.value))
           }
 

@@ -1,0 +1,222 @@
+package app
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/nuboctl/nuboctl/pkg/engine"
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/ops"
+	"github.com/nuboctl/nuboctl/pkg/plan"
+	"github.com/nuboctl/nuboctl/pkg/state"
+	"github.com/nuboctl/nuboctl/pkg/state/control"
+	"github.com/nuboctl/nuboctl/pkg/state/journal"
+	"github.com/nuboctl/nuboctl/pkg/view"
+)
+
+// ApplyOptions are those of Apply.
+type ApplyOptions struct {
+	File string // a saved plan; empty: plan first
+	Plan PlanOptions
+	Yes  bool
+}
+
+// Apply carries out a plan: exactly the saved one, or one that it makes, shows and asks about.
+func Apply(ctx context.Context, e Env, o ApplyOptions) (err error) {
+	s, err := e.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	lease, err := s.store.Acquire(ctx, "", holder(e, "apply"))
+	var locked *state.LockedError
+	if errors.As(err, &locked) {
+		return &Exit{Code: ExitLocked, Err: err}
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lease.Release()) }()
+	p, err := s.planToApply(ctx, o)
+	if err != nil {
+		return err
+	}
+	if o.Plan.Out != "" {
+		return s.save(p, o.Plan.Out)
+	}
+	if p.Empty() {
+		return nil
+	}
+	if o.File == "" && !o.Yes && !e.Yes {
+		if err := e.ask(ctx); err != nil {
+			return err
+		}
+	}
+	return s.carryOut(ctx, p, lease)
+}
+
+// planToApply reads the saved plan and makes sure that it is not stale, or makes and shows one.
+func (s *session) planToApply(ctx context.Context, o ApplyOptions) (plan.Plan, error) {
+	if o.File != "" {
+		p, err := readPlan(o.File)
+		if err != nil {
+			return p, err
+		}
+		if err := s.fresh(p); err != nil {
+			return p, &Exit{Code: ExitStale, Err: err}
+		}
+		return p, nil
+	}
+	p, err := s.plan(ctx, o.Plan)
+	if err != nil {
+		return p, err
+	}
+	w, style := s.env.Out, s.env.OutStyle
+	if s.env.JSON { // stdout carries events
+		w, style = s.env.Err, s.env.ErrStyle
+	}
+	return p, view.PlanText(w, style, p)
+}
+
+// fresh compares a plan's provenance with what is there now.
+func (s *session) fresh(p plan.Plan) error {
+	var errs []error
+	if p.Provenance.Inventory != s.inventoryDigest() {
+		errs = append(errs, errors.New("stale plan: the inventory, a profile or a key has changed since it was made"))
+	}
+	if p.Provenance.Policy != model.DigestJSON(s.desired.Rollout) {
+		errs = append(errs, errors.New("stale plan: the rollout policy has changed since it was made"))
+	}
+	for _, img := range p.ImageRefs() {
+		if s.digests[img.Name] != img.Digest {
+			errs = append(errs, fmt.Errorf("stale plan: image %s was %s when it was made and is %s now", img.Name, img.Digest.Short(), s.digests[img.Name].Short()))
+		}
+	}
+	if len(errs) > 0 {
+		errs = append(errs, errors.New("plan again, read what has changed, and apply the new plan"))
+	}
+	return errors.Join(errs...)
+}
+
+// ask asks whether to go on. Without a person to ask, the answer is no.
+func (e Env) ask(ctx context.Context) error {
+	if !e.Interactive {
+		return errors.New("nobody is there to approve the plan: save it with plan -o FILE, have it reviewed, and apply FILE; or say --yes")
+	}
+	fmt.Fprint(e.Err, "\nApply this plan? Only \"yes\" goes on: ")
+	line := make(chan string, 1)
+	go func() { // a read from a terminal cannot be cancelled; the process ends soon after
+		text, _ := bufio.NewReader(e.In).ReadString('\n')
+		line <- text
+	}()
+	select {
+	case text := <-line:
+		if strings.TrimSpace(text) == "yes" {
+			return nil
+		}
+		return errors.New("not approved: nothing was done")
+	case <-ctx.Done():
+		return &Exit{Code: ExitInterrupted, Err: errors.New("interrupted: nothing was done")}
+	}
+}
+
+func holder(e Env, command string) state.Holder {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return state.Holder{User: whoAmI(), Host: host, PID: os.Getpid(), Command: "nuboctl " + command, Since: e.Now().UTC()}
+}
+
+// carryOut runs a plan under a lease.
+func (s *session) carryOut(ctx context.Context, p plan.Plan, lease state.Lease) (err error) {
+	if err := s.unbuilt(p); err != nil {
+		return err
+	}
+	if err := s.keepAddresses(ctx, lease.Fence()); err != nil {
+		return err
+	}
+	j, err := journal.Open(filepath.Join(s.env.stateDir(), "journal"), journal.Options{Epoch: lease.Fence().Epoch})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, j.Close()) }()
+	if n := j.Repaired(); n > 0 {
+		s.env.note("The journal ended in the middle of a record, as after a crash; %d bytes that nobody was told of were cut off.", n)
+	}
+	r := s.reach(ctx, lease.Fence(), true)
+	defer func() { err = errors.Join(err, r.Close()) }()
+	driver := ops.New(r.world(s.desired))
+	live := view.NewLive(s.env.Out, s.env.Err, s.env.ErrStyle, view.LiveOptions{JSON: s.env.JSON, Redraw: s.env.Interactive, Now: s.env.Now})
+	ctl := newController(live, holder(s.env, "apply"))
+	served, stop := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan error, 1)
+	go func() { done <- control.Serve(served, s.socket(), control.Handler(ctl)) }()
+	result, err := engine.Run(ctx, p, engine.Options{
+		Approver: whoAmI(), Lost: lease.Lost(), Journal: j, Limits: engine.DefaultLimits(), Observer: live, Control: ctl.engine, Log: s.env.Log,
+		Drivers: func(k plan.Kind) (engine.Driver, bool) { return driver, ops.Knows(k) },
+	})
+	stop()
+	err = errors.Join(err, <-done)
+	live.Close()
+	if err != nil {
+		return err
+	}
+	return s.finish(live, result)
+}
+
+func (s *session) socket() string { return filepath.Join(s.env.stateDir(), "ctl.sock") }
+
+// unbuilt refuses a plan that names images without digests.
+func (s *session) unbuilt(p plan.Plan) error {
+	for _, n := range p.Notes {
+		if strings.Contains(n, "is not in the image store") {
+			return errors.New(n)
+		}
+	}
+	return nil
+}
+
+// keepAddresses records what was allotted, so that a node keeps its address when others come and go.
+func (s *session) keepAddresses(ctx context.Context, f state.Fence) error {
+	b := state.Addresses(s.store, f)
+	var writes []state.Write
+	for key, p := range s.given {
+		have, ok, err := b.Lookup(ctx, key)
+		if err != nil {
+			return err
+		}
+		if ok && have.IP == p.String() {
+			continue
+		}
+		w, err := b.Write(key, state.Address{IP: p.String(), Given: s.env.Now().UTC()})
+		if err != nil {
+			return err
+		}
+		writes = append(writes, w)
+	}
+	if len(writes) == 0 {
+		return nil
+	}
+	return s.store.Commit(ctx, f, writes...)
+}
+
+// finish shows how the run ended and gives its exit code.
+func (s *session) finish(live *view.Live, r engine.Result) error {
+	if err := live.Summary(r); err != nil {
+		return err
+	}
+	code := map[engine.Kind]int{
+		engine.Done: ExitDone, engine.Failed: ExitError, engine.Stale: ExitStale, engine.Halted: ExitHalted,
+		engine.Interrupted: ExitInterrupted, engine.Aborted: ExitError,
+	}[r.Kind]
+	if code == ExitDone {
+		return nil
+	}
+	return &Exit{Code: code, Err: r.Error(), Shown: true}
+}

@@ -1,0 +1,163 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/nuboctl/nuboctl/pkg/facts"
+	"github.com/nuboctl/nuboctl/pkg/host/kvm"
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/remote"
+)
+
+// guestDir is where kernels and ramdisks of virtual machines are kept on a host; their names carry the image's digest.
+const guestDir = "/var/lib/libvirt/images/nubo"
+
+// GuestFiles finds kernel and initial ramdisk of a guest image on this machine.
+type GuestFiles func(image model.Digest) (kernel, initrd string, err error)
+
+// VMs implements ops.VMs: virtual machines that the inventory declares, under libvirt's authority.
+type VMs struct {
+	Desired model.Desired
+	Links   *Links
+	Images  GuestFiles
+}
+
+// Observe looks at one virtual machine on the node that it is declared on.
+func (v *VMs) Observe(ctx context.Context, vm model.VM) (model.ObservedVM, error) {
+	n, err := v.node(vm)
+	if err != nil {
+		return model.ObservedVM{}, err
+	}
+	list, err := v.List(ctx, n)
+	if err != nil {
+		return model.ObservedVM{}, err
+	}
+	for _, o := range list {
+		if o.Name == vm.Name {
+			return o, nil
+		}
+	}
+	return model.ObservedVM{}, nil
+}
+
+// List lists all virtual machines of a node. One that is as the inventory declares it carries the declaration's digest.
+func (v *VMs) List(ctx context.Context, n model.Node) ([]model.ObservedVM, error) {
+	c, err := kvm.Connect(ctx, v.Links.To(n))
+	if errors.Is(err, kvm.ErrNotRunning) {
+		return nil, nil // no libvirt, no machines: that it is not ready is seen elsewhere
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	h, err := c.Observe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]model.ObservedVM, len(h.Domains))
+	for i, d := range h.Domains {
+		out[i] = model.ObservedVM{Name: d.Name, Node: n.Path, State: string(d.State), VCPUs: d.VCPUs, MemoryMiB: d.MemoryMiB}
+		if vm, ok := v.declared(d.Name, n); ok && d.Ours && len(kvm.Diff(d.Domain, domainOf(vm, h.Accelerated))) == 0 {
+			out[i].Spec = facts.VMSpec(vm, vm.Image.Digest)
+		}
+	}
+	return out, nil
+}
+
+// Ensure defines the machine and starts it. One that runs in another form is not touched: nobody's machine is stopped unasked.
+func (v *VMs) Ensure(ctx context.Context, vm model.VM, _ model.Digest) error {
+	n, err := v.node(vm)
+	if err != nil {
+		return err
+	}
+	link := v.Links.To(n)
+	if err := v.push(ctx, link, vm); err != nil {
+		return fmt.Errorf("virtual machine %s on %s: %w", vm.Name, n.Path, err)
+	}
+	c, err := kvm.Connect(ctx, link)
+	if err != nil {
+		return fmt.Errorf("virtual machine %s on %s: %w", vm.Name, n.Path, err)
+	}
+	defer c.Close()
+	h, err := c.Observe(ctx)
+	if err != nil {
+		return err
+	}
+	want := domainOf(vm, h.Accelerated)
+	for _, d := range h.Domains {
+		if changes := kvm.Diff(d.Domain, want); d.Name == vm.Name && d.State == kvm.Running && len(changes) > 0 {
+			return fmt.Errorf("virtual machine %s on %s runs with another description (%s), and changing it would stop it; shut it down with its owner's consent, then apply again",
+				vm.Name, n.Path, strings.Join(changes, "; "))
+		}
+	}
+	if _, err := c.Ensure(ctx, want); err != nil {
+		return fmt.Errorf("virtual machine %s on %s: %w", vm.Name, n.Path, err)
+	}
+	if err := c.Start(ctx, vm.Name); err != nil {
+		return fmt.Errorf("virtual machine %s on %s: %w", vm.Name, n.Path, err)
+	}
+	return nil
+}
+
+// push brings kernel and ramdisk of the guest to the host.
+func (v *VMs) push(ctx context.Context, h remote.Host, vm model.VM) error {
+	kernel, initrd, err := v.Images(vm.Image.Digest)
+	if err != nil {
+		return err
+	}
+	if _, err := h.Run(ctx, remote.Command{Argv: []string{"mkdir", "-p", guestDir}}); err != nil {
+		return err
+	}
+	want := domainOf(vm, false)
+	return errors.Join(pushFile(ctx, h, kernel, want.Kernel), pushFile(ctx, h, initrd, want.Initrd))
+}
+
+func pushFile(ctx context.Context, h remote.Host, from, to string) error {
+	f, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = remote.Ensure(ctx, h, remote.File{Path: to, Mode: 0o644, Content: f})
+	return err
+}
+
+func (v *VMs) node(vm model.VM) (model.Node, error) {
+	for _, n := range v.Desired.Nodes {
+		if n.Path == vm.Node {
+			return n, nil
+		}
+	}
+	return model.Node{}, fmt.Errorf("virtual machine %s: node %q is not in the inventory", vm.Name, vm.Node)
+}
+
+func (v *VMs) declared(name string, n model.Node) (model.VM, bool) {
+	for _, vm := range v.Desired.VMs {
+		if vm.Name == name && vm.Node == n.Path {
+			return vm, true
+		}
+	}
+	return model.VM{}, false
+}
+
+// domainOf is a declared machine in libvirt's terms.
+func domainOf(vm model.VM, accelerated bool) kvm.Domain {
+	prefix := path.Join(guestDir, vm.Image.Digest.Short())
+	d := kvm.Domain{
+		Name: vm.Name, VCPUs: vm.VCPUs, MemoryMiB: vm.MemoryMiB, Accelerated: accelerated, Autostart: true,
+		Kernel: prefix + "-vmlinuz", Initrd: prefix + "-initrd", Cmdline: "console=ttyS0 nubo.name=" + vm.Name,
+		ConsoleLog: "/var/log/libvirt/qemu/" + vm.Name + ".console.log",
+	}
+	for _, nic := range vm.NICs {
+		d.NICs = append(d.NICs, kvm.NIC{Bridge: nic.Bridge, VLAN: nic.VLAN, MAC: strings.ToLower(nic.MAC)})
+		if nic.Address != "" {
+			d.Cmdline += " nubo.ip=" + nic.Address
+		}
+	}
+	return d
+}
