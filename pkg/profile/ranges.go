@@ -10,25 +10,18 @@ import (
 )
 
 // lineRange is the text of a line of the author's file, without its indentation.
-func lineRange(s Source, line int) diag.Range {
-	lines := bytes.Split(s.Text, []byte("\n"))
-	if line < 1 || line > len(lines) {
-		return diag.Range{File: s.Name, Start: diag.Pos{Line: 1, Column: 1}, End: diag.Pos{Line: 1, Column: 1}}
-	}
-	text := lines[line-1]
-	indent := len(text) - len(bytes.TrimLeft(text, " \t"))
-	return columnRange(s, line, indent+1)
-}
+func lineRange(s Source, line int) diag.Range { return columnRange(s, line, 0) }
 
-// columnRange goes from a column (in bytes, from 1) to the end of its line.
+// columnRange goes from a column (in bytes, from 1) to the end of its line. A column outside of the line means all of it, and a line outside of
+// the file its first.
 func columnRange(s Source, line, column int) diag.Range {
 	lines := bytes.Split(s.Text, []byte("\n"))
 	if line < 1 || line > len(lines) {
-		return lineRange(s, 1)
+		line, column = 1, 0
 	}
 	text := bytes.TrimRight(lines[line-1], " \t\r")
 	if column < 1 || column > len(text)+1 {
-		return lineRange(s, line)
+		column = len(text) - len(bytes.TrimLeft(text, " \t")) + 1
 	}
 	start := 0
 	for _, l := range lines[:line-1] {
