@@ -27,9 +27,13 @@ done
 echo $! >"/run/$unit.timer"
 `
 
-// systemctl knows how to stop such a unit.
+// systemctl knows how to stop such a unit, and whether it waits.
 const systemctl = `#!/bin/sh
-[ "$1" = stop ] && [ -e "/run/$2" ] && kill "$(cat "/run/$2")" && rm "/run/$2"
+case $1 in
+stop) [ -e "/run/$2" ] && kill "$(cat "/run/$2")" && rm "/run/$2" ;;
+is-active) [ -e "/run/$3" ] && kill -0 "$(cat "/run/$3")" ;;
+*) exit 1 ;;
+esac 2>/dev/null
 `
 
 func (b *Box) stubSystemd(t testing.TB) {

@@ -40,14 +40,19 @@ type Guard struct {
 type Outcome struct {
 	Changes []Change // empty: the host was as wanted
 	After   State
+	Settled []string // changes of an earlier run that were unconfirmed, and were undone first
 }
 
 // Ensure brings the host's bridges to the wanted state. Where something has to change, the undo is armed first, and the change is confirmed
-// over a new connection once the host shows the wanted state without faults. On error the host has, or will have when the window ends, the
+// over a new connection once the host shows the wanted state without faults. What an earlier run left unconfirmed is undone first. On error the host has, or will have when the window ends, the
 // state from before: see ErrNoUndo, ErrUndone, ErrUnproven.
 func (d Driver) Ensure(ctx context.Context, h remote.Host, wanted Spec, guard Guard) (Outcome, error) {
 	if err := wanted.Check(); err != nil {
 		return Outcome{}, fmt.Errorf("wanted Open vSwitch configuration: %w", err)
+	}
+	settled, err := d.Settle(ctx, h)
+	if err != nil {
+		return Outcome{}, err
 	}
 	before, err := d.Observe(ctx, h)
 	if err != nil {
@@ -55,7 +60,7 @@ func (d Driver) Ensure(ctx context.Context, h remote.Host, wanted Spec, guard Gu
 	}
 	changes := Diff(before, wanted)
 	if len(changes) == 0 {
-		return Outcome{After: before}, nil
+		return Outcome{After: before, Settled: settled}, nil
 	}
 	window := guard.Window
 	if window <= 0 {
@@ -68,10 +73,10 @@ func (d Driver) Ensure(ctx context.Context, h remote.Host, wanted Spec, guard Gu
 		return Outcome{}, err
 	}
 	if err := d.apply(proof, h, changes, window/3); err != nil {
-		return Outcome{Changes: changes}, d.abandon(ctx, h, undo, err)
+		return Outcome{Changes: changes, Settled: settled}, d.abandon(ctx, h, undo, err)
 	}
 	after, err := d.prove(proof, undo, wanted, guard)
-	return Outcome{Changes: changes, After: after}, err
+	return Outcome{Changes: changes, After: after, Settled: settled}, err
 }
 
 // apply makes the transaction. That no answer comes is no failure: whether the host can be reached is what prove finds out.

@@ -105,6 +105,26 @@ func TestOpenVSwitch(t *testing.T) {
 		}
 		same(t, before, observe(t))
 	})
+	t.Run("a run that died unconfirmed", func(t *testing.T) {
+		if _, err := driver.Arm(t.Context(), link, "dead-run", time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		box.Must(t, "ovs-vsctl", "--timeout=5", "set", "Port", "storage", "tag=103")
+		other := full
+		other.Bridges = append([]ovs.BridgeSpec{}, full.Bridges...)
+		other.Bridges[0].Ports = append([]ovs.PortSpec{}, full.Bridges[0].Ports...)
+		other.Bridges[0].Ports[1].Tag = 103 // as the dead run wanted
+		out, err := driver.Ensure(t.Context(), link, other, guard(link, time.Minute))
+		if err != nil || len(out.Settled) != 1 || len(out.Changes) != 1 {
+			t.Errorf("got settled %v, changes %v, %v", out.Settled, out.Changes, err)
+		}
+		if again, err := driver.Settle(t.Context(), link); err != nil || len(again) != 0 {
+			t.Errorf("still unconfirmed: %v, %v", again, err)
+		}
+		if _, err := driver.Ensure(t.Context(), link, full, guard(link, time.Minute)); err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("cut off and back", func(t *testing.T) {
 		cut := full
 		cut.Bridges = append([]ovs.BridgeSpec{}, full.Bridges...)

@@ -8,6 +8,7 @@ import (
 	"path"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/remote"
@@ -40,7 +41,7 @@ var unitName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 const armScript = `umask 077
 mkdir -p -- "$1"
 cd -- "$1"
-rm -f -- "$2.armed" "$2.done" "$2.undone"
+rm -f -- "$2.armed" "$2.done" "$2.undone" "$2.stale"
 if [ -n "$4" ]; then ovsdb-client --timeout=20 backup "$4" >"$2.db"; else ovsdb-client --timeout=20 backup >"$2.db"; fi
 cat >"$2.sh"
 sync -- "$2.db" "$2.sh"
@@ -86,6 +87,31 @@ func (d Driver) Arm(ctx context.Context, h remote.Host, id string, window time.D
 		return u, fmt.Errorf("snapshot Open vSwitch and arm its undo: %w", errors.Join(ErrNoUndo, err))
 	}
 	return u, nil
+}
+
+// settleScript undoes every change that someone armed and did not confirm. A marker without its timer is from before a reboot: by now others
+// have built upon that state, so its snapshot is not put back.
+const settleScript = `cd -- "$1" 2>/dev/null || exit 0
+for armed in *.armed; do
+  [ -e "$armed" ] || continue
+  id=${armed%.armed}
+  if systemctl is-active --quiet "nubo-ovs-undo-$id.timer"; then
+    echo "$id"
+    /bin/sh "./$id.sh"
+    systemctl stop "nubo-ovs-undo-$id.timer" 2>/dev/null || :
+  else
+    mv -- "$armed" "$id.stale" 2>/dev/null || :
+  fi
+done`
+
+// Settle undoes what a run that died has left unconfirmed on the host, and gives the IDs. Otherwise its timer would undo, later, what is found
+// and built upon now. Only the holder of the node's lease may call it.
+func (d Driver) Settle(ctx context.Context, h remote.Host) ([]string, error) {
+	res, err := h.Run(ctx, remote.Command{Argv: []string{"sh", "-euc", settleScript, "settle", d.dir()}})
+	if err != nil {
+		return nil, fmt.Errorf("settle unconfirmed changes of Open vSwitch: %w", err)
+	}
+	return strings.Fields(string(res.Stdout)), nil
 }
 
 // lost is the exit status of disarmScript when the undo came first.
