@@ -27,6 +27,15 @@ func (l Layout) Write(ctx context.Context, r run.Runner, disk string) error {
 	if _, err := r.Run(ctx, run.New("partx", "--update", disk)); err != nil {
 		return fmt.Errorf("tell the kernel the partitions of %s: %w", disk, err)
 	}
+	return Settle(ctx, r)
+}
+
+// Settle waits until udev has dealt with what was written: it reads a table again after its disk was closed, and for a moment then takes the
+// partitions' device files away.
+func Settle(ctx context.Context, r run.Runner) error {
+	if _, err := r.Run(ctx, run.New("udevadm", "settle", "--timeout=60")); err != nil {
+		return fmt.Errorf("wait for udev: %w", err)
+	}
 	return nil
 }
 
@@ -67,5 +76,5 @@ func Format(ctx context.Context, r run.Runner, nonce string, partition func(n in
 			return err
 		}
 	}
-	return nil
+	return Settle(ctx, r)
 }
