@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 
 	metal3 "github.com/metal3-io/baremetal-operator/pkg/hardwareutils/bmc"
@@ -15,9 +16,9 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/model"
 )
 
-// bmcSchemes are those of metal3's grammar that nuboctl's drivers speak. The library knows more, some of them gone upstream.
-var bmcSchemes = []string{"redfish", "redfish+https", "redfish+http", "ilo5-redfish", "ilo5-redfish+https", "idrac-redfish", "idrac-redfish+https",
-	"redfish-virtualmedia", "redfish-virtualmedia+https", "ilo5-virtualmedia", "ilo5-virtualmedia+https", "idrac-virtualmedia", "idrac-virtualmedia+https", "ipmi"}
+// bmcSchemes are those of metal3's grammar that nuboctl's drivers speak; all but ipmi may end in +https or +http. The library knows more, some
+// of them gone upstream.
+var bmcSchemes = []string{"redfish", "ilo5-redfish", "idrac-redfish", "redfish-virtualmedia", "ilo5-virtualmedia", "idrac-virtualmedia", "ipmi"}
 
 var pinPattern = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
@@ -63,40 +64,70 @@ func (b *builder) bmc(o *object, in inherited) model.BMC {
 // checkBMC checks address and trust.
 func (b *builder) checkBMC(o, own, trust *object, m model.BMC) {
 	at := own.where("address")
+	if strings.Contains(m.Address, "@") {
+		b.errorf(at, `remove it, and write credentials = secret("NAME")`, "the bmc address of node %s holds a user name or password", o.path)
+		return
+	}
 	u, err := bmcURL(m.Address)
 	if err != nil {
 		b.errorf(at, "write it as metal3 does: redfish+https://HOST[:PORT]/redfish/v1/Systems/ID or ipmi://HOST[:PORT]", "bmc address %q: %v", m.Address, err)
 		return
 	}
-	if !contains(bmcSchemes, u.Scheme) {
-		b.errorf(at, didYouMean(u.Scheme, bmcSchemes, ""), "bmc address %q: nuboctl has no driver for %q", m.Address, u.Scheme)
+	if base, _, _ := strings.Cut(u.Scheme, "+"); !contains(bmcSchemes, base) {
+		b.errorf(at, didYouMean(base, bmcSchemes, ""), "bmc address %q: nuboctl has no driver for %q", m.Address, u.Scheme)
 		return
-	}
-	if strings.Contains(u.Scheme, "redfish") && !strings.HasPrefix(u.Path, "/redfish/v1/Systems/") {
-		b.errorf(at, "end it with the path of the system, for example /redfish/v1/Systems/1", "bmc address %q does not name a Redfish system", m.Address)
 	}
 	b.ownBMC(own, m, u)
 	b.checkTrust(o, own, trust, m, u)
 }
 
-// bmcURL parses an address with metal3's own grammar.
+// bmcURL parses an address with metal3's own grammar, and refuses what no driver would use.
 func bmcURL(address string) (*url.URL, error) {
 	u, err := metal3.GetParsedURL(address)
 	if err != nil {
 		return nil, errors.New(strings.TrimPrefix(err.Error(), "failed to parse BMC address information: "))
 	}
-	if u.User != nil {
-		return nil, errors.New("it holds a user name; credentials come from secret()")
+	base, _, _ := strings.Cut(u.Scheme, "+")
+	if !contains(bmcSchemes, base) {
+		return u, nil
 	}
-	if u.Hostname() == "" {
+	if _, err := metal3.NewAccessDetails(address, false); err != nil {
+		return nil, err
+	}
+	port, portErr := strconv.ParseUint(u.Port(), 10, 16)
+	switch {
+	case u.Hostname() == "":
 		return nil, errors.New("it names no host")
-	}
-	if contains(bmcSchemes, u.Scheme) {
-		if _, err := metal3.NewAccessDetails(address, false); err != nil {
-			return nil, err
-		}
+	case u.Port() != "" && (portErr != nil || port == 0):
+		return nil, fmt.Errorf("%s is no port", u.Port())
+	case u.Fragment != "":
+		return nil, errors.New("the part after # has no meaning")
+	case base == "ipmi":
+		return u, checkIPMI(u)
+	case u.RawQuery != "":
+		return nil, errors.New("a Redfish address has no query")
+	case strings.Trim(u.Path, "/") != "" && !strings.HasPrefix(u.Path, "/redfish/"):
+		return nil, fmt.Errorf("%s is not the path of a Redfish system, such as /redfish/v1/Systems/1", u.Path)
 	}
 	return u, nil
+}
+
+// checkIPMI allows the one choice there is: ciphersuite=3 for a controller that has no better one.
+func checkIPMI(u *url.URL) error {
+	if strings.Trim(u.Path, "/") != "" {
+		return errors.New("an IPMI address has no path")
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return err
+	}
+	for key, values := range query {
+		value := values[len(values)-1]
+		if !(key == "ciphersuite" && (value == "3" || value == "17")) && !(key == "privilegelevel" && strings.EqualFold(value, "ADMINISTRATOR")) {
+			return fmt.Errorf("%s=%s is not supported; only ciphersuite=3 or 17 are", key, value)
+		}
+	}
+	return nil
 }
 
 // ownBMC reports two nodes behind one system. Several systems behind one controller are fine: a chassis manager has them.
@@ -119,7 +150,7 @@ func (b *builder) ownBMC(own *object, m model.BMC, u *url.URL) {
 
 // checkTrust insists on a verified or pinned certificate wherever there is one, or on a loud word.
 func (b *builder) checkTrust(o, own, trust *object, m model.BMC, u *url.URL) {
-	tls := u.Scheme != "ipmi" && u.Scheme != "redfish+http"
+	tls := u.Scheme != "ipmi" && !strings.HasSuffix(u.Scheme, "+http")
 	if m.Insecure && (trust.has("ca") || trust.has("pin")) {
 		b.errorf(trust.where("insecure"), "remove insecure", "insecure together with ca or pin: it would be verified or not?")
 		return

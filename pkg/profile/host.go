@@ -2,6 +2,7 @@ package profile
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -9,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/coreos/ignition/v2/config/v3_3/types"
-	"github.com/vincent-petithory/dataurl"
 	"golang.org/x/crypto/ssh"
 
 	"github.com/nuboctl/nuboctl/pkg/diag"
@@ -47,7 +47,7 @@ type config struct {
 }
 
 func (c *config) file(path string, mode int, text string) {
-	yes, source := true, dataurl.EncodeBytes([]byte(text))
+	yes, source := true, "data:;base64,"+base64.StdEncoding.EncodeToString([]byte(text))
 	c.files = append(c.files, types.File{
 		Node:          types.Node{Path: path, Overwrite: &yes},
 		FileEmbedded1: types.FileEmbedded1{Mode: &mode, Contents: types.Resource{Source: &source}},
