@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -228,6 +229,15 @@ func (i *Install) takeManifest(ctx context.Context) error {
 	return err
 }
 
+// ownNonce is the nonce under which the root disk may have been written before: this order's, or that of an order for the same node that
+// did not come to its end.
+func (i *Installer) ownNonce() string {
+	if slices.Contains(i.order.Disks.Unfinished, i.root.Nonce) {
+		return i.root.Nonce
+	}
+	return i.order.Nonce
+}
+
 // chooseDisk refuses before consent is asked for: from here on all that can be known without writing is known.
 func (i *Install) chooseDisk(context.Context) error {
 	root, err := disk.Choose(i.order.Disks.Root, i.devices)
@@ -235,7 +245,7 @@ func (i *Install) chooseDisk(context.Context) error {
 		return err
 	}
 	i.root = root
-	if err := disk.Admit(i.root, i.order.Nonce, i.order.Disks.Consent); err != nil {
+	if err := disk.Admit(i.root, i.ownNonce(), i.order.Disks.Consent); err != nil {
 		return err
 	}
 	tree, _ := i.manifest.File(manifest.RootTar)

@@ -26,13 +26,15 @@ func (r Record) Grant(c Consume, now time.Time) (Record, error) {
 		return r, err
 	}
 	switch {
+	case c.Boot == "":
+		return r, fmt.Errorf("%w: it does not say which boot of the machine asks", ErrMalformed)
 	case c.Nonce != r.Order.Nonce:
 		return r, fmt.Errorf("%w: nonce of another order", ErrMalformed)
 	case r.Order.Machine.Serial != "" && c.Serial != r.Order.Machine.Serial:
 		return r, fmt.Errorf("%w: serial number %q, the order names %q", ErrMachine, c.Serial, r.Order.Machine.Serial)
 	case r.Phase == PhaseInstalled:
 		return r, fmt.Errorf("%w: order %s is installed", ErrConsumed, r.Order.ID)
-	case r.Attempts == 0 || (r.Boot == c.Boot && c.Boot != ""):
+	case r.Attempts == 0 || r.Boot == c.Boot:
 		// first attempt, or the same boot once more
 	case c.DiskNonce != r.Order.Nonce:
 		return r, fmt.Errorf("%w: and the root disk does not carry it", ErrConsumed)
@@ -73,8 +75,8 @@ func (r Record) Report(rep Report, now time.Time) (Record, error) {
 	switch rep.Kind {
 	case ReportFacts:
 		r.Facts = rep.Facts
-		if r.Phase == PhaseArmed {
-			r.Phase = PhaseBooted
+		if r.Phase == PhaseArmed || (r.Phase == PhaseFailed && rep.Boot != r.Boot) {
+			r.Phase, r.Problem = PhaseBooted, nil // a failed attempt is over when the machine has booted for the next
 		}
 	case ReportProgress:
 	case ReportRefused, ReportFailed:

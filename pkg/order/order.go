@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
@@ -64,8 +65,11 @@ type Disks struct {
 	SlotGiB int `json:"slot_gib,omitempty"`
 	// Consent lists serials of disks whose foreign content may be destroyed; journaled by the issuer.
 	Consent []string `json:"consent,omitempty"`
-	LUKS    bool     `json:"luks,omitempty"`
-	MDRAID  bool     `json:"mdraid,omitempty"`
+	// Unfinished are nonces of earlier orders for the same node that did not come to their end: a root disk that carries one of them holds
+	// nothing but the beginning of an install.
+	Unfinished []string `json:"unfinished,omitempty"`
+	LUKS       bool     `json:"luks,omitempty"`
+	MDRAID     bool     `json:"mdraid,omitempty"`
 }
 
 // Signed is an order's bytes and their minisign signature. Payload must not be parsed before Verify accepted it.
@@ -100,7 +104,7 @@ func Parse(payload []byte) (Order, error) {
 	if err := d.Decode(&o); err != nil {
 		return Order{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	if d.More() {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return Order{}, fmt.Errorf("%w: more than one value", ErrMalformed)
 	}
 	return o, o.Validate()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,7 +42,11 @@ func (p *Provisioner) Arm(ctx context.Context, n model.Node, goal order.Goal, sp
 	if err := c.SetMachines(ctx, Machines(p.Desired, network)); err != nil {
 		return err
 	}
-	o, err := p.write(ctx, n, goal, spec)
+	before, _, err := p.orders().Lookup(ctx, string(n.Path))
+	if err != nil {
+		return err
+	}
+	o, err := p.write(ctx, n, goal, spec, before.Unfinished)
 	if err != nil {
 		return err
 	}
@@ -49,7 +54,8 @@ func (p *Provisioner) Arm(ctx context.Context, n model.Node, goal order.Goal, sp
 	if err != nil {
 		return fmt.Errorf("%s: %w", n.Path, err)
 	}
-	rec := Record{ID: o.ID, Network: network.Name, Spec: spec, Goal: goal, Given: o.IssuedAt}
+	rec := Record{ID: o.ID, Network: network.Name, Spec: spec, Goal: goal, Given: o.IssuedAt, Nonce: o.Nonce,
+		Unfinished: append(slices.Clone(before.Unfinished), o.Nonce)}
 	if err := p.orders().Put(ctx, string(n.Path), rec); err != nil {
 		return err
 	}
@@ -57,7 +63,7 @@ func (p *Provisioner) Arm(ctx context.Context, n model.Node, goal order.Goal, sp
 }
 
 // write fills in an order.
-func (p *Provisioner) write(ctx context.Context, n model.Node, goal order.Goal, spec model.Digest) (order.Order, error) {
+func (p *Provisioner) write(ctx context.Context, n model.Node, goal order.Goal, spec model.Digest, unfinished []string) (order.Order, error) {
 	nonce, err := order.NewNonce()
 	if err != nil {
 		return order.Order{}, err
@@ -86,7 +92,7 @@ func (p *Provisioner) write(ctx context.Context, n model.Node, goal order.Goal, 
 		FormatVersion: order.FormatVersion, ID: n.Name + "-" + nonce[:8], Goal: goal, Node: n.Path, Hostname: n.Name,
 		Machine: order.Machine{Serial: n.Serial, MACs: macs}, Nonce: nonce, IssuedAt: now, ExpiresAt: now.Add(validity),
 		MaxAttempts: maxAttempts, Epoch: p.Fence.Epoch, Spec: spec, Image: n.Image,
-		Disks:      order.Disks{Root: n.RootDevice, SlotGiB: profile.SlotGiB, Consent: consent, LUKS: profile.LUKS, MDRAID: profile.MDRAID},
+		Disks:      order.Disks{Root: n.RootDevice, SlotGiB: profile.SlotGiB, Consent: consent, Unfinished: unfinished, LUKS: profile.LUKS, MDRAID: profile.MDRAID},
 		Config:     config,
 		KernelArgs: profile.KernelArgs,
 	}, nil

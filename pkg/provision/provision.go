@@ -29,12 +29,15 @@ const maxAttempts = 3
 
 // Record is what the state keeps of a node's last order.
 type Record struct {
-	ID        string           `json:"id"`
-	Network   string           `json:"network"`
-	Spec      model.Digest     `json:"spec"`
-	Goal      order.Goal       `json:"goal"`
-	Given     time.Time        `json:"given"`
-	Installed *order.Installed `json:"installed,omitempty"`
+	ID      string       `json:"id"`
+	Network string       `json:"network"`
+	Spec    model.Digest `json:"spec"`
+	Goal    order.Goal   `json:"goal"`
+	Given   time.Time    `json:"given"`
+	Nonce   string       `json:"nonce"`
+	// Unfinished are the nonces of this order and of those before it since the node was last installed.
+	Unfinished []string         `json:"unfinished,omitempty"`
+	Installed  *order.Installed `json:"installed,omitempty"`
 }
 
 // Images is where an order's payload comes from.
@@ -149,7 +152,7 @@ func (p *Provisioner) Keep(ctx context.Context, n model.Node, result order.Insta
 	if err != nil {
 		return fmt.Errorf("%s: order: %w", n.Path, err)
 	}
-	rec.Installed = &result
+	rec.Installed, rec.Unfinished = &result, nil
 	orderWrite, err1 := p.orders().Write(string(n.Path), rec)
 	keysWrite, err2 := state.HostKeys(p.Store, p.Fence).Write(string(n.Path), result.HostKeys)
 	hostWrite, err3 := state.Hosts(p.Store, p.Fence).Write(string(n.Path), state.Host{
