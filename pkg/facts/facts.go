@@ -113,10 +113,6 @@ func HostSpec(image, config model.Digest) model.Digest {
 
 // OVSValue is the digest of bridges as they can be observed: the network a bridge stands for is in no switch's database.
 func OVSValue(list []model.Bridge) string {
-	type vlan struct {
-		Port string
-		Tag  int
-	}
 	type bridge struct {
 		Name, Uplink string
 		MTU          int

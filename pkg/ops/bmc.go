@@ -30,9 +30,14 @@ func hostStart(ctx context.Context, w World, op plan.Op, report func(plan.Progre
 	return w.machine(ctx, op, func(m Machine) error { return m.SetPower(ctx, model.PowerOn) })
 }
 
-// powerOn returns when the relay has seen the machine boot from the network: what a BMC says of its boot override is no proof.
+// powerOn returns when the relay has seen the machine boot from the network: what a BMC says of its boot override is no proof. An order that was
+// begun before is not enough either: the machine must have been heard since it was powered on.
 func powerOn(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
 	n, err := w.node(op.Target)
+	if err != nil {
+		return err
+	}
+	was, _, err := w.Installs.Watch(ctx, n, 0)
 	if err != nil {
 		return err
 	}
@@ -41,7 +46,9 @@ func powerOn(ctx context.Context, w World, op plan.Op, report func(plan.Progress
 		return err
 	}
 	report(plan.Progress{Waiting: "the machine to ask the relay for its boot"})
-	_, err = w.follow(ctx, n, report, func(s order.Status) bool { return s.Phase != order.PhaseArmed })
+	_, err = w.follow(ctx, n, was, report, func(s order.Status) bool {
+		return s.Phase == order.PhaseBooted || s.Phase == order.PhaseConsumed || s.Phase == order.PhaseInstalled
+	})
 	return err
 }
 

@@ -74,12 +74,20 @@ func (d *Driver) Probe(ctx context.Context, op plan.Op) (plan.Outcome, error) {
 	if after == nil {
 		return plan.Applied, nil
 	}
+	if asMismatch(after) != nil && leavesNothing[op.Kind] {
+		return plan.NotApplied, nil
+	}
 	before := r.unmet(ctx, op.Pre)
 	if before == nil && asMismatch(after) != nil {
 		return plan.NotApplied, nil
 	}
 	return plan.Unknown, errors.Join(after, before)
 }
+
+// leavesNothing are the kinds of which an effect that is seen not to be there settles the matter, although the world may have moved on. They
+// wait and change nothing; powering on for an install only lets an order begin, whose nonce guards the disk wherever the machine is by now.
+// Whether such an op may begin again is for Check to say.
+var leavesNothing = map[plan.Kind]bool{plan.BMCIdentify: true, plan.PowerOn: true, plan.InstallWait: true, plan.HostVerify: true}
 
 // visible are the postconditions that can be read back. What a boot consumes is gone at the controller's leisure, and what an op makes absent
 // (an unreachable host, a stopped machine) is not to be seen through the thing that is gone. That an order has not begun can be seen.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/facts"
 	"github.com/nuboctl/nuboctl/pkg/model"
@@ -113,6 +114,9 @@ func (r *reader) loadVM(ctx context.Context, s plan.Subject) (plan.State, error)
 	return facts.Project(r.w.Desired, model.Observed{VMs: []model.ObservedVM{o}}), nil
 }
 
+// closeWithin bounds the end of a session with a BMC that does not answer any more.
+const closeWithin = 10 * time.Second
+
 // observeBMC reads a BMC in one session.
 func (w World) observeBMC(ctx context.Context, n model.Node) (o model.ObservedBMC, err error) {
 	err = w.withMachine(ctx, n, func(m Machine) error {
@@ -133,7 +137,9 @@ func (w World) withMachine(ctx context.Context, n model.Node, use func(Machine) 
 	}
 	err = use(m)
 	// The session is closed also when ctx has ended: BMCs have few.
-	return errors.Join(err, m.Close(context.WithoutCancel(ctx)))
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWithin)
+	defer cancel()
+	return errors.Join(err, m.Close(closing))
 }
 
 func (w World) node(s plan.Subject) (model.Node, error) {

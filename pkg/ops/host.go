@@ -2,6 +2,7 @@ package ops
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -81,9 +82,15 @@ func vmEnsure(ctx context.Context, w World, op plan.Op, report func(plan.Progres
 	return w.VMs.Ensure(ctx, vm, spec)
 }
 
-// poll tries until try succeeds, fails for good, or ctx ends; then the last error is returned.
+// poll tries until try succeeds, fails for good, or ctx ends; then the error tells that and what the last try came to.
 func poll[T any](ctx context.Context, try func() (T, error)) (T, error) {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval, b.MaxInterval = pollEvery, pollAtMost
-	return backoff.Retry(ctx, try, backoff.WithBackOff(b), backoff.WithMaxElapsedTime(0))
+	var last error
+	got, err := backoff.Retry(ctx, try, backoff.WithBackOff(b), backoff.WithMaxElapsedTime(0),
+		backoff.WithNotify(func(err error, _ time.Duration) { last = err }))
+	if err != nil && last != nil && context.Cause(ctx) != nil && !errors.Is(err, last) {
+		err = fmt.Errorf("%w; %w", last, err)
+	}
+	return got, err
 }

@@ -41,7 +41,7 @@ func installWait(ctx context.Context, w World, op plan.Op, report func(plan.Prog
 		return err
 	}
 	report(plan.Progress{Waiting: "the ramdisk to report"})
-	s, err := w.follow(ctx, n, report, func(s order.Status) bool { return s.Phase == order.PhaseInstalled })
+	s, err := w.follow(ctx, n, order.Status{}, report, func(s order.Status) bool { return s.Phase == order.PhaseInstalled })
 	if err != nil {
 		return err
 	}
@@ -51,8 +51,9 @@ func installWait(ctx context.Context, w World, op plan.Op, report func(plan.Prog
 	return w.Installs.Keep(ctx, n, *s.Result)
 }
 
-// follow waits until an order is where it should be, reports what the agent says, and ends early when the install cannot go on.
-func (w World) follow(ctx context.Context, n model.Node, report func(plan.Progress), there func(order.Status) bool) (order.Status, error) {
+// follow waits until an order is where it should be, reports what the agent says, and ends early when the install cannot go on. What is still
+// as it was counts for neither.
+func (w World) follow(ctx context.Context, n model.Node, was order.Status, report func(plan.Progress), there func(order.Status) bool) (order.Status, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	silence := time.AfterFunc(SilenceLimit, func() { cancel(silent(n)) })
@@ -65,11 +66,13 @@ func (w World) follow(ctx context.Context, n model.Node, report func(plan.Progre
 			}
 			return s, err
 		}
-		if there(s) {
-			return s, nil
-		}
-		if err := ended(n, s); err != nil {
-			return s, err
+		if s.Phase != was.Phase || s.Updated.After(was.Updated) {
+			if there(s) {
+				return s, nil
+			}
+			if err := ended(n, s); err != nil {
+				return s, err
+			}
 		}
 		if next == version {
 			continue

@@ -62,7 +62,7 @@ func (b *builder) host(c *chain, n model.Node, image model.Digest, want string) 
 	case current && c.get(plan.AttrInstall) == facts.PhaseStarted && c.get(plan.AttrPower) != string(model.PowerOff):
 		b.await(c)
 	case (running != "" || installed) && running != layAnew:
-		b.refuseOverwrite(n, running)
+		b.refuseOverwrite(n, running, image)
 		return false
 	default:
 		b.install(c, n, image, want)
@@ -72,10 +72,16 @@ func (b *builder) host(c *chain, n model.Node, image model.Digest, want string) 
 	return true
 }
 
-func (b *builder) refuseOverwrite(n model.Node, running string) {
+func (b *builder) refuseOverwrite(n model.Node, running string, image model.Digest) {
 	text := "its host was installed from another image or configuration"
 	if running == "" {
 		text = "it was installed from another image or configuration and does not answer now"
+	}
+	if image == "" {
+		b.refuse(Reason{Invariant: InvariantNoLoss, Place: n.Path,
+			Text:   "it was installed, and image " + n.Image.Name + " is not in the image store, so the two cannot be compared",
+			Remedy: "bring the image into the store: nuboctl image build " + n.Image.Name})
+		return
 	}
 	b.refuse(Reason{Invariant: InvariantNoLoss, Place: n.Path, Text: text,
 		Remedy: "to lay its operating system down anew, keeping its other disks: nuboctl reinstall " + n.Name})
@@ -118,6 +124,7 @@ func (b *builder) stopped(n model.Node) []plan.Fact {
 	for _, sub := range b.runs[n.Path] {
 		out = append(out, plan.Fact{Subject: sub, Attr: plan.AttrRuns})
 		b.st.Set(out[len(out)-1])
+		b.stops[sub] = plan.ID(plan.PowerOff, plan.NodeSubject(n.Path))
 	}
 	return out
 }
@@ -172,6 +179,9 @@ func (b *builder) vm(vm model.VM, after plan.OpID) []plan.Op {
 	}
 	if after != "" {
 		op.Needs = []plan.OpID{after}
+	}
+	if stop := b.stops[sub]; stop != "" && stop != plan.ID(plan.PowerOff, node) {
+		op.Needs = append(op.Needs, stop) // it runs on another node than its own
 	}
 	return []plan.Op{op}
 }

@@ -53,7 +53,7 @@ func forget(in Input, st plan.State) {
 // FromState computes the plan that leads from a given state. A plan's own stages are replanned with it: from any stage's Before it yields
 // the rest of the same plan.
 func FromState(in Input, initial plan.State) (plan.Plan, error) {
-	b := builder{in: in, state: initial, st: initial.Clone(), runs: map[model.Path][]plan.Subject{}}
+	b := builder{in: in, state: initial, st: initial.Clone(), runs: map[model.Path][]plan.Subject{}, stops: map[plan.Subject]plan.OpID{}}
 	for _, vm := range in.Desired.VMs {
 		sub := plan.VMSubject(vm.Name)
 		if on := initial.Get(sub, plan.AttrRuns); on != "" {
@@ -89,6 +89,7 @@ type builder struct {
 	state    plan.State                    // before the plan
 	st       plan.State                    // as virtual machines will be, as far as planned
 	runs     map[model.Path][]plan.Subject // node → the declared virtual machines it runs
+	stops    map[plan.Subject]plan.OpID    // declared virtual machine → the op that stops it
 	refusals []Reason
 	notes    []string
 }
@@ -107,11 +108,23 @@ func (b *builder) hosts() []plan.Op {
 		ops = append(ops, chain...)
 	}
 	for _, vm := range b.in.Desired.VMs {
-		if b.targeted(vm.Node) {
+		if b.targeted(vm.Node) || b.restarts(vm) {
 			ops = append(ops, b.vm(vm, last[vm.Node])...)
 		}
 	}
 	return ops
+}
+
+// restarts reports whether a virtual machine, whose node is no target, is stopped on another node and has to be started again.
+func (b *builder) restarts(vm model.VM) bool {
+	if b.stops[plan.VMSubject(vm.Name)] == "" {
+		return false
+	}
+	ready := b.state.Get(plan.NodeSubject(vm.Node), plan.AttrKVM) == facts.KVMReady
+	if !ready {
+		b.note("virtual machine %s is stopped with the node it runs on, and not started again: its own node %s is not known to be ready and no target of this plan", vm.Name, vm.Node)
+	}
+	return ready
 }
 
 // unpinnedImages notes the images that are named and not built, since a plan with one can be read but not applied.

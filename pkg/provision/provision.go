@@ -108,7 +108,7 @@ func (p *Provisioner) Order(ctx context.Context, n model.Node) (model.ObservedOr
 	if err != nil {
 		return model.ObservedOrder{}, err
 	}
-	o.Phase = p.phase(news.Status)
+	o.Phase = p.phase(rec, news.Status)
 	if o.Phase == facts.PhaseInstalled {
 		// It is done, and its host keys are not kept yet: waiting for it returns at once and keeps them.
 		o.Phase = facts.PhaseStarted
@@ -116,17 +116,22 @@ func (p *Provisioner) Order(ctx context.Context, n model.Node) (model.ObservedOr
 	return o, nil
 }
 
-func (p *Provisioner) phase(s order.Status) string {
-	switch s.Phase {
-	case order.PhaseArmed:
-		return facts.PhaseArmed
-	case order.PhaseBooted, order.PhaseConsumed:
-		if p.Now().Sub(s.Updated) > p.Silence {
-			return facts.PhaseStalled
-		}
-		return facts.PhaseStarted
-	case order.PhaseInstalled:
+// phase is how far an order is. A begun one that has gone silent is stalled while the relay would let the machine go on with it, and failed when
+// that takes a new order.
+func (p *Provisioner) phase(rec Record, s order.Status) string {
+	expired := p.Now().After(rec.Given.Add(validity))
+	begun := s.Phase == order.PhaseBooted || s.Phase == order.PhaseConsumed
+	switch {
+	case s.Phase == order.PhaseInstalled:
 		return facts.PhaseInstalled
+	case begun && p.Now().Sub(s.Updated) <= p.Silence:
+		return facts.PhaseStarted
+	case expired:
+		return facts.PhaseFailed
+	case s.Phase == order.PhaseArmed:
+		return facts.PhaseArmed
+	case begun && s.Attempts < maxAttempts:
+		return facts.PhaseStalled
 	default:
 		return facts.PhaseFailed
 	}
