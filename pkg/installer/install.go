@@ -231,7 +231,7 @@ func (i *Install) takeManifest(ctx context.Context) error {
 
 // ownNonce is the nonce under which the root disk may have been written before: this order's, or that of an order for the same node that
 // did not come to its end.
-func (i *Installer) ownNonce() string {
+func (i *Install) ownNonce() string {
 	if slices.Contains(i.order.Disks.Unfinished, i.root.Nonce) {
 		return i.root.Nonce
 	}
