@@ -129,14 +129,28 @@ func (e *ListError) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// FromError returns the diagnostics that err carries, or a single one made of its text.
+// FromError returns the diagnostics that err carries, also those of several errors that were joined. What carries none becomes one, made of
+// its text.
 func FromError(err error) List {
 	if err == nil {
 		return nil
 	}
 	var le *ListError
-	if errors.As(err, &le) {
+	if !errors.As(err, &le) {
+		return List{{Severity: Error, Summary: err.Error()}}
+	}
+	switch x := err.(type) {
+	case *ListError:
+		return x.List
+	case interface{ Unwrap() []error }:
+		var out List
+		for _, e := range x.Unwrap() {
+			out = append(out, FromError(e)...)
+		}
+		return out
+	case interface{ Unwrap() error }:
+		return FromError(x.Unwrap())
+	default:
 		return le.List
 	}
-	return List{{Severity: Error, Summary: err.Error()}}
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Digest is "sha256:" followed by 64 hexadecimal digits, or empty.
+// Digest is "sha256:" followed by 64 hexadecimal digits in lower case, or empty.
 type Digest string
 
 // DigestBytes is the digest of these bytes.
@@ -39,12 +39,8 @@ func (d Digest) Short() string {
 	return h
 }
 
-// Valid reports whether the digest is well formed.
+// Valid reports whether the digest is well formed. It is compared as text, so only lower case is.
 func (d Digest) Valid() bool {
-	h := d.Hex()
-	if len(h) != 64 || !strings.HasPrefix(string(d), "sha256:") {
-		return false
-	}
-	_, err := hex.DecodeString(h)
-	return err == nil
+	h, ok := strings.CutPrefix(string(d), "sha256:")
+	return ok && len(h) == 64 && strings.Trim(h, "0123456789abcdef") == ""
 }

@@ -6,7 +6,7 @@ import (
 )
 
 // DeviceHints choose block devices by what they are, never by the kernel's name for them. The fields and their meaning are those of
-// Metal3's RootDeviceHints; a string hint may end in "*" to match a prefix. All set fields must match.
+// Metal3's RootDeviceHints; a string hint may end in "*" to match a prefix, and case makes no difference. All set fields must match.
 type DeviceHints struct {
 	Serial     string `json:"serial,omitempty"`
 	WWN        string `json:"wwn,omitempty"`
@@ -75,7 +75,7 @@ func matchText(hint, value string) bool {
 		return true
 	}
 	if prefix, ok := strings.CutSuffix(hint, "*"); ok {
-		return strings.HasPrefix(value, prefix)
+		return len(value) >= len(prefix) && strings.EqualFold(value[:len(prefix)], prefix)
 	}
 	return strings.EqualFold(hint, value)
 }

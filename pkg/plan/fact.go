@@ -33,7 +33,7 @@ type Attr string
 
 // The attributes a plan reasons about. A value that is not known, or not there, is the empty string.
 const (
-	AttrMachine Attr = "machine" // serial number behind the BMC, "?" when the BMC has none to tell
+	AttrMachine Attr = "machine" // serial number behind the BMC, "any" where the inventory names none
 	AttrPower   Attr = "power"   // on, off
 	AttrBoot    Attr = "boot"    // "network" while the next boot is from the network
 	AttrOrder   Attr = "order"   // digest of the host specification that an armed order would install

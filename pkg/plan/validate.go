@@ -3,6 +3,7 @@ package plan
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
@@ -15,7 +16,8 @@ var ErrInvalid = errors.New("plan is not valid")
 // their op may begin, no two unordered ops of a stage that say different things of one attribute, and each stage's Before and After being the
 // states that the ops really lead to. All mistakes are reported.
 func Validate(p Plan) error {
-	c := &checker{}
+	c := &checker{at: "the plan"}
+	c.initial(p.Initial)
 	if p.FormatVersion != FormatVersion {
 		c.wrong("format_version is %d, this program knows %d", p.FormatVersion, FormatVersion)
 	}
@@ -45,6 +47,20 @@ func (c *checker) wrong(format string, args ...any) {
 	c.errs = append(c.errs, fmt.Errorf("%w: %s: %s", ErrInvalid, c.at, fmt.Sprintf(format, args...)))
 }
 
+// initial refuses what State does not keep, so that equal states have equal digests.
+func (c *checker) initial(st State) {
+	for _, sub := range slices.Sorted(maps.Keys(st)) {
+		if len(st[sub]) == 0 {
+			c.wrong("its initial state names %s and tells nothing of it", sub)
+		}
+		for _, a := range slices.Sorted(maps.Keys(st[sub])) {
+			if st[sub][a] == "" {
+				c.wrong("its initial state has an empty %s of %s", a, sub)
+			}
+		}
+	}
+}
+
 func (c *checker) stage(s Stage, seen map[OpID]bool, st State) {
 	if len(s.Ops) == 0 {
 		c.wrong("has no ops")
@@ -65,13 +81,8 @@ func (c *checker) stage(s Stage, seen map[OpID]bool, st State) {
 	if len(order) != len(s.Ops) {
 		c.wrong("ops need each other in a circle")
 	}
-	c.races(order)
+	newSchedule(order).check(c, st)
 	for _, o := range order {
-		for _, f := range o.Pre {
-			if !st.Has(f) {
-				c.wrong("%s expects %s of %s to be %q, it is %q", o.ID, f.Attr, f.Subject, f.Value, st.Get(f.Subject, f.Attr))
-			}
-		}
 		for _, f := range o.Post {
 			st.Set(f)
 		}
@@ -92,66 +103,6 @@ func (c *checker) op(o Op, seen map[OpID]bool) {
 	if len(o.Post) == 0 {
 		c.wrong("%q changes nothing", o.ID)
 	}
-}
-
-// races reports facts that two ops touch, one of them writing, though neither waits for the other.
-func (c *checker) races(order []Op) {
-	type key struct {
-		s Subject
-		a Attr
-	}
-	type access struct {
-		op    int
-		write bool
-		value string
-	}
-	ancestors := ancestry(order)
-	touched := map[key][]access{}
-	for i, o := range order {
-		for _, f := range o.Pre {
-			touched[key{f.Subject, f.Attr}] = append(touched[key{f.Subject, f.Attr}], access{i, false, f.Value})
-		}
-		for _, f := range o.Post {
-			touched[key{f.Subject, f.Attr}] = append(touched[key{f.Subject, f.Attr}], access{i, true, f.Value})
-		}
-	}
-	for _, o := range order {
-		for _, f := range slices.Concat(o.Pre, o.Post) {
-			k := key{f.Subject, f.Attr}
-			list := touched[k]
-			delete(touched, k)
-			for i, a := range list {
-				for _, b := range list[i+1:] {
-					if a.op != b.op && (a.write || b.write) && a.value != b.value && !ancestors[b.op][a.op] && !ancestors[a.op][b.op] {
-						c.wrong("%s and %s may run at once, and disagree on %s of %s", order[a.op].ID, order[b.op].ID, k.a, k.s)
-					}
-				}
-			}
-		}
-	}
-}
-
-// ancestry says for each op of an ordered stage which ops are certainly done before it.
-func ancestry(order []Op) []map[int]bool {
-	index := make(map[OpID]int, len(order))
-	for i, o := range order {
-		index[o.ID] = i
-	}
-	out := make([]map[int]bool, len(order))
-	for i, o := range order {
-		out[i] = map[int]bool{}
-		for _, n := range o.Needs {
-			j, ok := index[n]
-			if !ok || j >= i {
-				continue
-			}
-			out[i][j] = true
-			for k := range out[j] {
-				out[i][k] = true
-			}
-		}
-	}
-	return out
 }
 
 // Seal fills in every stage's Before and After from the plan's initial state and its ops.
