@@ -44,11 +44,18 @@ func (d *Driver) Check(ctx context.Context, op plan.Op) error {
 	if before != nil && asMismatch(before) == nil {
 		return before
 	}
-	if op.Kind != plan.BMCIdentify && r.unmet(ctx, visible(op)) == nil {
+	if op.Kind == plan.BMCIdentify {
+		return nil // it asks, and its effect is there all the time
+	}
+	after := r.unmet(ctx, visible(op))
+	if after == nil {
 		return &HeldError{Op: op.ID}
 	}
 	if m := asMismatch(before); m != nil {
 		return &StaleError{m}
+	}
+	if asMismatch(after) == nil {
+		return after
 	}
 	return nil
 }

@@ -1,0 +1,78 @@
+package opstest
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nuboctl/nuboctl/pkg/facts"
+	"github.com/nuboctl/nuboctl/pkg/model"
+)
+
+type hosts struct{ f *Fake }
+
+// answers reports whether a host can be reached under the keys that its install reported.
+func (b *blade) answers() bool {
+	return b.up && b.kept != nil && b.kept.Nonce == b.installed.Nonce && b.fault != HostSilent
+}
+
+func (p hosts) Observe(ctx context.Context, n model.Node) (model.ObservedHost, error) {
+	p.f.mu.Lock()
+	defer p.f.mu.Unlock()
+	b := p.f.blades[n.Path]
+	if !b.answers() {
+		return model.ObservedHost{Error: "connection refused"}, ctx.Err()
+	}
+	h := model.ObservedHost{Reachable: true, Release: "trixie", Slot: b.installed.Slot, Image: b.installed.Image, Config: b.installed.Config,
+		OVS: b.ovs, Libvirt: b.libvirt}
+	if b.fault == HostOther {
+		h.Image = model.DigestBytes([]byte("other"))
+	}
+	return h, ctx.Err()
+}
+
+func (p hosts) EnsureBridges(ctx context.Context, n model.Node) error {
+	return p.change(ctx, n, func(b *blade) { b.ovs = append([]model.Bridge{{Name: "br-int"}}, facts.Bridges(p.f.desired, n)...) })
+}
+
+func (p hosts) EnsureHypervisor(ctx context.Context, n model.Node) error {
+	return p.change(ctx, n, func(b *blade) { b.libvirt = "11.3.0" })
+}
+
+func (p hosts) change(ctx context.Context, n model.Node, do func(*blade)) error {
+	p.f.mu.Lock()
+	defer p.f.mu.Unlock()
+	b := p.f.blades[n.Path]
+	if !b.answers() {
+		return fmt.Errorf("%s does not answer", n.Path)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	do(b)
+	return b.reply("change the host")
+}
+
+type vms struct{ f *Fake }
+
+func (p vms) Observe(ctx context.Context, vm model.VM) (model.ObservedVM, error) {
+	p.f.mu.Lock()
+	defer p.f.mu.Unlock()
+	if !p.f.blades[vm.Node].answers() {
+		return model.ObservedVM{}, fmt.Errorf("%s does not answer", vm.Node)
+	}
+	return p.f.vms[vm.Name], ctx.Err()
+}
+
+func (p vms) Ensure(ctx context.Context, vm model.VM, spec model.Digest) error {
+	p.f.mu.Lock()
+	defer p.f.mu.Unlock()
+	b := p.f.blades[vm.Node]
+	if !b.answers() || b.libvirt == "" {
+		return fmt.Errorf("%s: libvirt of %s does not answer", vm.Name, vm.Node)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	p.f.vms[vm.Name] = model.ObservedVM{Name: vm.Name, Node: vm.Node, State: "running", Spec: spec}
+	return b.reply("define the machine")
+}

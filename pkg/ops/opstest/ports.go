@@ -1,0 +1,166 @@
+package opstest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nuboctl/nuboctl/pkg/facts"
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/ops"
+	"github.com/nuboctl/nuboctl/pkg/order"
+)
+
+type machines struct{ f *Fake }
+
+func (p machines) Open(ctx context.Context, n model.Node) (ops.Machine, error) {
+	p.f.mu.Lock()
+	defer p.f.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	switch b := p.f.blades[n.Path]; b.fault {
+	case Unreachable:
+		return nil, fmt.Errorf("%s: %s does not answer; check its cable", n.Path, n.BMC.Address)
+	case Impostor:
+		return nil, fmt.Errorf("%s: serial number is \"OTHER\", the inventory says %q; correct the address", n.Path, n.Serial)
+	default:
+		return machine{p.f, b}, nil
+	}
+}
+
+type machine struct {
+	f *Fake
+	b *blade
+}
+
+func (m machine) Power(ctx context.Context) (model.Power, error) {
+	m.f.mu.Lock()
+	defer m.f.mu.Unlock()
+	return m.b.power, ctx.Err()
+}
+
+func (m machine) SetPower(ctx context.Context, want model.Power) error {
+	m.f.mu.Lock()
+	defer m.f.mu.Unlock()
+	if err := ctx.Err(); err != nil || m.b.power == want {
+		return err
+	}
+	m.b.power = want
+	if want == model.PowerOff {
+		m.f.stop(m.b)
+	} else {
+		m.f.start(m.b)
+	}
+	return m.b.reply("set power")
+}
+
+func (m machine) BootOnce(ctx context.Context) (string, error) {
+	m.f.mu.Lock()
+	defer m.f.mu.Unlock()
+	return m.b.boot, ctx.Err()
+}
+
+func (m machine) SetBootOnce(ctx context.Context) error {
+	m.f.mu.Lock()
+	defer m.f.mu.Unlock()
+	if err := ctx.Err(); err != nil || m.b.fault == Forgetful {
+		return err
+	}
+	m.b.boot = facts.NetBoot
+	return m.b.reply("set boot override")
+}
+
+func (m machine) Close(context.Context) error { return nil }
+
+type installs struct{ f *Fake }
+
+var errRelay = errors.New("the relay does not answer")
+
+func (p installs) blade(ctx context.Context, n model.Node) (*blade, error) {
+	b := p.f.blades[n.Path]
+	if b.fault == RelayLost {
+		return b, fmt.Errorf("%s: %w", n.Path, errRelay)
+	}
+	return b, ctx.Err()
+}
+
+func (p installs) Arm(ctx context.Context, n model.Node, goal order.Goal, spec model.Digest, report func(string, int64, int64)) error {
+	p.f.mu.Lock()
+	defer p.f.mu.Unlock()
+	b, err := p.blade(ctx, n)
+	if err != nil {
+		return err
+	}
+	report("hand the image to the relay", 1, 2)
+	p.f.orders++
+	o := order.Order{FormatVersion: order.FormatVersion, ID: fmt.Sprintf("%s-%d", n.Name, p.f.orders), Goal: goal, Node: n.Path, Hostname: n.Name,
+		Machine: order.Machine{Serial: n.Serial, MACs: []string{n.NICs[0].MAC}}, Nonce: fmt.Sprintf("%032x", p.f.orders),
+		IssuedAt: time.Now(), ExpiresAt: time.Now().Add(4 * time.Hour), MaxAttempts: 3, Spec: spec, Image: n.Image, Disks: order.Disks{Root: n.RootDevice}}
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	b.rec, b.kept = &order.Record{Order: o, Phase: order.PhaseArmed, Updated: time.Now()}, nil
+	p.f.news(b)
+	return b.reply("arm")
+}
+
+func (p installs) Order(ctx context.Context, n model.Node) (model.ObservedOrder, error) {
+	p.f.mu.Lock()
+	defer p.f.mu.Unlock()
+	b, err := p.blade(ctx, n)
+	if err != nil || b.rec == nil {
+		return model.ObservedOrder{}, err
+	}
+	o := model.ObservedOrder{ID: b.rec.Order.ID, Spec: b.rec.Order.Spec}
+	switch {
+	case b.kept != nil:
+		o.Phase = facts.PhaseInstalled
+	case b.rec.Phase == order.PhaseArmed:
+		o.Phase = facts.PhaseArmed
+	case b.rec.Phase == order.PhaseRefused || b.rec.Phase == order.PhaseFailed:
+		o.Phase = facts.PhaseFailed
+	case b.rec.Phase != order.PhaseInstalled && time.Since(b.rec.Updated) >= ops.SilenceLimit:
+		o.Phase = facts.PhaseStalled
+	default:
+		o.Phase = facts.PhaseStarted
+	}
+	return o, nil
+}
+
+func (p installs) Watch(ctx context.Context, n model.Node, after int) (order.Status, int, error) {
+	timer := time.NewTimer(newsTime)
+	defer timer.Stop()
+	for late := false; ; {
+		p.f.mu.Lock()
+		b, err := p.blade(ctx, n)
+		if err == nil && b.rec == nil {
+			err = fmt.Errorf("%s has no order", n.Path)
+		}
+		if err != nil || late || b.version != after {
+			defer p.f.mu.Unlock()
+			if err != nil {
+				return order.Status{}, after, err
+			}
+			return b.rec.Status(), b.version, nil
+		}
+		changed := p.f.changed
+		p.f.mu.Unlock()
+		select {
+		case <-changed:
+		case <-timer.C:
+			late = true
+		case <-ctx.Done():
+			return order.Status{}, after, ctx.Err()
+		}
+	}
+}
+
+func (p installs) Keep(ctx context.Context, n model.Node, result order.Installed) error {
+	p.f.mu.Lock()
+	defer p.f.mu.Unlock()
+	b := p.f.blades[n.Path]
+	b.kept = &result
+	return errors.Join(ctx.Err(), b.reply("keep"))
+}

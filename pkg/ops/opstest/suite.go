@@ -1,0 +1,231 @@
+package opstest
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/ops"
+	"github.com/nuboctl/nuboctl/pkg/plan"
+)
+
+// Run is the suite of every op kind, over the ops that install one blade with a virtual machine.
+func Run(t *testing.T, lab New, planFor Plan) {
+	names := map[plan.Kind]bool{}
+	synctest.Test(t, func(t *testing.T) {
+		for _, op := range newBench(t, lab, planFor).ops {
+			names[op.Kind] = true
+		}
+	})
+	for _, k := range plan.Kinds() {
+		if !names[k] && k != plan.HostStart { // it is no part of an install
+			t.Errorf("the suite has no op of kind %s", k)
+		}
+	}
+	for _, k := range plan.Kinds() {
+		t.Run(string(k), func(t *testing.T) {
+			for _, c := range []struct {
+				name string
+				test func(*bench, plan.Op)
+			}{
+				{"begins, acts, holds", (*bench).acts},
+				{"stale", (*bench).stale},
+				{"not in the inventory", (*bench).stranger},
+				{"interrupted", (*bench).interrupted},
+				{"nobody can tell", (*bench).unknown},
+			} {
+				t.Run(c.name, func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { b := newBench(t, lab, planFor); c.test(b, b.before(k)) })
+				})
+			}
+		})
+	}
+	faults(t, lab, planFor)
+}
+
+// bench is a lab with one blade, and the ops that install it.
+type bench struct {
+	*testing.T
+	lab    Lab
+	node   model.Node
+	driver *ops.Driver
+	ops    []plan.Op
+}
+
+func newBench(t *testing.T, lab New, planFor Plan) *bench {
+	d := Site(1)
+	b := &bench{T: t, lab: lab(d), node: d.Nodes[0]}
+	b.driver = ops.New(b.lab.World())
+	o := model.Observed{} // as if nothing had been seen: the plan then has every op
+	p, err := planFor(d, o, plan.GoalInstall)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range p.Stages {
+		b.ops = append(b.ops, s.Order()...)
+	}
+	return b
+}
+
+// before carries out what stands before the op of a kind, and returns that op.
+func (b *bench) before(k plan.Kind) plan.Op {
+	b.Helper()
+	for _, op := range b.ops {
+		if op.Kind == k {
+			return op
+		}
+		b.do(op)
+	}
+	return b.hostStart()
+}
+
+// hostStart is the op that powers an installed machine on, which is off.
+func (b *bench) hostStart() plan.Op {
+	b.Helper()
+	sub := plan.NodeSubject(b.node.Path)
+	m, err := b.lab.World().Machines.Open(b.Context(), b.node)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := errors.Join(m.SetPower(b.Context(), model.PowerOff), m.Close(b.Context())); err != nil {
+		b.Fatal(err)
+	}
+	return plan.Op{ID: plan.ID(plan.HostStart, sub), Kind: plan.HostStart, Target: sub,
+		Pre:  []plan.Fact{{Subject: sub, Attr: plan.AttrMachine, Value: b.node.Serial}},
+		Post: []plan.Fact{{Subject: sub, Attr: plan.AttrPower, Value: string(model.PowerOn)}}}
+}
+
+func (b *bench) do(op plan.Op) {
+	b.Helper()
+	ctx, cancel := b.deadline(op)
+	defer cancel()
+	var held *ops.HeldError
+	if err := b.driver.Check(ctx, op); err != nil && !errors.As(err, &held) {
+		b.Fatalf("%s may not begin: %v", op.ID, err)
+	}
+	if err := b.driver.Apply(ctx, op, b.told); err != nil {
+		b.Fatalf("%s: %v", op.ID, err)
+	}
+	if err := b.driver.Verify(ctx, op); err != nil {
+		b.Fatalf("%s is done, and does not hold: %v", op.ID, err)
+	}
+}
+
+func (b *bench) told(p plan.Progress) {
+	if p == (plan.Progress{}) {
+		b.Error("progress that tells nothing")
+	}
+}
+
+func (b *bench) deadline(op plan.Op) (context.Context, context.CancelFunc) {
+	info, _ := op.Kind.Info()
+	return context.WithTimeout(b.Context(), info.Timeout)
+}
+
+func (b *bench) probe(op plan.Op, want plan.Outcome) {
+	b.Helper()
+	got, err := b.driver.Probe(b.Context(), op)
+	if got != want || (err != nil) != (want == plan.Unknown) {
+		b.Errorf("probe of %s: %s (%v), want %s", op.ID, got, err, want)
+	}
+}
+
+// asks is true of a kind that only asks, so that its effect is there all the time.
+func asks(op plan.Op) bool { return op.Kind == plan.BMCIdentify }
+
+func (b *bench) acts(op plan.Op) {
+	if err := b.driver.Check(b.Context(), op); err != nil {
+		b.Fatalf("may not begin: %v", err)
+	}
+	if !asks(op) {
+		if err := b.driver.Verify(b.Context(), op); !errors.Is(err, ops.ErrUnverified) {
+			b.Errorf("it holds before it was done: %v", err)
+		}
+		b.probe(op, plan.NotApplied)
+	}
+	b.do(op)
+	b.probe(op, plan.Applied)
+	var held interface{ Holds() bool }
+	if err := b.driver.Check(b.Context(), op); !asks(op) && (!errors.As(err, &held) || !held.Holds()) {
+		b.Errorf("it is done, and may begin again: %v", err)
+	}
+	if err := b.driver.Apply(b.Context(), op, b.told); err != nil && op.Kind != plan.PowerOn && op.Kind != plan.OrderArm {
+		b.Errorf("doing it again: %v", err)
+	}
+}
+
+func (b *bench) stale(op plan.Op) {
+	for i := range op.Pre {
+		changed := op
+		changed.Pre = append([]plan.Fact(nil), op.Pre...)
+		changed.Pre[i].Value = "something else"
+		err := b.driver.Check(b.Context(), changed)
+		var s interface {
+			Stale() []plan.Fact
+			Remedy() string
+		}
+		if !errors.As(err, &s) || len(s.Stale()) != 1 || s.Stale()[0] != changed.Pre[i] || s.Remedy() == "" {
+			b.Errorf("%v is not so, and Check says %v", changed.Pre[i], err)
+		}
+	}
+}
+
+func (b *bench) stranger(op plan.Op) {
+	stranger := plan.NodeSubject("lab/r1/az1/a/nobody")
+	if _, ok := op.Target.VM(); ok {
+		stranger = plan.VMSubject("nobody")
+	}
+	op.Target = stranger
+	op.Post = []plan.Fact{{Subject: stranger, Attr: op.Post[0].Attr, Value: "x"}}
+	for name, err := range map[string]error{"check": b.driver.Check(b.Context(), op), "apply": b.driver.Apply(b.Context(), op, b.told), "verify": b.driver.Verify(b.Context(), op)} {
+		if name == "check" && asks(op) {
+			continue
+		}
+		if !errors.Is(err, ops.ErrNotInInventory) || !strings.Contains(err.Error(), string(stranger)) {
+			b.Errorf("%s: %v", name, err)
+		}
+	}
+	if got, err := b.driver.Probe(b.Context(), op); got != plan.Unknown || !errors.Is(err, ops.ErrNotInInventory) {
+		b.Errorf("probe: %s %v", got, err)
+	}
+}
+
+// interrupted ends the context before and while the op is carried out.
+func (b *bench) interrupted(op plan.Op) {
+	ctx, cancel := context.WithCancel(b.Context())
+	cancel()
+	if err := b.driver.Apply(ctx, op, b.told); !errors.Is(err, context.Canceled) {
+		b.Errorf("with a context that has ended: %v", err)
+	}
+	ctx, cancel = context.WithTimeout(b.Context(), time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	err := b.driver.Apply(ctx, op, b.told)
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		b.Errorf("with a context that ends soon: %v", err)
+	}
+	if late := time.Since(began); late > time.Second {
+		b.Errorf("it went on for %s after its context had ended", late)
+	}
+}
+
+// unknown makes what the op's effect is read from silent.
+func (b *bench) unknown(op plan.Op) {
+	b.lab.Break(b.node.Path, blinds[op.Kind])
+	want := plan.Unknown
+	if op.Kind == plan.HostVerify {
+		want = plan.NotApplied // a host that does not answer is not verified, and that is all there is to it
+	}
+	b.probe(op, want)
+}
+
+// blinds names the fault that hides the effect of each kind.
+var blinds = map[plan.Kind]Fault{
+	plan.BMCIdentify: Unreachable, plan.PowerOff: Unreachable, plan.BootNetwork: Unreachable, plan.PowerOn: Unreachable, plan.HostStart: Unreachable,
+	plan.OrderArm: RelayLost, plan.InstallWait: RelayLost,
+	plan.HostVerify: HostSilent, plan.OVSEnsure: HostSilent, plan.KVMEnsure: HostSilent, plan.VMEnsure: HostSilent,
+}
