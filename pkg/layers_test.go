@@ -30,6 +30,7 @@ var layers = map[string]layer{
 	"facts":          {1, []string{"plan"}},
 	"order":          {1, nil},
 	"image/manifest": {1, nil},
+	"metal3":         {1, nil},
 
 	"planner":   {2, []string{"plan", "facts"}},
 	"verify":    {2, []string{"plan"}},

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/nuboctl/nuboctl/pkg/app"
+	"github.com/nuboctl/nuboctl/pkg/plan"
+)
+
+func planFlags(cmd *cobra.Command, o *app.PlanOptions) {
+	f := cmd.Flags()
+	f.StringVarP(&o.Out, "out", "o", "", "save the plan to this `file`")
+	f.StringArrayVar(&o.Targets, "target", nil, "only this `place` or node; may be repeated")
+	f.StringVar(&o.Observed, "observed", "", "plan from a recorded observation (`file`), or from none")
+	f.BoolVar(&o.DetailedExitCode, "detailed-exitcode", false, "exit 2 when there are changes")
+}
+
+func planCommands(g *global) []*cobra.Command {
+	var po app.PlanOptions
+	planCmd := &cobra.Command{Use: "plan", Short: "Compute and explain what would be done", GroupID: "change", Args: cobra.NoArgs}
+	planFlags(planCmd, &po)
+	planCmd.Flags().StringVar(&po.Goal, "goal", string(plan.GoalInstall), "what to plan for: install or reinstall")
+	planCmd.RunE = g.run(func(cmd *cobra.Command, e app.Env, _ []string) error { return app.Plan(cmd.Context(), e, po) })
+
+	var ao app.ApplyOptions
+	apply := &cobra.Command{Use: "apply [FILE]", Short: "Apply exactly a saved plan; with no file: plan, show, ask, apply", GroupID: "change", Args: cobra.MaximumNArgs(1)}
+	planFlags(apply, &ao.Plan)
+	apply.Flags().BoolVarP(&ao.Yes, "yes", "y", false, "do not ask")
+	apply.RunE = g.run(func(cmd *cobra.Command, e app.Env, args []string) error {
+		if len(args) == 1 {
+			ao.File = args[0]
+		}
+		ao.Plan.Goal = string(plan.GoalInstall)
+		return app.Apply(cmd.Context(), e, ao)
+	})
+
+	var ro app.ApplyOptions
+	reinstall := &cobra.Command{Use: "reinstall NODE", Short: "Lay a node's operating system down anew; its other disks stay", GroupID: "change", Args: cobra.ExactArgs(1)}
+	reinstall.Flags().BoolVarP(&ro.Yes, "yes", "y", false, "do not ask")
+	reinstall.Flags().StringVarP(&ro.Plan.Out, "out", "o", "", "save the plan to this `file` and do not apply it")
+	reinstall.RunE = g.run(func(cmd *cobra.Command, e app.Env, args []string) error {
+		ro.Plan.Goal, ro.Plan.Targets = string(plan.GoalReinstall), args
+		return app.Apply(cmd.Context(), e, ro)
+	})
+
+	observe := &cobra.Command{Use: "observe", Short: "Record what is really there", GroupID: "look", Args: cobra.NoArgs}
+	var oo app.ObserveOptions
+	observe.Flags().StringVarP(&oo.Out, "out", "o", "", "write the observation to this `file`")
+	observe.Flags().StringArrayVar(&oo.Targets, "target", nil, "only this `place` or node; may be repeated")
+	observe.RunE = g.run(func(cmd *cobra.Command, e app.Env, _ []string) error { return app.Observe(cmd.Context(), e, oo) })
+
+	return []*cobra.Command{
+		planCmd, apply, reinstall, observe,
+		{Use: "show FILE", Short: "Explain a saved plan again", GroupID: "look", Args: cobra.ExactArgs(1),
+			RunE: g.run(func(_ *cobra.Command, e app.Env, args []string) error { return app.Show(e, args[0]) })},
+		{Use: "verify FILE", Short: "Check a saved plan by itself, with no network", GroupID: "look", Args: cobra.ExactArgs(1),
+			RunE: g.run(func(_ *cobra.Command, e app.Env, args []string) error { return app.Verify(e, args[0]) })},
+		{Use: "pause", Short: "Let running ops finish and begin no new ones", GroupID: "change", Args: cobra.NoArgs,
+			RunE: g.run(func(cmd *cobra.Command, e app.Env, _ []string) error { return app.Control(cmd.Context(), e, "pause") })},
+		{Use: "resume", Short: "Go on after a pause", GroupID: "change", Args: cobra.NoArgs,
+			RunE: g.run(func(cmd *cobra.Command, e app.Env, _ []string) error { return app.Control(cmd.Context(), e, "resume") })},
+		{Use: "abort", Short: "Stop a running apply; what was begun is on record", GroupID: "change", Args: cobra.NoArgs,
+			RunE: g.run(func(cmd *cobra.Command, e app.Env, _ []string) error { return app.Control(cmd.Context(), e, "abort") })},
+	}
+}

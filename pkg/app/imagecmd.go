@@ -1,0 +1,179 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"aead.dev/minisign"
+
+	"github.com/nuboctl/nuboctl/images"
+	"github.com/nuboctl/nuboctl/pkg/image"
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/view"
+)
+
+// ImageBuildOptions are those of ImageBuild.
+type ImageBuildOptions struct {
+	Names   []string // empty: all that the inventory needs
+	Refresh bool     // ask the archive for newer packages
+	Force   bool     // build although the same was built before
+	Scratch string   // directory for temporary files; empty: below the store
+}
+
+// builtImage is what image build prints of one image.
+type builtImage struct {
+	Name       string       `json:"name"`
+	Digest     model.Digest `json:"digest"`
+	Version    string       `json:"version"`
+	Size       int64        `json:"size"`
+	Compressed int64        `json:"compressed"`
+	Cached     bool         `json:"cached"` // it was in the store already
+	Seconds    float64      `json:"seconds"`
+}
+
+// ImageBuild builds images from the definitions in this program, and signs them with this cloud's key. What was built before from the same
+// inputs is only signed.
+func ImageBuild(ctx context.Context, e Env, o ImageBuildOptions) error {
+	names, err := e.imagesToBuild(o.Names)
+	if err != nil {
+		return err
+	}
+	store, key, err := e.imageStore(true)
+	if err != nil {
+		return err
+	}
+	out := struct {
+		FormatVersion int          `json:"format_version"`
+		Images        []builtImage `json:"images"`
+	}{FormatVersion: 1, Images: []builtImage{}}
+	var errs []error
+	for _, name := range names {
+		b, err := e.buildImage(ctx, store, key, name, o)
+		if ctx.Err() != nil {
+			return &Exit{Code: ExitInterrupted, Err: fmt.Errorf("interrupted while building image %s: nothing half-built was kept; build again", name)}
+		}
+		if errs = append(errs, err); err != nil {
+			continue
+		}
+		out.Images = append(out.Images, b)
+		if !e.JSON {
+			fmt.Fprintf(e.Out, "%-12s %s  %s, signed\n", b.Name, b.Digest.Short(), view.Bytes(b.Compressed))
+		}
+	}
+	if e.JSON {
+		errs = append(errs, view.JSON(e.Out, out))
+	}
+	return errors.Join(errs...)
+}
+
+// imagesToBuild checks names, or takes those of all images that the inventory needs.
+func (e Env) imagesToBuild(names []string) ([]string, error) {
+	if len(names) == 0 {
+		inv, err := e.load()
+		if err != nil {
+			return nil, err
+		}
+		return neededImages(inv.Desired), nil
+	}
+	if there, _ := filepath.Glob(filepath.Join(e.Dir, "*.hcl")); len(there) == 0 && e.StateDir == "" {
+		return nil, fmt.Errorf("there is no inventory in %s, so no key to sign images with: choose its directory with -C DIR", e.Dir)
+	}
+	defined, err := image.Definitions(images.FS)
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, name := range names {
+		if !slices.Contains(defined, name) {
+			errs = append(errs, fmt.Errorf("no image %q is defined; there are %s", name, strings.Join(defined, ", ")))
+		}
+	}
+	return names, errors.Join(errs...)
+}
+
+// neededImages are those of nodes and virtual machines, and the ramdisk that installs; sorted.
+func neededImages(d model.Desired) []string {
+	names := []string{}
+	if len(d.Nodes) > 0 {
+		names = append(names, ramdiskImage)
+	}
+	for _, n := range d.Nodes {
+		names = append(names, n.Image.Name)
+	}
+	for _, vm := range d.VMs {
+		names = append(names, vm.Image.Name)
+	}
+	slices.Sort(names)
+	return slices.DeleteFunc(slices.Compact(names), func(s string) bool { return s == "" })
+}
+
+// imageStore opens the image store. With keys, it also opens this cloud's keys, which are made when there are none.
+func (e Env) imageStore(withKey bool) (image.Store, minisign.PrivateKey, error) {
+	dir, err := e.imageDir()
+	if err != nil || !withKey {
+		return image.Store{Dir: dir}, minisign.PrivateKey{}, err
+	}
+	k, made, err := openKeys(e.stateDir())
+	if err != nil {
+		return image.Store{}, minisign.PrivateKey{}, err
+	}
+	if made {
+		e.note("Made this cloud's keys in %s: keep that directory safe, and out of version control.", k.dir)
+	}
+	return image.Store{Dir: dir}, k.Sign, nil
+}
+
+func (e Env) buildImage(ctx context.Context, s image.Store, key minisign.PrivateKey, name string, o ImageBuildOptions) (builtImage, error) {
+	b := builtImage{Name: name}
+	d, err := image.Load(images.FS, name)
+	if err != nil {
+		return b, err
+	}
+	if _, err := s.Resolve(name); errors.Is(err, image.ErrNotFound) || o.Force || o.Refresh {
+		if err := canBuild(name); err != nil {
+			return b, err
+		}
+	}
+	began := e.Now()
+	p := newImageProgress(e, name)
+	b.Digest, err = image.Build(ctx, d, s, image.BuildOptions{Refresh: o.Refresh, Force: o.Force, Scratch: o.Scratch, Progress: p.tell})
+	p.end()
+	b.Cached, b.Seconds = p.cached(), e.Now().Sub(began).Seconds()
+	if err != nil {
+		return b, errors.Join(err, missingProgram(err))
+	}
+	m, err := s.Manifest(b.Digest)
+	if err != nil {
+		return b, err
+	}
+	b.Version = m.Version
+	b.Size, b.Compressed = m.Size()
+	return b, s.Sign(b.Digest, key)
+}
+
+// canBuild finds out before anything is fetched whether this machine can build images at all.
+func canBuild(name string) error {
+	var errs []error
+	if os.Geteuid() != 0 {
+		errs = append(errs, fmt.Errorf("image %s has to be built, and that needs root (mmdebstrap installs packages into a directory): run as root, "+
+			"or choose a store that holds it with --images DIR", name))
+	}
+	if _, err := exec.LookPath("mmdebstrap"); err != nil {
+		errs = append(errs, fmt.Errorf("image %s has to be built: %w", name, err), missingProgram(err))
+	}
+	return errors.Join(errs...)
+}
+
+// missingProgram tells what to do when a program was not found.
+func missingProgram(err error) error {
+	if !errors.Is(err, exec.ErrNotFound) {
+		return nil
+	}
+	return errors.New("images are built by Debian's own tools: apt-get install mmdebstrap; on other systems, build on a Debian machine and share the store (--images)")
+}
