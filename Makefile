@@ -25,10 +25,10 @@ test: packages ## all quick tests (8 minutes at most)
 	go test ./...
 
 e2e: packages build ## the virtual rack, end to end, against the services' own tools
-	NUBO_E2E=1 go test -count=1 -v -timeout 60m ./e2e/...
+	go test -tags e2e -count=1 -v -timeout 60m ./e2e/
 
 e2e-long: packages build ## everything in the lab, from nothing, as long as it takes
-	NUBO_E2E=long go test -count=1 -v -timeout 6h ./e2e/...
+	go test -tags e2e,e2elong -count=1 -v -timeout 6h ./e2e/
 
 demo: packages build ## one powered-off blade becomes a Debian host; leaves the rack running
 	@./e2e/demo up
