@@ -114,7 +114,7 @@ image {
   remove = [
     "/etc/ssh/ssh_host_*", "/etc/hostname", "/etc/nvme/hostid", "/etc/nvme/hostnqn", "/etc/apt/sources.list.d/*", "/etc/apt/auth.conf.d/*",
     "/etc/apt/apt.conf.d/99mmdebstrap", "/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-",
-    "/etc/.pwd.lock", "/initrd.img.old", "/vmlinuz.old", "/boot/grub", "/var/lib/systemd/random-seed", "/var/lib/systemd/catalog/database",
+    "/etc/.pwd.lock", "/initrd.img.old", "/vmlinuz.old", "/boot/grub", "/var/lib/systemd/random-seed",
     "/var/lib/dpkg/*-old", "/var/cache/debconf/*-old", "/var/cache/apparmor", "/var/lib/libvirt/secrets/*", "/var/log/*.log",
     "/var/log/apt/*", "/var/backups/*", "/root/.bash_history",
   ]

@@ -53,7 +53,11 @@ func generatedFiles(d Definition) []OverlayFile {
 	}
 	hook := "#!/bin/sh\n# The modules of the initramfs; those that this kernel has built in, or has not, are passed over.\n" +
 		"[ \"$1\" != prereqs ] || exit 0\n. /usr/share/initramfs-tools/hook-functions\nmanual_add_modules " + strings.Join(d.Modules, " ") + "\n"
+	// systemd-update-done.service(8): caches are as new as /usr, so the first boot need not make them again
+	updated := fmt.Sprintf("# Written with the image.\nTIMESTAMP_NSEC=%d000000000\n", d.Epoch)
 	return []OverlayFile{
+		{Path: "/etc/.updated", Mode: 0o644, Content: updated},
+		{Path: "/var/.updated", Mode: 0o644, Content: updated},
 		{Path: "/etc/initramfs-tools/hooks/nubo", Mode: 0o755, Content: hook},
 		{Path: "/usr/lib/systemd/system-preset/00-nubo.preset", Mode: 0o644, Content: enable.String()},
 		{Path: "/usr/lib/systemd/system-preset/10-nubo.preset", Mode: 0o644, Content: "# What no earlier file enables stays off.\ndisable *\n"},
