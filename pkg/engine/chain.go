@@ -13,6 +13,8 @@ type chain struct {
 	ops   []plan.Op
 	index map[plan.OpID]int
 	again bool // the plan was carried out before
+	// anew says that the plan does again what holds already, so that what holds proves nothing: only the journal tells what is done.
+	anew bool
 	// last is the last destructive op that brings about what did not hold before the plan; -1 when there is none.
 	last int
 	// proof is everything that the ops up to last bring about together: the machine is not only installed, but by the order of this plan.
@@ -31,13 +33,13 @@ func chains(p plan.Plan, again bool) map[plan.Subject]*chain {
 		for _, op := range s.Order() {
 			c := out[op.Target]
 			if c == nil {
-				c = &chain{index: map[plan.OpID]int{}, again: again, last: -1, after: plan.State{}}
+				c = &chain{index: map[plan.OpID]int{}, again: again, anew: p.Goal == plan.GoalReinstall && !again, last: -1, after: plan.State{}}
 				out[op.Target] = c
 			}
 			for _, f := range op.Post {
 				c.after.Set(f)
 			}
-			if info, _ := op.Kind.Info(); info.Destructive && !plan.Done(op, p.Initial) {
+			if info, _ := op.Kind.Info(); info.Destructive && !c.anew && !plan.Done(op, p.Initial) {
 				c.last, c.proof = len(c.ops), factsOf(c.after)
 			}
 			c.index[op.ID] = len(c.ops)
@@ -66,6 +68,9 @@ func (r *run) passed(ctx context.Context, op plan.Op) bool {
 // overtaken reports whether an op that cannot begin any more need not: it holds, or a later one of its target does.
 func (r *run) overtaken(ctx context.Context, op plan.Op) bool {
 	c := r.chains[op.Target]
+	if c.anew {
+		return false
+	}
 	return r.furthest(ctx, c, c.index[op.ID], true) >= 0
 }
 

@@ -16,6 +16,7 @@ type node struct {
 	needs     int // ops not yet done that it needs
 	then      []*node
 	started   time.Time
+	queued    bool
 	running   bool
 	ended     bool
 	announced bool // as waiting
@@ -94,8 +95,12 @@ func (s *stage) begin() {
 	}
 }
 
-// queue makes a node ready; one that the journal knows as done is done.
+// queue makes a node ready, once; one that the journal knows as done is done.
 func (s *stage) queue(n *node) {
+	if n.queued {
+		return
+	}
+	n.queued = true
 	if s.r.history[n.op.ID].Last == state.KindDone {
 		s.finish(n, outcome{status: OpHeld, reason: "it was done before, in the same run"})
 		return
