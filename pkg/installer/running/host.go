@@ -67,6 +67,8 @@ type Slot struct {
 	Config model.Digest `json:"config"`
 	Order  string       `json:"order"`
 	State  State        `json:"state"`
+
+	holds slot.Contents
 }
 
 // Slot returns the part for a slot.
@@ -192,7 +194,7 @@ func describe(root string, s Slot, env boot.Env) (Slot, error) {
 		return s, err
 	}
 	c, err := contents(root)
-	s.Image, s.Config, s.Order, s.State = c.Image, c.Config, c.Order, Written
+	s.Image, s.Config, s.Order, s.State, s.holds = c.Image, c.Config, c.Order, Written, c
 	if env[boot.Good(s.Name)] == "1" {
 		s.State = Good
 	}

@@ -91,7 +91,7 @@ func (h Host) admit(ctx context.Context, w Write) (*slot.Job, error) {
 		return nil, fmt.Errorf("slot %s is the default, and the booted slot has not been declared good: it is what this host falls back to", w.Slot)
 	case w.Slot == status.NextSlot:
 		return nil, fmt.Errorf("slot %s boots next: cancel that first", w.Slot)
-	case now.State != Empty && now.State != Writing && now.Image == want.Image && now.Config == want.Config:
+	case now.State != Empty && now.State != Writing && now.holds.Same(want):
 		return nil, nil
 	}
 	return h.job(ctx, w, o)

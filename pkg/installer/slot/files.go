@@ -5,6 +5,7 @@ package slot
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/nuboctl/nuboctl/pkg/installer/disk"
@@ -37,6 +38,7 @@ type Contents struct {
 	Image  model.Digest `json:"image"`  // of the manifest
 	Config model.Digest `json:"config"` // of the order's configuration, as signed
 	Spec   model.Digest `json:"spec"`
+	Args   []string     `json:"kernel_args,omitempty"`
 	Order  string       `json:"order"`
 	Nonce  string       `json:"nonce"`      // of that order
 	Disk   string       `json:"disk_nonce"` // of the order that laid the disk down: partitions and file systems are named by it
@@ -44,7 +46,12 @@ type Contents struct {
 
 // ContentsOf is what a slot will hold under an order.
 func ContentsOf(o order.Order, diskNonce string) Contents {
-	return Contents{Image: o.Image.Digest, Config: model.DigestBytes(o.Config), Spec: o.Spec, Order: o.ID, Nonce: o.Nonce, Disk: diskNonce}
+	return Contents{Image: o.Image.Digest, Config: model.DigestBytes(o.Config), Spec: o.Spec, Args: o.KernelArgs, Order: o.ID, Nonce: o.Nonce, Disk: diskNonce}
+}
+
+// Same reports whether two slots hold the same system, whichever orders wrote them.
+func (c Contents) Same(d Contents) bool {
+	return c.Image == d.Image && c.Config == d.Config && slices.Equal(c.Args, d.Args)
 }
 
 // encode is the content of ImageFile.
