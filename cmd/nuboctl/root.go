@@ -63,7 +63,7 @@ func (g *global) env(cmd *cobra.Command) (app.Env, error) {
 		}
 		vars[name] = value
 	}
-	level := slog.LevelWarn
+	level := slog.LevelError // what a person needs to know is shown; the log is for those who ask
 	if g.verbose {
 		level = slog.LevelDebug
 	}

@@ -28,6 +28,9 @@ func environment() map[string]string {
 // load reads the inventory and shows what is wrong with it; the error then says only that it was shown.
 func (e Env) load() (*inventory.Inventory, error) {
 	inv, list := inventory.Load(e.Dir, inventory.Options{Vars: e.Vars, Env: environment()})
+	if !list.HasErrors() {
+		return inv, view.Warnings(e.Err, e.ErrStyle, located(inv, list))
+	}
 	return inv, e.show(inv, list)
 }
 
@@ -90,8 +93,9 @@ func Validate(e Env) error {
 		return err
 	}
 	d := inv.Desired
-	_, err := fmt.Fprintf(e.Out, "The inventory in %s is valid: %d sites, %d regions, %d zones, %d racks, %d nodes.\n",
-		e.Dir, len(d.Sites), len(d.Regions), len(d.Zones), len(d.Racks), len(d.Nodes))
+	_, err := fmt.Fprintf(e.Out, "The inventory in %s is valid: %s, %s, %s, %s, %s.\n", e.Dir,
+		view.Plural(len(d.Sites), "site"), view.Plural(len(d.Regions), "region"), view.Plural(len(d.Zones), "zone"),
+		view.Plural(len(d.Racks), "rack"), view.Plural(len(d.Nodes), "node"))
 	return err
 }
 

@@ -24,6 +24,9 @@ type Trust struct {
 	// `openssl x509 -noout -fingerprint -sha256` prints. Host name and dates are not looked
 	// at: BMCs make certificates for themselves, and their clocks are wrong.
 	Pin string
+	// AllowUnverified permits TLS with whoever answers: nothing is proven, and the password goes to them. For machines whose certificate is
+	// not known yet; the error of a verified attempt names the pin to write down.
+	AllowUnverified bool
 	// AllowPlainHTTP permits redfish+http. The password then crosses the network in the clear.
 	AllowPlainHTTP bool
 }
@@ -65,6 +68,10 @@ func (t Trust) check(a Address) error {
 		return errors.New("plain HTTP has no certificates: remove pin and ca, or use redfish")
 	case a.Plain:
 		return nil
+	case set && t.AllowUnverified:
+		return errors.New("set pin or ca, or allow an unverified certificate, not both")
+	case !set && t.AllowUnverified:
+		return nil
 	case !set:
 		return errors.New("nothing says which certificate to trust: set pin or ca")
 	case len(t.CA) > 0 && t.Pin != "":
@@ -79,6 +86,10 @@ func (t Trust) config(a Address) (*tls.Config, error) {
 		return nil, nil
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: a.Host}
+	if t.AllowUnverified {
+		config.InsecureSkipVerify = true
+		return config, nil
+	}
 	if t.Pin == "" {
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(t.CA) {

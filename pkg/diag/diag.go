@@ -50,6 +50,8 @@ type Diagnostic struct {
 	Detail   string   `json:"detail,omitempty"` // why, in the author's terms
 	Remedy   string   `json:"remedy,omitempty"` // what to do about it
 	Subject  Range    `json:"subject,omitzero"`
+	// Sensitive tells that the author may have written a secret at this place: its text must not be shown.
+	Sensitive bool `json:"sensitive,omitempty"`
 }
 
 // String gives the diagnostic on one line, without the source.
@@ -73,6 +75,11 @@ type List []Diagnostic
 // Errorf adds an error at a place; the remedy may be empty.
 func (l *List) Errorf(at Range, remedy, format string, args ...any) {
 	*l = append(*l, Diagnostic{Severity: Error, Summary: fmt.Sprintf(format, args...), Remedy: remedy, Subject: at})
+}
+
+// Sensitivef adds an error at a place whose text may hold a secret.
+func (l *List) Sensitivef(at Range, remedy, format string, args ...any) {
+	*l = append(*l, Diagnostic{Severity: Error, Summary: fmt.Sprintf(format, args...), Remedy: remedy, Subject: at, Sensitive: true})
 }
 
 // Warnf adds a warning at a place; the remedy may be empty.

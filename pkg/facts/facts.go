@@ -111,30 +111,40 @@ func HostSpec(image, config model.Digest) model.Digest {
 	return model.DigestJSON([]model.Digest{image, config})
 }
 
-// OVSValue is the digest of bridges as they can be observed: the network a bridge stands for is in no switch's database.
+// OVSValue is the digest of bridges as they can be observed: names, uplinks with their bonds, tags and sizes. The network a bridge stands for is
+// in no switch's database.
 func OVSValue(list []model.Bridge) string {
-	type bridge struct {
-		Name, Uplink string
-		MTU          int
-		VLANs        []string
-	}
-	var out []bridge
+	out := make([]model.Bridge, 0, len(list))
 	for _, b := range list {
-		x := bridge{Name: b.Name, Uplink: b.Uplink, MTU: b.MTU}
-		if x.MTU == 1500 {
-			x.MTU = 0
-		}
-		for _, v := range b.VLANs {
-			x.VLANs = append(x.VLANs, v.Port)
-		}
-		slices.Sort(x.VLANs)
-		out = append(out, x)
+		out = append(out, canonical(b))
 	}
-	slices.SortFunc(out, func(a, b bridge) int { return cmp.Compare(a.Name, b.Name) })
 	if len(out) == 0 {
 		return ""
 	}
+	slices.SortFunc(out, func(a, b model.Bridge) int { return cmp.Compare(a.Name, b.Name) })
 	return string(model.DigestJSON(out))
+}
+
+// canonical leaves out what cannot be observed, and writes the same thing in one way.
+func canonical(b model.Bridge) model.Bridge {
+	out := model.Bridge{Name: b.Name, Uplink: b.Uplink, MTU: mtu(b.MTU)}
+	if b.Bond != nil {
+		bond := model.Bond{Mode: b.Bond.Mode, Members: slices.Sorted(slices.Values(b.Bond.Members))}
+		out.Bond = &bond
+	}
+	for _, v := range b.VLANs {
+		out.VLANs = append(out.VLANs, model.BridgeVLAN{Port: v.Port, Tag: v.Tag, MTU: mtu(v.MTU)})
+	}
+	slices.SortFunc(out.VLANs, func(a, b model.BridgeVLAN) int { return cmp.Compare(a.Port, b.Port) })
+	return out
+}
+
+// mtu gives Ethernet's default the value of one that was not set.
+func mtu(n int) int {
+	if n == 1500 {
+		return 0
+	}
+	return n
 }
 
 // VMSpec is the digest under which a virtual machine is defined; where it runs is not part of it.
@@ -153,5 +163,47 @@ func profileOf(d model.Desired, name string) model.Profile {
 	return model.Profile{}
 }
 
-// Bridges are the bridges that a node's profile asks for.
-func Bridges(d model.Desired, n model.Node) []model.Bridge { return profileOf(d, n.Profile).Bridges }
+// Bridges are the bridges that a node's profile asks for, with bonds, tags and sizes looked up: in the form in which they are observed.
+func Bridges(d model.Desired, n model.Node) []model.Bridge {
+	p := profileOf(d, n.Profile)
+	out := slices.Clone(p.Bridges)
+	for i := range out {
+		b := &out[i]
+		if i := slices.IndexFunc(p.Bonds, func(x model.Bond) bool { return x.Name == b.Uplink }); i >= 0 {
+			b.Bond = &p.Bonds[i]
+		}
+		b.MTU = networkOf(d, bridgeNetwork(p, n, *b)).MTU // the profile's own word is for the uplink
+		b.VLANs = slices.Clone(b.VLANs)
+		for j := range b.VLANs {
+			net := networkOf(d, b.VLANs[j].Network)
+			b.VLANs[j].Tag, b.VLANs[j].MTU = net.VLAN, net.MTU
+		}
+	}
+	return out
+}
+
+// bridgeNetwork is the network that a bridge's uplink is untagged on: its own word, or that of the uplink's first card.
+func bridgeNetwork(p model.Profile, n model.Node, b model.Bridge) string {
+	if b.Network != "" {
+		return b.Network
+	}
+	card := b.Uplink
+	if b.Bond != nil && len(b.Bond.Members) > 0 {
+		card = b.Bond.Members[0]
+	}
+	for _, nic := range n.NICs {
+		if nic.Name == card {
+			return nic.Network
+		}
+	}
+	return ""
+}
+
+func networkOf(d model.Desired, name string) model.Network {
+	for _, n := range d.Networks {
+		if n.Name == name {
+			return n
+		}
+	}
+	return model.Network{}
+}

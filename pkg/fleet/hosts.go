@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nuboctl/nuboctl/pkg/facts"
 	"github.com/nuboctl/nuboctl/pkg/host/kvm"
 	"github.com/nuboctl/nuboctl/pkg/host/ovs"
 	"github.com/nuboctl/nuboctl/pkg/host/slot"
@@ -54,10 +55,11 @@ func bridgesOf(s ovs.State) []model.Bridge {
 		m := model.Bridge{Name: b.Name, MTU: b.MTURequest}
 		if up := b.Uplinks(); len(up) > 0 {
 			m.Uplink = up[0].Name
+			m.Bond = bondOf(up[0])
 		}
 		for _, p := range b.Ports {
-			if p.Tag != 0 && len(p.Interfaces) == 1 && p.Interfaces[0].Type == "internal" && p.Interfaces[0].Owner == "" {
-				m.VLANs = append(m.VLANs, model.BridgeVLAN{Port: p.Name})
+			if p.Name != b.Name && len(p.Interfaces) == 1 && p.Interfaces[0].Type == "internal" && p.Interfaces[0].Owner == "" {
+				m.VLANs = append(m.VLANs, model.BridgeVLAN{Port: p.Name, Tag: p.Tag, MTU: p.Interfaces[0].MTURequest})
 			}
 		}
 		out = append(out, m)
@@ -65,14 +67,22 @@ func bridgesOf(s ovs.State) []model.Bridge {
 	return out
 }
 
+// bondOf is an uplink's bond, nil when it is a single card.
+func bondOf(p ovs.Port) *model.Bond {
+	if len(p.Interfaces) < 2 {
+		return nil
+	}
+	b := &model.Bond{Mode: p.BondMode}
+	for _, i := range p.Interfaces {
+		b.Members = append(b.Members, i.Name)
+	}
+	return b
+}
+
 // EnsureBridges brings Open vSwitch to the node's bridges; the change undoes itself unless a new connection confirms it.
 func (h *Hosts) EnsureBridges(ctx context.Context, n model.Node) error {
 	link := h.Links.To(n)
-	spec, err := BridgeSpec(h.Desired, n)
-	if err != nil {
-		return err
-	}
-	out, err := (ovs.Driver{}).Ensure(ctx, link, spec, ovs.Guard{ID: "nubo-" + n.Name, Reconnect: ovs.Fresh(link)})
+	out, err := (ovs.Driver{}).Ensure(ctx, link, BridgeSpec(h.Desired, n), ovs.Guard{ID: "nubo-" + n.Name, Reconnect: ovs.Fresh(link)})
 	if err != nil {
 		return fmt.Errorf("%s: %w", n.Path, err)
 	}
@@ -83,42 +93,33 @@ func (h *Hosts) EnsureBridges(ctx context.Context, n model.Node) error {
 }
 
 // BridgeSpec is what a node's profile asks of Open vSwitch, in Open vSwitch's words.
-func BridgeSpec(d model.Desired, n model.Node) (ovs.Spec, error) {
-	p, ok := profileOf(d, n.Profile)
-	if !ok {
-		return ovs.Spec{}, fmt.Errorf("%s: profile %q is not in the inventory", n.Path, n.Profile)
-	}
+func BridgeSpec(d model.Desired, n model.Node) ovs.Spec {
 	var spec ovs.Spec
-	for _, b := range p.Bridges {
-		bs := ovs.BridgeSpec{Name: b.Name, MTU: b.MTU, HWAddr: uplinkMAC(p, n, b.Uplink)}
+	for _, b := range facts.Bridges(d, n) {
+		bs := ovs.BridgeSpec{Name: b.Name, MTU: b.MTU, HWAddr: uplinkMAC(n, b)}
 		if b.Uplink != "" {
-			bs.Ports = append(bs.Ports, uplinkPort(p, b.Uplink))
+			up := ovs.PortSpec{Name: b.Uplink, MTU: b.MTU}
+			if b.Bond != nil {
+				up.BondMode, up.Members = b.Bond.Mode, b.Bond.Members
+			}
+			for _, v := range b.VLANs {
+				up.MTU = max(up.MTU, v.MTU)
+			}
+			bs.Ports = append(bs.Ports, up)
 		}
 		for _, v := range b.VLANs {
-			net := networkOf(d, v.Network)
-			bs.Ports = append(bs.Ports, ovs.PortSpec{Name: v.Port, Internal: true, Tag: net.VLAN, MTU: net.MTU})
+			bs.Ports = append(bs.Ports, ovs.PortSpec{Name: v.Port, Internal: true, Tag: v.Tag, MTU: v.MTU})
 		}
 		spec.Bridges = append(spec.Bridges, bs)
 	}
-	return spec, nil
-}
-
-func uplinkPort(p model.Profile, name string) ovs.PortSpec {
-	for _, b := range p.Bonds {
-		if b.Name == name {
-			return ovs.PortSpec{Name: name, BondMode: b.Mode, Members: b.Members}
-		}
-	}
-	return ovs.PortSpec{Name: name}
+	return spec
 }
 
 // uplinkMAC is the address that a bridge takes: that of its uplink's first card.
-func uplinkMAC(p model.Profile, n model.Node, uplink string) string {
-	card := uplink
-	for _, b := range p.Bonds {
-		if b.Name == uplink && len(b.Members) > 0 {
-			card = b.Members[0]
-		}
+func uplinkMAC(n model.Node, b model.Bridge) string {
+	card := b.Uplink
+	if b.Bond != nil && len(b.Bond.Members) > 0 {
+		card = b.Bond.Members[0]
 	}
 	for _, nic := range n.NICs {
 		if nic.Name == card {
@@ -146,24 +147,6 @@ func (h *Hosts) EnsureHypervisor(ctx context.Context, n model.Node) error {
 	return err
 }
 
-func profileOf(d model.Desired, name string) (model.Profile, bool) {
-	for _, p := range d.Profiles {
-		if p.Name == name {
-			return p, true
-		}
-	}
-	return model.Profile{}, false
-}
-
-func networkOf(d model.Desired, name string) model.Network {
-	for _, n := range d.Networks {
-		if n.Name == name {
-			return n
-		}
-	}
-	return model.Network{}
-}
-
 // Observe reads a BMC in one session; what went wrong is part of the answer.
 func (m *Machines) Observe(ctx context.Context, n model.Node) model.ObservedBMC {
 	c, err := m.Client(ctx, n)
@@ -183,4 +166,3 @@ func (m *Machines) Observe(ctx context.Context, n model.Node) model.ObservedBMC 
 	o.Serial, o.Model, o.Power, o.BootOnce = id.Serial, id.Model, model.Power(power), boot
 	return o
 }
-

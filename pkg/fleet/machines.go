@@ -51,7 +51,7 @@ func (m *Machines) Client(ctx context.Context, n model.Node) (bmc.Client, error)
 	c, err := bmc.Open(ctx, bmc.Target{
 		Address:     n.BMC.Address,
 		Credentials: bmc.Credentials{User: user, Password: password},
-		Trust:       bmc.Trust{CA: []byte(n.BMC.CA), Pin: n.BMC.Pin, AllowPlainHTTP: n.BMC.Insecure},
+		Trust:       bmc.Trust{CA: []byte(n.BMC.CA), Pin: n.BMC.Pin, AllowPlainHTTP: n.BMC.Insecure, AllowUnverified: n.BMC.Insecure},
 		Expect:      bmc.Expect{Serial: n.Serial, AllowUnknown: n.Serial == ""},
 		Log:         m.Log,
 	})

@@ -65,7 +65,7 @@ func (b *builder) bmc(o *object, in inherited) model.BMC {
 func (b *builder) checkBMC(o, own, trust *object, m model.BMC) {
 	at := own.where("address")
 	if strings.Contains(m.Address, "@") {
-		b.errorf(at, `remove it, and write credentials = secret("NAME")`, "the bmc address of node %s holds a user name or password", o.path)
+		b.l.diags.Sensitivef(at, `remove it, and write credentials = secret("NAME")`, "the bmc address of node %s holds a user name or password", o.path)
 		return
 	}
 	u, err := bmcURL(m.Address)

@@ -56,6 +56,8 @@ type Bridge struct {
 	Uplink  string `json:"uplink,omitempty"`  // NIC or bond
 	Network string `json:"network,omitempty"` // the network the uplink is untagged on; its address moves to the bridge
 	MTU     int    `json:"mtu,omitempty"`
+	// Bond is the uplink's, where it is one. In an inventory it is looked up by the uplink's name; in an observation it stands here.
+	Bond *Bond `json:"bond,omitempty"`
 	// VLANs are internal ports for the host itself on tagged networks.
 	VLANs []BridgeVLAN `json:"vlans,omitempty"`
 }
@@ -63,5 +65,7 @@ type Bridge struct {
 // BridgeVLAN is an internal port of a bridge, tagged with the VLAN of its network, that carries a host address.
 type BridgeVLAN struct {
 	Port    string `json:"port"`
-	Network string `json:"network"`
+	Network string `json:"network,omitempty"`
+	Tag     int    `json:"tag,omitempty"` // as observed; in an inventory it is the network's
+	MTU     int    `json:"mtu,omitempty"` // as observed; in an inventory it is the network's
 }

@@ -12,6 +12,8 @@ import (
 type chain struct {
 	sub  plan.Subject
 	uses []string
+	bmc  string // its address
+	boot string // the network that it boots from
 	st   plan.State
 	ops  []plan.Op
 }
@@ -22,8 +24,20 @@ func (c *chain) fact(a plan.Attr, v string) plan.Fact {
 
 func (c *chain) get(a plan.Attr) string { return c.st.Get(c.sub, a) }
 
+// usesOf names what an op of a kind takes a share of.
+func (c *chain) usesOf(k plan.Kind) []string {
+	switch k {
+	case plan.BMCIdentify, plan.PowerOff, plan.BootNetwork, plan.HostStart:
+		return append([]string{"bmc:" + c.bmc}, c.uses...)
+	case plan.OrderArm, plan.PowerOn, plan.InstallWait:
+		return append([]string{"relay:" + c.boot}, c.uses...)
+	default:
+		return c.uses
+	}
+}
+
 func (c *chain) add(k plan.Kind, args map[string]string, pre, post []plan.Fact) {
-	op := plan.Op{ID: plan.ID(k, c.sub), Kind: k, Target: c.sub, Args: args, Pre: pre, Post: post, Uses: c.uses}
+	op := plan.Op{ID: plan.ID(k, c.sub), Kind: k, Target: c.sub, Args: args, Pre: pre, Post: post, Uses: c.usesOf(k)}
 	if len(c.ops) > 0 {
 		op.Needs = []plan.OpID{c.ops[len(c.ops)-1].ID}
 	}
@@ -36,7 +50,10 @@ func (c *chain) add(k plan.Kind, args map[string]string, pre, post []plan.Fact) 
 // node plans one node: the host first, then what stands on it.
 func (b *builder) node(n model.Node) []plan.Op {
 	sub := plan.NodeSubject(n.Path)
-	c := &chain{sub: sub, st: plan.State{sub: cloneFacts(b.state[sub])}, uses: []string{"rack:" + string(n.Path.Rack())}}
+	c := &chain{sub: sub, st: plan.State{sub: cloneFacts(b.state[sub])}, uses: []string{"rack:" + string(n.Path.Rack())}, bmc: n.BMC.Address}
+	if len(n.NICs) > 0 {
+		c.boot = n.NICs[0].Network
+	}
 	image := b.in.Images[n.Image.Name]
 	want := string(facts.HostSpec(image, n.Config))
 	if c.get(plan.AttrHost) != want {

@@ -28,7 +28,21 @@ func Diagnostics(w io.Writer, s Style, list diag.List, src Sources) error {
 		diagnostic(&b, s, d, src)
 	}
 	if errors+warnings > 1 {
-		fmt.Fprintf(&b, "%s, %s\n", plural(errors, "error"), plural(warnings, "warning"))
+		fmt.Fprintf(&b, "%s, %s\n", Plural(errors, "error"), Plural(warnings, "warning"))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// Warnings writes warnings in one line each, for commands whose subject they are not; validate shows them in full.
+func Warnings(w io.Writer, s Style, list diag.List) error {
+	var b strings.Builder
+	for _, d := range list.Sorted() {
+		fmt.Fprintf(&b, "%s: %s", s.paint(ansiBold+ansiYellow, "Warning"), d.Summary)
+		if !d.Subject.IsZero() {
+			fmt.Fprintf(&b, " %s", s.paint(ansiDim, fmt.Sprintf("(%s:%d)", d.Subject.File, d.Subject.Start.Line)))
+		}
+		b.WriteByte('\n')
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -42,7 +56,11 @@ func diagnostic(b *strings.Builder, s Style, d diag.Diagnostic, src Sources) {
 	fmt.Fprintf(b, "%s: %s\n", head, s.paint(ansiBold, d.Summary))
 	if !d.Subject.IsZero() {
 		fmt.Fprintf(b, "  on %s line %d, column %d\n", d.Subject.File, d.Subject.Start.Line, d.Subject.Start.Column)
-		snippet(b, s, d.Subject, src)
+		if d.Sensitive {
+			b.WriteString("  (the line may hold a secret, so it is not shown)\n")
+		} else {
+			snippet(b, s, d.Subject, src)
+		}
 	}
 	if d.Detail != "" {
 		fmt.Fprintf(b, "%s\n", indent("  ", d.Detail))

@@ -31,8 +31,8 @@ func InventoryText(w io.Writer, s Style, d model.Desired) error {
 	for _, vm := range d.VMs {
 		fmt.Fprintf(&b, "  vm %-14s on %s, %d vCPU, %d MiB\n", vm.Name, vm.Node.Name(), vm.VCPUs, vm.MemoryMiB)
 	}
-	fmt.Fprintf(&b, "%s, %s, %s, %s, %s\n", plural(len(d.Sites), "site"), plural(len(d.Regions), "region"), plural(len(d.Zones), "zone"),
-		plural(len(d.Racks), "rack"), plural(len(d.Nodes), "node"))
+	fmt.Fprintf(&b, "%s, %s, %s, %s, %s\n", Plural(len(d.Sites), "site"), Plural(len(d.Regions), "region"), Plural(len(d.Zones), "zone"),
+		Plural(len(d.Racks), "rack"), Plural(len(d.Nodes), "node"))
 	_, err := io.WriteString(w, b.String())
 	return err
 }

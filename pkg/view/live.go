@@ -117,7 +117,7 @@ func (l *Live) Close() {
 func (l *Live) line(e engine.Event) string {
 	switch e.Kind {
 	case engine.RunStarted:
-		return strings.TrimSpace(fmt.Sprintf("Run %s: %s %s", e.Run, plural(e.Ops, "op"), e.Text))
+		return strings.TrimSpace(fmt.Sprintf("Run %s: %s %s", e.Run, Plural(e.Ops, "op"), e.Text))
 	case engine.RunPaused:
 		return l.style.paint(ansiYellow, "Paused: what runs will finish, nothing new begins. To go on: nuboctl resume")
 	case engine.RunContinued:

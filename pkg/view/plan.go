@@ -188,7 +188,7 @@ func SummaryText(p plan.Plan) string {
 	}
 	s := Summarize(p)
 	text := fmt.Sprintf("Plan: %d to create, %d to change, %d to replace, %d to remove; %s in %s",
-		s.Create, s.Update, s.Replace, s.Delete, plural(s.Ops, "op"), plural(s.Stages, "stage"))
+		s.Create, s.Update, s.Replace, s.Delete, Plural(s.Ops, "op"), Plural(s.Stages, "stage"))
 	if s.OneWay > 0 {
 		text += fmt.Sprintf(", %d of them one-way", s.OneWay)
 	}

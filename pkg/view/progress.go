@@ -45,7 +45,7 @@ func progressText(s Style, p plan.Progress) string {
 		parts = append(parts, fmt.Sprintf("%s %3d%%  %s of %s", bar(p.Done, p.Total), 100*p.Done/p.Total, Bytes(p.Done), Bytes(p.Total)))
 	}
 	if p.Waiting != "" {
-		parts = append(parts, s.paint(ansiDim, "waiting for "+p.Waiting))
+		parts = append(parts, s.paint(ansiDim, "waiting for "+strings.ReplaceAll(p.Waiting, "\n", "; ")))
 	}
 	return strings.Join(parts, "  ")
 }

@@ -61,7 +61,7 @@ func interrupted(b *strings.Builder, s Style, r state.RunState) {
 		}
 	}
 	fmt.Fprintf(b, "%s run %s of plan %s, approved by %s at %s: %s done\n", s.paint(ansiYellow, "Interrupted:"), r.ID, r.Plan.Short(), r.By,
-		r.Started.Format(time.RFC3339), plural(done, "op"))
+		r.Started.Format(time.RFC3339), Plural(done, "op"))
 	open := r.Open()
 	slices.SortFunc(open, func(x, y state.Record) int { return cmp.Compare(x.OpID, y.OpID) })
 	for _, rec := range open {

@@ -61,8 +61,8 @@ func Bytes(n int64) string {
 	return fmt.Sprintf("%.1f %s", v, units[i])
 }
 
-// plural gives "1 host", "2 hosts".
-func plural(n int, word string) string {
+// Plural gives "1 host", "2 hosts".
+func Plural(n int, word string) string {
 	if n == 1 {
 		return "1 " + word
 	}

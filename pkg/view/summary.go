@@ -21,7 +21,7 @@ func (l *Live) Summary(r engine.Result) error {
 		failure(&b, s, o)
 	}
 	if n := len(r.With(engine.OpSkipped)); n > 0 {
-		fmt.Fprintf(&b, "%s not begun, because something before failed or the run stopped.\n", plural(n, "op"))
+		fmt.Fprintf(&b, "%s not begun, because something before failed or the run stopped.\n", Plural(n, "op"))
 	}
 	fmt.Fprintf(&b, "\n%s\n", endText(s, r))
 	_, err := fmt.Fprint(l.err, b.String())
@@ -38,7 +38,7 @@ func endText(s Style, r engine.Result) string {
 	counts += " in " + took
 	switch r.Kind {
 	case engine.Done:
-		return s.paint(ansiBold+ansiGreen, "Done.") + " " + plural(len(r.Ops), "op") + ": " + counts + "."
+		return s.paint(ansiBold+ansiGreen, "Done.") + " " + Plural(len(r.Ops), "op") + ": " + counts + "."
 	case engine.Interrupted:
 		return s.paint(ansiBold+ansiYellow, "Interrupted.") + " " + counts + ". Apply again to go on where this stopped."
 	case engine.Halted:
