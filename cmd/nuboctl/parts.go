@@ -3,23 +3,22 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/nuboctl/nuboctl/pkg/app"
 )
 
-// partCommands are the commands that work on one part by hand: images, a BMC, the relay of a network.
+// partCommands are the commands that work on one part by hand: images, a BMC, the relay of a network, and what other programs are given.
 func partCommands(g *global) []*cobra.Command {
-	return []*cobra.Command{imageCommand(g), bmcCommand(g), bootCommand(g), exportCommand(g)}
+	return []*cobra.Command{imageCommand(g), bmcCommand(g), bootCommand(g), exportCommand(g), manCommand()}
 }
 
-// group is a command that only holds others; a name that it does not hold is an error, as is none.
+// group is a command that only holds others: alone it lists them, and a name that it does not hold is an error.
 func group(use, short, long string, subs ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{Use: use, Short: short, Long: long, GroupID: "parts", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return fmt.Errorf("%s: say what to do; %s --help lists it", cmd.CommandPath(), cmd.CommandPath())
-		}}
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	c.AddCommand(subs...)
 	return c
 }
@@ -54,7 +53,7 @@ Debian's mmdebstrap. What was built before from the same packages is found in th
 func verbThenNode(verbs ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 || len(args) > 2 || (len(args) == 2 && !slices.Contains(verbs, args[0])) || (len(args) == 1 && slices.Contains(verbs, args[0])) {
-			return fmt.Errorf("write: %s NODE to look, or %s %s NODE", cmd.CommandPath(), cmd.CommandPath(), verbs)
+			return fmt.Errorf("write %s NODE to look, or %s %s NODE", cmd.CommandPath(), cmd.CommandPath(), strings.Join(verbs, "|"))
 		}
 		return nil
 	}

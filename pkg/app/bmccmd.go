@@ -68,14 +68,15 @@ func (e Env) loadNode(name string) (model.Node, fleet.Secrets, error) {
 	return model.Node{}, nil, fmt.Errorf("there is no node %q; nuboctl inventory shows them", name)
 }
 
-// changing takes the lease for a change by hand, so that no apply runs beside it, and writes it into the journal: what was done, and that it failed.
-func (b byHand) changing(ctx context.Context, kind plan.Kind, what string, do func() error) (err error) {
-	store, err := local.Open(b.env.stateDir())
+// changeBMC is withBMC for a change by hand. It takes the lease first, so that no apply runs beside it, and writes into the journal what is
+// done, and why it failed.
+func (e Env) changeBMC(ctx context.Context, node, verb, want string, do func(context.Context, byHand) error) (err error) {
+	store, err := local.Open(e.stateDir())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	lease, err := store.Acquire(ctx, "", holder(b.env, "bmc "+what+" "+b.node.Name))
+	lease, err := store.Acquire(ctx, "", holder(e, strings.Join([]string{"bmc", verb, want, node}, " ")))
 	var locked *state.LockedError
 	if errors.As(err, &locked) {
 		return &Exit{Code: ExitLocked, Err: err}
@@ -84,21 +85,25 @@ func (b byHand) changing(ctx context.Context, kind plan.Kind, what string, do fu
 		return err
 	}
 	defer func() { err = errors.Join(err, lease.Release()) }()
-	j, err := journal.Open(filepath.Join(b.env.stateDir(), "journal"), journal.Options{Epoch: lease.Fence().Epoch})
+	j, err := journal.Open(filepath.Join(e.stateDir(), "journal"), journal.Options{Epoch: lease.Fence().Epoch})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, j.Close()) }()
-	note := state.Record{Kind: state.KindNote, OpID: plan.ID(kind, plan.NodeSubject(b.node.Path)), By: whoAmI(), Text: what + ", by hand", Time: b.env.Now().UTC()}
-	if _, err := j.Append(ctx, note); err != nil {
-		return err
-	}
-	did := do()
-	if did != nil {
-		note.Error, note.Time = did.Error(), b.env.Now().UTC()
-		_, err = j.Append(context.WithoutCancel(ctx), note)
-	}
-	return errors.Join(did, err)
+	return e.withBMC(ctx, node, bmcWriteTime, func(ctx context.Context, b byHand) error {
+		note := state.Record{Kind: state.KindNote, OpID: plan.ID(plan.Kind("bmc."+verb), plan.NodeSubject(b.node.Path)), By: whoAmI(),
+			Text: "by hand: " + verb + " " + want, Time: e.Now().UTC()}
+		if _, err := j.Append(ctx, note); err != nil {
+			return err
+		}
+		did := do(ctx, b)
+		if did == nil {
+			return nil
+		}
+		note.Error, note.Time = did.Error(), e.Now().UTC()
+		_, err := j.Append(context.WithoutCancel(ctx), note)
+		return errors.Join(did, err)
+	})
 }
 
 // bootWord is a boot override in the words of the command line.
@@ -156,17 +161,7 @@ func BMCInfo(ctx context.Context, e Env, node string) error {
 
 // BMCPower shows or switches the power of one machine. want is "on", "off", or empty to look only.
 func BMCPower(ctx context.Context, e Env, want, node string) error {
-	return e.withBMC(ctx, node, bmcWriteTime, func(ctx context.Context, b byHand) error {
-		if want != "" {
-			kind := map[string]plan.Kind{"on": plan.HostStart, "off": plan.PowerOff}[want]
-			err := b.changing(ctx, kind, "power "+want, func() error {
-				e.note("Switching %s %s, and waiting until its BMC says so.", b.node.Name, want)
-				return b.client.SetPower(ctx, bmc.PowerState(want))
-			})
-			if err != nil {
-				return err
-			}
-		}
+	show := func(ctx context.Context, b byHand) error {
 		now, err := b.client.Power(ctx)
 		if err != nil {
 			return err
@@ -176,6 +171,16 @@ func BMCPower(ctx context.Context, e Env, want, node string) error {
 		}
 		_, err = fmt.Fprintf(e.Out, "%s is %s\n", b.node.Name, now)
 		return err
+	}
+	if want == "" {
+		return e.withBMC(ctx, node, bmcReadTime, show)
+	}
+	return e.changeBMC(ctx, node, "power", want, func(ctx context.Context, b byHand) error {
+		e.note("Switching %s %s, and waiting until its BMC says so.", b.node.Name, want)
+		if err := b.client.SetPower(ctx, bmc.PowerState(want)); err != nil {
+			return err
+		}
+		return show(ctx, b)
 	})
 }
 
@@ -184,13 +189,7 @@ var bootDevices = map[string]bmc.BootDevice{"network": bmc.BootPXE, "disk": bmc.
 
 // BMCBoot shows or sets what one machine starts from next. want is "network" or "disk", for once, or empty to look only.
 func BMCBoot(ctx context.Context, e Env, want, node string) error {
-	return e.withBMC(ctx, node, bmcWriteTime, func(ctx context.Context, b byHand) error {
-		if want != "" {
-			err := b.changing(ctx, plan.BootNetwork, "boot "+want+" once", func() error { return b.client.BootOnce(ctx, bootDevices[want]) })
-			if err != nil {
-				return err
-			}
-		}
+	show := func(ctx context.Context, b byHand) error {
 		now, err := b.client.BootOverride(ctx)
 		if err != nil {
 			return err
@@ -200,6 +199,15 @@ func BMCBoot(ctx context.Context, e Env, want, node string) error {
 		}
 		_, err = fmt.Fprintf(e.Out, "%s starts next from: %s\n", b.node.Name, bootWord(now))
 		return err
+	}
+	if want == "" {
+		return e.withBMC(ctx, node, bmcReadTime, show)
+	}
+	return e.changeBMC(ctx, node, "boot", want, func(ctx context.Context, b byHand) error {
+		if err := b.client.BootOnce(ctx, bootDevices[want]); err != nil {
+			return err
+		}
+		return show(ctx, b)
 	})
 }
 

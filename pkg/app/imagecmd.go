@@ -81,8 +81,8 @@ func (e Env) imagesToBuild(names []string) ([]string, error) {
 		}
 		return neededImages(inv.Desired), nil
 	}
-	if there, _ := filepath.Glob(filepath.Join(e.Dir, "*.hcl")); len(there) == 0 && e.StateDir == "" {
-		return nil, fmt.Errorf("there is no inventory in %s, so no key to sign images with: choose its directory with -C DIR", e.Dir)
+	if err := e.hasKeyPlace(); err != nil {
+		return nil, err
 	}
 	defined, err := image.Definitions(images.FS)
 	if err != nil {
@@ -95,6 +95,14 @@ func (e Env) imagesToBuild(names []string) ([]string, error) {
 		}
 	}
 	return names, errors.Join(errs...)
+}
+
+// hasKeyPlace refuses to make keys in a directory that is no inventory's.
+func (e Env) hasKeyPlace() error {
+	if there, _ := filepath.Glob(filepath.Join(e.Dir, "*.hcl")); len(there) == 0 && e.StateDir == "" {
+		return fmt.Errorf("there is no inventory in %s, so no key to sign images with: choose its directory with -C DIR", e.Dir)
+	}
+	return nil
 }
 
 // neededImages are those of nodes and virtual machines, and the ramdisk that installs; sorted.

@@ -176,6 +176,9 @@ func namedImages(s image.Store, refs []string) ([]string, error) {
 
 // ImageSign signs images that are in the store with this cloud's key: the operator says that they are trusted.
 func ImageSign(e Env, refs []string) error {
+	if err := e.hasKeyPlace(); err != nil {
+		return err
+	}
 	store, key, err := e.imageStore(true)
 	if err != nil {
 		return err
@@ -184,6 +187,9 @@ func ImageSign(e Env, refs []string) error {
 	signed := []map[string]any{}
 	for _, ref := range refs {
 		d, err := store.Resolve(ref)
+		if errors.Is(err, image.ErrNotFound) {
+			err = fmt.Errorf("%w; nuboctl image list shows what is", err)
+		}
 		if err == nil {
 			err = store.Sign(d, key)
 		}

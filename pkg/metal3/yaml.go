@@ -12,10 +12,10 @@ import (
 // YAML gives one document for each host, for kubectl apply, under a comment that lists the Secrets to make.
 func (x Export) YAML() ([]byte, error) {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "# %d hosts, all paused: to hand one to Metal3, take away its annotation %s.\n", len(x.Hosts), v1alpha1.PausedAnnotation)
+	fmt.Fprintf(&b, "# Every host is paused. To hand one over to Metal3, take away its annotation %s.\n", v1alpha1.PausedAnnotation)
+	fmt.Fprintf(&b, "# The hosts need these Secrets; make each from files that hold nothing else:\n")
 	for _, name := range x.Secrets {
-		fmt.Fprintf(&b, "# They need this Secret, from files that hold nothing else:\n"+
-			"#   kubectl -n %s create secret generic %s --from-file=username=FILE --from-file=password=FILE\n", x.Namespace, name)
+		fmt.Fprintf(&b, "#   kubectl -n %s create secret generic %s --from-file=username=FILE --from-file=password=FILE\n", x.Namespace, name)
 	}
 	for _, h := range x.Hosts {
 		o, err := object(h)

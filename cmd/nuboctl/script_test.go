@@ -1,0 +1,215 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/nuboctl/nuboctl/pkg/state"
+	"github.com/nuboctl/nuboctl/pkg/state/local"
+)
+
+var update = flag.Bool("update", false, "write the golden files in the scripts anew")
+
+// deadline bounds every wait of these tests.
+const deadline = time.Minute
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"nuboctl": main,
+		"peer":    func() { os.Exit(peer(os.Args[1:])) },
+	})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script", UpdateScripts: *update, RequireExplicitExec: true, RequireUniqueNames: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, ".cache"))
+			for _, name := range []string{"inventories/demo", "inventories/nubo", "profiles"} {
+				if err := os.CopyFS(filepath.Join(env.WorkDir, name), os.DirFS(filepath.Join("..", "..", name))); err != nil {
+					return err
+				}
+			}
+			// A checkout in use has its state beside the inventory.
+			return errors.Join(os.RemoveAll(filepath.Join(env.WorkDir, "inventories/demo/.nubo")), os.RemoveAll(filepath.Join(env.WorkDir, "inventories/nubo/.nubo")))
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "waitfor": waitFor, "interrupt": interrupt, "replace": replace,
+		},
+	})
+}
+
+// exits CODE PROGRAM ARG… runs a program and checks its exit code; output is kept for the script's next lines.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	if err != nil || neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM ARG…")
+	}
+	got := 0
+	var exit *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if got != want {
+		ts.Fatalf("%s ended with %d, want %d", strings.Join(args[1:], " "), got, want)
+	}
+}
+
+// waitFor FILE waits until a file is there.
+func waitFor(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(until("file "+args[0], func() bool {
+		_, err := os.Stat(ts.MkAbs(args[0]))
+		return err == nil
+	}))
+}
+
+// until waits for a condition.
+func until(what string, holds func() bool) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	end := time.After(deadline)
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-end:
+			return fmt.Errorf("%s: not within %s", what, deadline)
+		}
+	}
+	return nil
+}
+
+// interrupt CODE FILE PROGRAM ARG… runs a program, presses Ctrl-C once the file is there, and checks its exit code.
+func interrupt(ts *testscript.TestScript, _ bool, args []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, args[2], args[3:]...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr, cmd.Dir = &out, &out, ts.MkAbs(".")
+	cmd.Env = append(os.Environ(), "HOME="+ts.Getenv("HOME"), "XDG_CACHE_HOME="+ts.Getenv("XDG_CACHE_HOME"))
+	ts.Check(cmd.Start())
+	waited := until("file "+args[1], func() bool {
+		_, err := os.Stat(ts.MkAbs(args[1]))
+		return err == nil
+	})
+	ts.Check(errors.Join(waited, cmd.Process.Signal(syscall.SIGINT)))
+	_ = cmd.Wait() // the exit code tells
+	fmt.Fprint(ts.Stdout(), out.String())
+	if got := strconv.Itoa(cmd.ProcessState.ExitCode()); got != args[0] {
+		ts.Fatalf("interrupted, it ended with %s, want %s; it said:\n%s", got, args[0], &out)
+	}
+}
+
+// replace FILE OLD NEW changes a file of the script; OLD must be in it.
+func replace(ts *testscript.TestScript, _ bool, args []string) {
+	text := ts.ReadFile(args[0])
+	if !strings.Contains(text, args[1]) {
+		ts.Fatalf("%s does not contain %q", args[0], args[1])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.ReplaceAll(text, args[1], args[2])), 0o644))
+}
+
+// peer is the other side of a test, as a process of its own: somebody who holds the lock, or a BMC that accepts and says nothing.
+func peer(args []string) int {
+	var err error
+	switch args[0] {
+	case "lock":
+		err = holdLock(args[1], args[2])
+	case "silent":
+		err = saySomethingNever(args[1], args[2])
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// holdLock takes the lease of a state directory, writes a file when it has it, and keeps it until the test ends.
+func holdLock(dir, told string) error {
+	s, err := local.Open(dir)
+	if err != nil {
+		return err
+	}
+	since := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	if _, err := s.Acquire(context.Background(), "", state.Holder{User: "somebody", Host: "elsewhere", PID: os.Getpid(), Command: "nuboctl apply", Since: since}); err != nil {
+		return err
+	}
+	if err := os.WriteFile(told, nil, 0o644); err != nil {
+		return err
+	}
+	select {}
+}
+
+// saySomethingNever listens on a free port, writes it into a file, and another file when somebody has connected.
+func saySomethingNever(port, connected string) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	_, number, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(port+".new", []byte(number), 0o644); err != nil {
+		return err
+	}
+	if err := os.Rename(port+".new", port); err != nil {
+		return err
+	}
+	var conns []net.Conn // kept open
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		conns = append(conns, c)
+		if err := os.WriteFile(connected, nil, 0o644); err != nil {
+			return err
+		}
+	}
+}
+
+// BenchmarkVersion is how long the whole process takes to say its version; 30 ms is what it may take.
+func BenchmarkVersion(b *testing.B) {
+	self, err := os.Executable()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		cmd := exec.Command(self)
+		cmd.Args = []string{"nuboctl", "version"}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			b.Fatalf("%v: %s", err, out)
+		}
+	}
+}
+
+func TestDoubleDash(t *testing.T) {
+	for _, c := range [][2]string{
+		{"plan -var a=1 -var=b=2 --var c=3 -v", "plan --var a=1 --var=b=2 --var c=3 -v"},
+		{"ssh n -- -var", "ssh n -- -var"},
+		{"-vars x", "-vars x"},
+		{"", ""},
+	} {
+		if got := strings.Join(doubleDash(strings.Fields(c[0])), " "); got != c[1] {
+			t.Errorf("%q became %q, want %q", c[0], got, c[1])
+		}
+	}
+}
