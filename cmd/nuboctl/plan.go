@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"github.com/nuboctl/nuboctl/pkg/app"
@@ -24,7 +26,7 @@ func planCommands(g *global) []*cobra.Command {
 
 	var ao app.ApplyOptions
 	apply := &cobra.Command{Use: "apply [FILE]", Short: "Apply exactly a saved plan; with no file: plan, show, ask, apply", GroupID: "change", Args: cobra.MaximumNArgs(1)}
-	planFlags(apply, &ao.Plan)
+	apply.Flags().StringArrayVar(&ao.Plan.Targets, "target", nil, "without FILE: only this `place` or node; may be repeated")
 	apply.Flags().BoolVarP(&ao.Yes, "yes", "y", false, "do not ask")
 	apply.RunE = g.run(func(cmd *cobra.Command, e app.Env, args []string) error {
 		if len(args) == 1 {
@@ -37,7 +39,7 @@ func planCommands(g *global) []*cobra.Command {
 	var ro app.ApplyOptions
 	reinstall := &cobra.Command{Use: "reinstall NODE", Short: "Lay a node's operating system down anew; its other disks stay", GroupID: "change", Args: cobra.ExactArgs(1)}
 	reinstall.Flags().BoolVarP(&ro.Yes, "yes", "y", false, "do not ask")
-	reinstall.Flags().StringVarP(&ro.Plan.Out, "out", "o", "", "save the plan to this `file` and do not apply it")
+	reinstall.Flags().StringVarP(&ro.SaveTo, "out", "o", "", "save the plan to this `file` and do not apply it")
 	reinstall.RunE = g.run(func(cmd *cobra.Command, e app.Env, args []string) error {
 		ro.Plan.Goal, ro.Plan.Targets = string(plan.GoalReinstall), args
 		return app.Apply(cmd.Context(), e, ro)
@@ -59,7 +61,14 @@ func planCommands(g *global) []*cobra.Command {
 			RunE: g.run(func(cmd *cobra.Command, e app.Env, _ []string) error { return app.Control(cmd.Context(), e, "pause") })},
 		{Use: "resume", Short: "Go on after a pause", GroupID: "change", Args: cobra.NoArgs,
 			RunE: g.run(func(cmd *cobra.Command, e app.Env, _ []string) error { return app.Control(cmd.Context(), e, "resume") })},
-		{Use: "abort", Short: "Stop a running apply; what was begun is on record", GroupID: "change", Args: cobra.NoArgs,
+		{Use: "settle OP applied|not-applied", Short: "Record what you found out about an op whose outcome is not known", GroupID: "change", Args: cobra.ExactArgs(2), ValidArgs: []string{"applied", "not-applied"},
+			RunE: g.run(func(cmd *cobra.Command, e app.Env, args []string) error {
+				if args[1] != "applied" && args[1] != "not-applied" {
+					return fmt.Errorf("settle %q %s: say applied or not-applied", args[0], args[1])
+				}
+				return app.Settle(cmd.Context(), e, args[0], args[1] == "applied")
+			})},
+		{Use: "abort", Short: "Stop a running or interrupted apply for good; what was begun is on record", GroupID: "change", Args: cobra.NoArgs,
 			RunE: g.run(func(cmd *cobra.Command, e app.Env, _ []string) error { return app.Control(cmd.Context(), e, "abort") })},
 	}
 }

@@ -24,6 +24,8 @@ type ApplyOptions struct {
 	File string // a saved plan; empty: plan first
 	Plan PlanOptions
 	Yes  bool
+	// SaveTo names a file to save the plan to instead of applying it.
+	SaveTo string
 }
 
 // Apply carries out a plan: exactly the saved one, or one that it makes, shows and asks about.
@@ -46,13 +48,10 @@ func Apply(ctx context.Context, e Env, o ApplyOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	if o.Plan.Out != "" {
-		return s.save(p, o.Plan.Out)
+	if o.SaveTo != "" {
+		return s.save(p, o.SaveTo)
 	}
-	if p.Empty() {
-		return nil
-	}
-	if o.File == "" && !o.Yes && !e.Yes {
+	if o.File == "" && !o.Yes && !e.Yes && !p.Empty() {
 		if err := e.ask(ctx); err != nil {
 			return err
 		}
@@ -63,6 +62,9 @@ func Apply(ctx context.Context, e Env, o ApplyOptions) (err error) {
 // planToApply reads the saved plan and makes sure that it is not stale, or makes and shows one.
 func (s *session) planToApply(ctx context.Context, o ApplyOptions) (plan.Plan, error) {
 	if o.File != "" {
+		if len(o.Plan.Targets) > 0 || o.Plan.Observed != "" {
+			return plan.Plan{}, errors.New("a saved plan is applied as it is: --target and --observed go with plan")
+		}
 		p, err := readPlan(o.File)
 		if err != nil {
 			return p, err
@@ -164,7 +166,7 @@ func (s *session) carryOut(ctx context.Context, p plan.Plan, lease state.Lease) 
 	stop()
 	err = errors.Join(err, <-done)
 	live.Close()
-	if err != nil {
+	if err != nil || p.Empty() { // an empty plan settles what interrupted runs left open, and has nothing to show
 		return err
 	}
 	return s.finish(live, result)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/nuboctl/nuboctl/pkg/engine"
+	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/state"
 	"github.com/nuboctl/nuboctl/pkg/state/control"
 	"github.com/nuboctl/nuboctl/pkg/state/journal"
@@ -58,9 +59,75 @@ func (c *controller) Do(v control.Verb) error {
 	return nil
 }
 
+// Settle records what a person found out about an op whose outcome no probe can tell.
+func Settle(ctx context.Context, e Env, op string, applied bool) error {
+	return e.withJournal(ctx, func(j *journal.Journal) error {
+		for _, run := range j.Runs() {
+			if run.Ops[plan.OpID(op)].Intent == nil {
+				continue
+			}
+			outcome := plan.NotApplied
+			if applied {
+				outcome = plan.Applied
+			}
+			if err := engine.Settle(ctx, j, run, plan.OpID(op), outcome, whoAmI(), e.Now()); err != nil {
+				return err
+			}
+			e.note("Recorded: %s of run %s was %s.", op, run.ID, outcome)
+			return nil
+		}
+		return fmt.Errorf("no interrupted run has %q open; nuboctl status shows those that are", op)
+	})
+}
+
+// closeInterrupted ends the runs that are not under way, so that they do not go on.
+func closeInterrupted(ctx context.Context, e Env) error {
+	return e.withJournal(ctx, func(j *journal.Journal) error {
+		runs := j.Runs()
+		if len(runs) == 0 {
+			return errors.New("no apply is running here and none was interrupted: there is nothing to abort")
+		}
+		var errs []error
+		for _, run := range runs {
+			err := engine.Close(ctx, j, run, whoAmI(), e.Now())
+			if errs = append(errs, err); err == nil {
+				e.note("Run %s is closed. The next plan begins from what is there.", run.ID)
+			}
+		}
+		return errors.Join(errs...)
+	})
+}
+
+// withJournal opens the journal for writing, under the lease.
+func (e Env) withJournal(ctx context.Context, do func(*journal.Journal) error) (err error) {
+	store, err := local.Open(e.stateDir())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	lease, err := store.Acquire(ctx, "", holder(e, "journal"))
+	var locked *state.LockedError
+	if errors.As(err, &locked) {
+		return &Exit{Code: ExitLocked, Err: err}
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lease.Release()) }()
+	j, err := journal.Open(filepath.Join(e.stateDir(), "journal"), journal.Options{Epoch: lease.Fence().Epoch})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, j.Close()) }()
+	return do(j)
+}
+
 // Control asks a running apply for a verb.
 func Control(ctx context.Context, e Env, verb string) error {
 	answer, err := control.Dial(filepath.Join(e.stateDir(), "ctl.sock")).Do(ctx, control.Verb(verb))
+	if errors.Is(err, control.ErrNobody) && verb == string(control.Abort) {
+		return closeInterrupted(ctx, e)
+	}
 	if errors.Is(err, control.ErrNobody) {
 		return fmt.Errorf("no apply is running here: there is nothing to %s; to go on with an interrupted run, apply again", verb)
 	}

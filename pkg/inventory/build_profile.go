@@ -20,6 +20,11 @@ func (b *builder) profile(o *object) {
 	if o.has("roles") && len(o.strs("roles")) == 0 {
 		b.errorf(o.where("roles"), `name at least one, for example "compute"`, "profile %q has no role", o.name)
 	}
+	for _, later := range []string{"luks", "mdraid"} {
+		if o.flag(later) {
+			b.errorf(o.where(later), "remove it: the installer lays down one plain root disk", "profile %q asks for %s, which this version cannot lay down", o.name, later)
+		}
+	}
 	if p.Butane != "" {
 		if _, err := b.l.read(p.Butane); err != nil {
 			b.errorf(o.where("butane"), "write the file, or correct its name", "%v", err)

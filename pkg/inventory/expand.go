@@ -248,7 +248,11 @@ func (l *loader) typed(a *attrNode, v cty.Value) cty.Value {
 		if a.spec.kind == kSecret {
 			remedy = `write secret("NAME") and put the value into the secret store; if it was a real one, change it`
 		}
-		l.diags.Errorf(place(a.expr.Range()), remedy, "%q must be a %s, not %s", a.name, a.spec.kind, v.Type().FriendlyName())
+		report := l.diags.Errorf
+		if a.spec.kind == kSecret {
+			report = l.diags.Sensitivef
+		}
+		report(place(a.expr.Range()), remedy, "%q must be a %s, not %s", a.name, a.spec.kind, v.Type().FriendlyName())
 		return cty.NilVal
 	}
 	if a.spec.kind == kStrings {

@@ -84,11 +84,23 @@ func (d *Driver) Probe(ctx context.Context, op plan.Op) (plan.Outcome, error) {
 	if asMismatch(after) != nil && leavesNothing[op.Kind] {
 		return plan.NotApplied, nil
 	}
+	if asMismatch(after) != nil && seenElsewhere[op.Kind] {
+		return plan.NotApplied, nil
+	}
 	before := r.unmet(ctx, op.Pre)
 	if before == nil && asMismatch(after) != nil {
 		return plan.NotApplied, nil
 	}
 	return plan.Unknown, errors.Join(after, before)
+}
+
+// seenElsewhere are the kinds whose effect is read from the BMC or the order book, which answer or fail, but are not silent: when they answer and
+// the effect is not there, the op has not had it, whatever else has changed. A host's silence, in contrast, tells nothing of what was done to it.
+var seenElsewhere = map[plan.Kind]bool{
+	plan.BMCIdentify: true, plan.OrderArm: true, plan.PowerOff: true, plan.BootNetwork: true, plan.PowerOn: true, plan.InstallWait: true,
+	plan.HostStart: true,
+	// It only looks.
+	plan.HostVerify: true,
 }
 
 // leavesNothing are the kinds of which an effect that is seen not to be there settles the matter, although the world may have moved on. They

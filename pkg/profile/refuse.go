@@ -16,12 +16,12 @@ func (t *translated) refuse(c fcos.Config) {
 		remedy string
 	}{
 		{len(c.Storage.Disks) > 0, []any{"storage", "disks"}, disks},
-		{len(c.Storage.Raid) > 0, []any{"storage", "raid"}, "set mdraid in the profile"},
+		{len(c.Storage.Raid) > 0, []any{"storage", "raid"}, disks},
 		{len(c.Storage.Filesystems) > 0, []any{"storage", "filesystems"}, disks},
-		{len(c.Storage.Luks) > 0, []any{"storage", "luks"}, "set luks in the profile"},
+		{len(c.Storage.Luks) > 0, []any{"storage", "luks"}, disks},
 		{len(c.Storage.Trees) > 0, []any{"storage", "trees"}, "write the files as storage.files with inline contents"},
 		{c.BootDevice.Layout != nil || c.BootDevice.Luks.Tpm2 != nil || len(c.BootDevice.Luks.Tang) > 0 || c.BootDevice.Luks.Threshold != nil || len(c.BootDevice.Mirror.Devices) > 0,
-			[]any{"boot_device"}, "set luks or mdraid in the profile"},
+			[]any{"boot_device"}, disks},
 		{len(c.KernelArguments.ShouldExist)+len(c.KernelArguments.ShouldNotExist) > 0, []any{"kernel_arguments"}, "set kernel_args in the profile"},
 		{len(c.Ignition.Config.Merge) > 0, []any{"ignition", "config", "merge"}, "write everything into this file: nothing is fetched when a host is made"},
 		{resourceSet(c.Ignition.Config.Replace), []any{"ignition", "config", "replace"}, "write everything into this file: nothing is fetched when a host is made"},
