@@ -34,6 +34,8 @@ func (r Record) Grant(c Consume, now time.Time) (Record, error) {
 		return r, fmt.Errorf("%w: serial number %q, the order names %q", ErrMachine, c.Serial, r.Order.Machine.Serial)
 	case r.Phase == PhaseInstalled:
 		return r, fmt.Errorf("%w: order %s is installed", ErrConsumed, r.Order.ID)
+	case r.Phase == PhaseRefused:
+		return r, fmt.Errorf("%w: order %s was refused on the machine and has ended", ErrConsumed, r.Order.ID)
 	case r.Attempts == 0 || r.Boot == c.Boot:
 		// first attempt, or the same boot once more
 	case c.DiskNonce != r.Order.Nonce:
