@@ -91,16 +91,24 @@ func copyTree(from, to string) error {
 	})
 }
 
-// images builds what is needed, outside the rack, where the machine's package mirror can be reached.
+// images builds what is needed.
 func (c *Cloud) images(t *testing.T) {
 	t.Helper()
 	began := time.Now()
-	cmd := exec.CommandContext(Within(t, 20*time.Minute), filepath.Join(c.Rack.Bin, "nuboctl"), c.args(t, "image", "build")...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = c.Rack.Root, c.Rack.log, c.Rack.log
-	if err := cmd.Run(); err != nil {
+	c.BuildImages(t)
+	Figure(t, "images", time.Since(began))
+}
+
+// BuildImages runs nuboctl image build outside the rack, where the machine's package mirror can be reached, and returns what it prints.
+func (c *Cloud) BuildImages(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(Within(t, 20*time.Minute), filepath.Join(c.Rack.Bin, "nuboctl"), c.args(t, append([]string{"image", "build"}, args...)...)...)
+	cmd.Dir, cmd.Stderr = c.Rack.Root, c.Rack.log
+	out, err := cmd.Output()
+	if err != nil {
 		t.Fatalf("nuboctl image build: %v", err)
 	}
-	Figure(t, "images", time.Since(began))
+	return string(out)
 }
 
 // store is the rack's image store: everything is in the usual one, except signatures, which are this operator's.
