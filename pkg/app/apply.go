@@ -140,6 +140,9 @@ func (s *session) carryOut(ctx context.Context, p plan.Plan, lease state.Lease) 
 	if err := s.unbuilt(p); err != nil {
 		return err
 	}
+	if err := state.Rename(ctx, s.store, lease.Fence(), s.desired.Moved); err != nil {
+		return err
+	}
 	if err := s.keepAddresses(ctx, lease.Fence()); err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ type reach struct {
 func (s *session) reach(ctx context.Context, fence state.Fence, serve bool) *reach {
 	r := &reach{relays: newRelays(ctx, s, serve), machines: s.machines}
 	r.installs = &provision.Provisioner{
-		Desired: s.desired, Store: s.store, Fence: fence, Key: s.keys.Sign, Images: &payload{s: s}, Relay: r.relays.Client,
+		Desired: s.desired, Store: s.known, Fence: fence, Key: s.keys.Sign, Images: &payload{s: s}, Relay: r.relays.Client,
 		Config: func(n model.Node) ([]byte, error) { return s.configs[n.Path], nil },
 		Now:    s.env.Now, Log: s.env.Log, Silence: ops.SilenceLimit,
 	}

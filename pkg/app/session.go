@@ -32,6 +32,7 @@ type session struct {
 	inv     *inventory.Inventory
 	keys    *keys
 	store   *local.Store
+	known   state.Store // the store, with nodes under their present paths
 	images  image.Store
 	desired model.Desired           // complete: addresses, image digests, configuration digests
 	digests map[string]model.Digest // of the images that exist, by name
@@ -55,6 +56,7 @@ func (e Env) open(ctx context.Context) (*session, error) {
 	if s.store, err = local.Open(e.stateDir()); err != nil {
 		return nil, err
 	}
+	s.known = state.Moved(s.store, inv.Desired.Moved)
 	var made bool
 	if s.keys, made, err = openKeys(e.stateDir()); err != nil {
 		return nil, err
@@ -90,7 +92,7 @@ func (s *session) Close() error {
 
 // address gives every card its address: what was given before is kept.
 func (s *session) address(ctx context.Context) error {
-	items, err := state.Addresses(s.store, state.Fence{}).List(ctx, "")
+	items, err := state.Addresses(s.known, state.Fence{}).List(ctx, "")
 	if err != nil {
 		return err
 	}
@@ -205,7 +207,7 @@ func checkProfiles(inv *inventory.Inventory) diag.List {
 
 // target is how a node's host is reached over SSH: by its first address, under the keys that its install reported.
 func (s *session) target(ctx context.Context, n model.Node) (remote.Target, error) {
-	lines, err := state.HostKeys(s.store, state.Fence{}).Get(ctx, string(n.Path))
+	lines, err := state.HostKeys(s.known, state.Fence{}).Get(ctx, string(n.Path))
 	if errors.Is(err, state.ErrNotFound) {
 		return remote.Target{}, fmt.Errorf("%s: %w: it was not installed from this state", n.Path, remote.ErrHostKey)
 	}

@@ -74,7 +74,7 @@ func sshConfig(ctx context.Context, e Env, node string) (file, name string, err 
 
 // sshHosts is a section for every node that was installed from this state, and the known host keys.
 func (s *session) sshHosts(ctx context.Context, dir string) (config, known string, err error) {
-	items, err := state.HostKeys(s.store, state.Fence{}).List(ctx, "")
+	items, err := state.HostKeys(s.known, state.Fence{}).List(ctx, "")
 	if err != nil {
 		return "", "", err
 	}
