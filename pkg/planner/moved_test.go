@@ -66,7 +66,7 @@ func TestStoppedAndNotStartedAgainIsTold(t *testing.T) {
 }
 
 func TestAHostThatCannotBeComparedIsRefusedWithItsRemedy(t *testing.T) {
-	in := running(1)
+	in := running(2)
 	delete(in.Images, "debian-13")
 	var r *planner.Refusal
 	if _, err := planner.Make(in); !errors.As(err, &r) || !strings.Contains(err.Error(), "nuboctl image build debian-13") {
