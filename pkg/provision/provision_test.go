@@ -1,0 +1,294 @@
+package provision_test
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nuboctl/nuboctl/pkg/facts"
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/order"
+	"github.com/nuboctl/nuboctl/pkg/provision"
+	"github.com/nuboctl/nuboctl/pkg/relay"
+	"github.com/nuboctl/nuboctl/pkg/state"
+)
+
+func TestOneInstall(t *testing.T) {
+	b := newBench(t)
+	n := b.p.Desired.Nodes[0]
+	if p := b.phase(n); p != "" {
+		t.Errorf("before any order: %q", p)
+	}
+	rec := b.arm(n)
+	if p := b.phase(n); p != facts.PhaseArmed {
+		t.Errorf("armed: %q", p)
+	}
+	o := b.signed(rec.ID)
+	want := order.Order{FormatVersion: 1, ID: rec.ID, Goal: order.Install, Node: n.Path, Hostname: "blade-01", Nonce: rec.Nonce,
+		Machine:  order.Machine{Serial: "Sblade-01", MACs: []string{"52:54:00:77:01:01", "52:54:00:77:00:0a"}},
+		IssuedAt: b.now, ExpiresAt: b.now.Add(4 * time.Hour), MaxAttempts: 3, Epoch: b.p.Fence.Epoch, Spec: b.spec, Image: image,
+		Disks: order.Disks{Root: n.RootDevice, SlotGiB: 4}, Config: config("blade-01"), KernelArgs: []string{"quiet"}}
+	if diff := cmp.Diff(want, o); diff != "" {
+		t.Errorf("the order:\n%s", diff)
+	}
+	b.grant(rec.ID)
+	if p := b.phase(n); p != facts.PhaseStarted {
+		t.Errorf("granted: %q", p)
+	}
+	b.report(rec.ID, order.Report{Kind: order.ReportInstalled, Installed: &order.Installed{Slot: "a", Image: image.Digest, Config: n.Config,
+		RootDisk: model.Disk{Serial: "root-01"}, HostKeys: []string{"ssh-ed25519 AAAA"}}})
+	if p := b.phase(n); p != facts.PhaseStarted {
+		t.Errorf("installed, and its keys are not kept yet: %q", p)
+	}
+	s, version, err := b.p.Watch(t.Context(), n, 0)
+	if err != nil || version == 0 || s.Phase != order.PhaseInstalled {
+		t.Fatalf("%+v %d %v", s, version, err)
+	}
+	if err := b.p.Keep(t.Context(), n, *s.Result); err != nil {
+		t.Fatal(err)
+	}
+	b.remembered(n, rec)
+}
+
+// remembered checks what the state knows of an installed node, with the relay gone.
+func (b *bench) remembered(n model.Node, rec provision.Record) {
+	b.Helper()
+	b.p.Relay = func(context.Context, string) (*relay.Client, error) { return nil, errors.New("the relay is gone") }
+	if p := b.phase(n); p != facts.PhaseInstalled {
+		b.Errorf("kept: %q", p)
+	}
+	keys, err := state.HostKeys(b.store, state.Fence{}).Get(b.Context(), string(n.Path))
+	if err != nil || !slices.Equal(keys, []string{"ssh-ed25519 AAAA"}) {
+		b.Errorf("host keys: %v %v", keys, err)
+	}
+	h, err := state.Hosts(b.store, state.Fence{}).Get(b.Context(), string(n.Path))
+	want := state.Host{Spec: b.spec, Image: image, Config: n.Config, Slot: "a", Serial: "root-01", Order: rec.ID, At: b.now}
+	if diff := cmp.Diff(want, h); err != nil || diff != "" {
+		b.Errorf("host: %v\n%s", err, diff)
+	}
+}
+
+// TestTheStateKnowsFirst lets the relay fail when it is handed the order: the state has it, and it counts as none.
+func TestTheStateKnowsFirst(t *testing.T) {
+	b := newBench(t)
+	n := b.p.Desired.Nodes[0]
+	b.p.Now = func() time.Time { return b.now.Add(-5 * time.Hour) } // the relay takes no order that has expired by its own clock
+	if err := b.p.Arm(t.Context(), n, order.Install, b.spec, quiet); err == nil || !strings.Contains(err.Error(), "expired") {
+		t.Fatalf("got %v", err)
+	}
+	rec := b.record(n)
+	if _, err := b.ctl.Order(t.Context(), rec.ID, 0); !errors.Is(err, relay.ErrNoOrder) {
+		t.Errorf("the relay has the order: %v", err)
+	}
+	if p := b.phase(n); p != "" {
+		t.Errorf("an order that never was out counts as %q", p)
+	}
+}
+
+func TestOrdersOfOtherNodesAreLeft(t *testing.T) {
+	b := newBench(t)
+	one, two := b.p.Desired.Nodes[0], b.p.Desired.Nodes[1]
+	first := b.arm(one)
+	b.arm(two)
+	again := b.arm(two)
+	if b.phase(one) != facts.PhaseArmed || b.record(one).ID != first.ID {
+		t.Error("the order of another node was touched")
+	}
+	all, err := b.ctl.Status(t.Context())
+	if err != nil || len(all) != 2 || b.record(two).ID != again.ID {
+		t.Errorf("the relay has %d orders: %v", len(all), err)
+	}
+}
+
+// A relay that has lost its book knows no order: it is absent, and a new one may be given. A relay that does not answer is an error.
+func TestRelayLost(t *testing.T) {
+	b := newBench(t)
+	n := b.p.Desired.Nodes[0]
+	b.arm(n)
+	b.stop()
+	b.dir = t.TempDir()
+	b.start()
+	if p := b.phase(n); p != "" {
+		t.Errorf("its order is %q", p)
+	}
+	if _, _, err := b.p.Watch(t.Context(), n, 0); !errors.Is(err, relay.ErrNoOrder) {
+		t.Errorf("watching it: %v", err)
+	}
+	b.arm(n)
+	if p := b.phase(n); p != facts.PhaseArmed {
+		t.Errorf("a new order is %q", p)
+	}
+	b.p.Relay = func(context.Context, string) (*relay.Client, error) { return nil, errors.New("connection refused") }
+	if _, err := b.p.Order(t.Context(), n); err == nil {
+		t.Error("a relay that does not answer is taken for one without orders")
+	}
+}
+
+func TestPhases(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		rec   func(order.Record) order.Record
+		later time.Duration
+		want  string
+	}{
+		{"armed", func(r order.Record) order.Record { return r }, 0, facts.PhaseArmed},
+		{"armed, hours ago", func(r order.Record) order.Record { return r }, 3 * time.Hour, facts.PhaseArmed},
+		{"armed, and expired", func(r order.Record) order.Record { return r }, 5 * time.Hour, facts.PhaseFailed},
+		{"booted", in(order.PhaseBooted, 0), time.Minute, facts.PhaseStarted},
+		{"booted, and silent", in(order.PhaseBooted, 0), 9 * time.Minute, facts.PhaseStalled},
+		{"writing", in(order.PhaseConsumed, 1), time.Minute, facts.PhaseStarted},
+		{"writing, and silent", in(order.PhaseConsumed, 1), 9 * time.Minute, facts.PhaseStalled},
+		{"writing, silent, and no attempt left", in(order.PhaseConsumed, 3), 9 * time.Minute, facts.PhaseFailed},
+		{"writing, silent, and expired", in(order.PhaseConsumed, 1), 5 * time.Hour, facts.PhaseFailed},
+		{"refused", in(order.PhaseRefused, 0), 0, facts.PhaseFailed},
+		{"failed", in(order.PhaseFailed, 1), 0, facts.PhaseFailed},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := newBench(t)
+			n := b.p.Desired.Nodes[0]
+			id := b.arm(n).ID
+			b.agent(id, func(r order.Record) (order.Record, error) { return tc.rec(r), nil })
+			b.now = b.now.Add(tc.later)
+			if got := b.phase(n); got != tc.want {
+				t.Errorf("it is %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func in(p order.Phase, attempts int) func(order.Record) order.Record {
+	return func(r order.Record) order.Record {
+		r.Phase, r.Attempts = p, attempts
+		return r
+	}
+}
+
+// A second order for a node whose first one came to nothing names the first one's nonce, so that a half-written disk is no foreign one; once a
+// node is installed nothing of that is left.
+func TestUnfinishedOrders(t *testing.T) {
+	b := newBench(t)
+	n := b.p.Desired.Nodes[0]
+	first := b.arm(n)
+	second := b.arm(n)
+	if got := b.signed(second.ID).Disks.Unfinished; !slices.Equal(got, []string{first.Nonce}) {
+		t.Errorf("the second order names %v", got)
+	}
+	if err := b.p.Keep(t.Context(), n, order.Installed{Nonce: second.Nonce, RootDisk: model.Disk{Serial: "root-01"}, HostKeys: []string{"k"}}); err != nil {
+		t.Fatal(err)
+	}
+	third := b.arm(n)
+	o := b.signed(third.ID)
+	if len(o.Disks.Unfinished) != 0 || len(o.Disks.Consent) != 0 {
+		t.Errorf("an install order for a node that is installed may overwrite it: %+v", o.Disks)
+	}
+	if err := b.p.Arm(t.Context(), n, order.Reinstall, b.spec, quiet); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.signed(b.record(n).ID).Disks.Consent; !slices.Equal(got, []string{"root-01"}) {
+		t.Errorf("a reinstall consents to %v, want the node's own root disk", got)
+	}
+}
+
+func TestOnlyWhatIsMissingIsSent(t *testing.T) {
+	b := newBench(t)
+	var mu sync.Mutex
+	var last, total int64
+	count := func(_ string, d, n int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		last, total = d, n
+	}
+	if err := b.p.Arm(t.Context(), b.p.Desired.Nodes[0], order.Install, b.spec, count); err != nil {
+		t.Fatal(err)
+	}
+	if want := int64(len("vmlinuz" + "initrd.img" + "snponly.efi" + "manifest" + "chunk 1" + "chunk 2")); last != want || total != want {
+		t.Errorf("told %d of %d bytes, want %d", last, total, want)
+	}
+	last = -1
+	if err := b.p.Arm(t.Context(), b.p.Desired.Nodes[1], order.Install, b.spec, count); err != nil {
+		t.Fatal(err)
+	}
+	if last > 0 {
+		t.Errorf("sent %d bytes that were there", last)
+	}
+	b.kept.blobs[sum("chunk 2")] = 0
+	if err := b.p.Arm(t.Context(), b.p.Desired.Nodes[2], order.Install, b.spec, count); err != nil {
+		t.Fatal(err)
+	}
+	if total != int64(len("chunk 2")) {
+		t.Errorf("sent %d bytes for one chunk", total)
+	}
+}
+
+func TestBladesTogetherSendTheImageOnce(t *testing.T) {
+	b := newBench(t)
+	var all sync.WaitGroup
+	for _, n := range b.p.Desired.Nodes {
+		all.Go(func() {
+			if err := b.p.Arm(t.Context(), n, order.Install, b.spec, quiet); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	for _, text := range []string{"manifest", "chunk 1", "chunk 2"} {
+		if n := b.kept.blobs[sum(text)]; n != 1 {
+			t.Errorf("%s was sent %d times", text, n)
+		}
+	}
+	for _, n := range b.p.Desired.Nodes {
+		if p := b.phase(n); p != facts.PhaseArmed {
+			t.Errorf("%s is %q", n.Name, p)
+		}
+	}
+}
+
+func TestArmRefuses(t *testing.T) {
+	for _, tc := range []struct {
+		name, want string
+		edit       func(*bench, *model.Node)
+	}{
+		{"an image that is not built", "nuboctl image build debian-13", func(_ *bench, n *model.Node) { n.Image.Digest = "" }},
+		{"a configuration that has changed since the plan", "plan again", func(_ *bench, n *model.Node) { n.Config = model.DigestBytes(nil) }},
+		{"a node that cannot boot from the network", "dhcp block", func(_ *bench, n *model.Node) { n.NICs = n.NICs[:1] }},
+		{"a profile that is not there", "not in the inventory", func(_ *bench, n *model.Node) { n.Profile = "other" }},
+		{"a relay whose disk is full", "no space left", func(b *bench, _ *model.Node) { b.kept.full = true }},
+		{"a lease that is lost", "no longer held", func(b *bench, _ *model.Node) { b.p.Fence.Epoch++ }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := newBench(t)
+			n := b.p.Desired.Nodes[0]
+			tc.edit(b, &n)
+			if err := b.p.Arm(t.Context(), n, order.Install, b.spec, quiet); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+			if list, err := b.ctl.Status(t.Context()); err != nil || len(list) != 0 {
+				t.Errorf("the relay has %v (%v)", list, err)
+			}
+		})
+	}
+}
+
+func TestMachines(t *testing.T) {
+	d := inventory()
+	nic, network, err := provision.BootNIC(d, d.Nodes[0])
+	if err != nil || nic.Name != "eth0" || network.Name != "provision" {
+		t.Fatalf("%v %v %v", nic, network, err)
+	}
+	list := provision.Machines(d, network)
+	want := relay.Machine{MAC: "52:54:00:77:00:0a", Hostname: "blade-01", Domain: "test.example", Address: netip.MustParsePrefix("10.77.0.11/24"),
+		Router: netip.MustParseAddr("10.77.0.1"), NTP: []netip.Addr{netip.MustParseAddr("10.77.0.1")}, MTU: 9000}
+	if len(list) != 3 {
+		t.Fatalf("%d machines", len(list))
+	}
+	if diff := cmp.Diff(want, list[0], cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+		t.Error(diff)
+	}
+}
