@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -31,6 +32,12 @@ func describeCommands(g *global) []*cobra.Command {
 		{Use: "graph", Short: "Draw the inventory in the DOT language", GroupID: "describe", Args: cobra.NoArgs,
 			RunE: g.run(func(_ *cobra.Command, e app.Env, _ []string) error { return app.Graph(e) })},
 		{Use: "version", Short: "Print the version", GroupID: "look", Args: cobra.NoArgs,
-			Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), "nuboctl", app.Version) }},
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				if g.json {
+					return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]any{"format_version": 1, "version": app.Version})
+				}
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), "nuboctl", app.Version)
+				return err
+			}},
 	}
 }

@@ -30,7 +30,7 @@ func newRoot() *cobra.Command {
 		Long: `nuboctl takes a written description of a cloud's hardware (HCL) and makes the hardware so: powered-off
 blade servers become Debian hosts with KVM, Open vSwitch and Ceph. Everything is a plan first.
 
-Start with: nuboctl init DIR, then nuboctl -C DIR validate, plan, apply.
+Start with: nuboctl init DIR, then nuboctl -C DIR validate, image build, plan, apply.
 
 Exit codes: 0 done or no changes, 1 error, 2 changes pending (plan --detailed-exitcode), 3 refused: no safe
 plan, 4 locked by someone else, 5 stale plan, 6 halted by a gate, resumable, 130 interrupted, resumable.`,

@@ -80,7 +80,7 @@ func (s *session) serveNetwork(ctx context.Context, n model.Network, lease state
 	if err != nil {
 		return err
 	}
-	s.env.note("Serving network %s (%s) to %d machines, with %d install orders. Ctrl-C ends it.", n.Name, n.CIDR, len(machines), len(orders))
+	s.env.note("Serving network %s (%s). Known machines: %d, install orders: %d. Ctrl-C ends it.", n.Name, n.CIDR, len(machines), len(orders))
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

@@ -48,6 +48,9 @@ func ImageBuild(ctx context.Context, e Env, o ImageBuildOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := canBuild(store, names, o); err != nil {
+		return err
+	}
 	out := struct {
 		FormatVersion int          `json:"format_version"`
 		Images        []builtImage `json:"images"`
@@ -143,11 +146,6 @@ func (e Env) buildImage(ctx context.Context, s image.Store, key minisign.Private
 	if err != nil {
 		return b, err
 	}
-	if _, err := s.Resolve(name); errors.Is(err, image.ErrNotFound) || o.Force || o.Refresh {
-		if err := canBuild(name); err != nil {
-			return b, err
-		}
-	}
 	began := e.Now()
 	p := newImageProgress(e, name)
 	b.Digest, err = image.Build(ctx, d, s, image.BuildOptions{Refresh: o.Refresh, Force: o.Force, Scratch: o.Scratch, Progress: p.tell})
@@ -165,17 +163,25 @@ func (e Env) buildImage(ctx context.Context, s image.Store, key minisign.Private
 	return b, s.Sign(b.Digest, key)
 }
 
-// canBuild finds out before anything is fetched whether this machine can build images at all.
-func canBuild(name string) error {
-	var errs []error
+// canBuild finds out, before anything is fetched, whether this machine can build the images that have to be built.
+func canBuild(s image.Store, names []string, o ImageBuildOptions) error {
+	var build []string
+	for _, name := range names {
+		if _, err := s.Resolve(name); errors.Is(err, image.ErrNotFound) || o.Force || o.Refresh {
+			build = append(build, name)
+		}
+	}
+	if len(build) == 0 {
+		return nil
+	}
+	what := "these images have to be built: " + strings.Join(build, ", ")
 	if os.Geteuid() != 0 {
-		errs = append(errs, fmt.Errorf("image %s has to be built, and that needs root (mmdebstrap installs packages into a directory): run as root, "+
-			"or choose a store that holds it with --images DIR", name))
+		return fmt.Errorf("%s; that needs root, since mmdebstrap installs packages into a directory: run as root, or choose a store that holds them with --images DIR", what)
 	}
 	if _, err := exec.LookPath("mmdebstrap"); err != nil {
-		errs = append(errs, fmt.Errorf("image %s has to be built: %w", name, err), missingProgram(err))
+		return fmt.Errorf("%s: %w; %w", what, err, missingProgram(err))
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // missingProgram tells what to do when a program was not found.

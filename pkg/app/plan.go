@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/plan"
@@ -67,7 +68,7 @@ func (s *session) plan(ctx context.Context, o PlanOptions) (plan.Plan, error) {
 	}
 	for _, n := range seen.Nodes {
 		if o.Observed == "" && n.BMC.Error != "" {
-			s.env.note("%s: its BMC could not be asked: %s", n.Path, n.BMC.Error)
+			s.env.note("%s: its BMC could not be asked: %s", n.Path, strings.TrimPrefix(n.BMC.Error, string(n.Path)+": "))
 		}
 	}
 	p, err := planner.Make(planner.Input{
