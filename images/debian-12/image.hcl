@@ -3,5 +3,5 @@
 image {
   like    = "debian-13"
   release = "bookworm"
-  without = ["systemd-cryptsetup", "firmware-intel-misc"] # new in Debian 13: part of systemd and of firmware-misc-nonfree before
+  without = ["systemd-cryptsetup", "firmware-intel-misc", "ceph-volume"] # new in Debian 13: before, parts of systemd, firmware-misc-nonfree, ceph-osd
 }

@@ -30,7 +30,7 @@ type BuildOptions struct {
 func Build(ctx context.Context, d Definition, s Store, o BuildOptions) (model.Digest, error) {
 	archive := o.Archive
 	if archive == nil {
-		mine, err := MachineArchive(ctx, d.Release, d.Components)
+		mine, err := s.machineArchive(ctx, d)
 		if err != nil {
 			return "", fmt.Errorf("image %s: %w", d.Name, err)
 		}

@@ -76,3 +76,23 @@ func TestFailedProgramIsQuoted(t *testing.T) {
 		t.Error("half an image has files")
 	}
 }
+
+func TestMachineKeyFollowsItsFiles(t *testing.T) {
+	dir := t.TempDir()
+	at, d := filepath.Join(dir, "a.sources"), Definition{Release: "trixie"}
+	pattern := []string{filepath.Join(dir, "*")}
+	key := func(content string) model.Digest {
+		t.Helper()
+		if err := os.WriteFile(at, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return machineKey(pattern, d)
+	}
+	one, two, again := key("one"), key("two"), key("one")
+	if one == two || one != again {
+		t.Errorf("keys: %s %s %s", one.Short(), two.Short(), again.Short())
+	}
+	if other := machineKey(pattern, Definition{Release: "bookworm"}); other == one {
+		t.Error("two releases with one key")
+	}
+}
