@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/nuboctl/nuboctl/pkg/facts"
 	"github.com/nuboctl/nuboctl/pkg/model"
@@ -112,7 +113,25 @@ func (b *builder) hosts() []plan.Op {
 			ops = append(ops, b.vm(vm, last[vm.Node])...)
 		}
 	}
+	if n := len(b.stops); n > 0 {
+		b.note("%s: %s", map[bool]string{true: "this stops a virtual machine, with the node it runs on",
+			false: fmt.Sprintf("this stops %d virtual machines, with the nodes they run on", n)}[n == 1], few(slices.Sorted(maps.Keys(b.stops))))
+	}
 	return ops
+}
+
+// few names the first of many virtual machines.
+func few(list []plan.Subject) string {
+	const most = 10
+	names := make([]string, 0, most)
+	for _, sub := range list[:min(len(list), most)] {
+		name, _ := sub.VM()
+		names = append(names, name)
+	}
+	if len(list) > most {
+		names = append(names, fmt.Sprintf("and %d more", len(list)-most))
+	}
+	return strings.Join(names, ", ")
 }
 
 // restarts reports whether a virtual machine, whose node is no target, is stopped on another node and has to be started again.

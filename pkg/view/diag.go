@@ -76,11 +76,12 @@ func snippet(b *strings.Builder, s Style, r diag.Range, src Sources) {
 	if src == nil {
 		return
 	}
-	lines := bytes.Split(src(r.File), []byte("\n"))
-	if r.Start.Line < 1 || r.Start.Line > len(lines) {
+	text := src(r.File)
+	lines := bytes.Split(text, []byte("\n"))
+	if text == nil || r.Start.Line < 1 || r.Start.Line > len(lines) {
 		return
 	}
-	line := strings.ToValidUTF8(string(lines[r.Start.Line-1]), "?")
+	line := strings.ToValidUTF8(strings.TrimSuffix(string(lines[r.Start.Line-1]), "\r"), "?")
 	runes := []rune(line)
 	from := min(max(r.Start.Column-1, 0), len(runes))
 	to := len(runes)

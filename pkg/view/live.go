@@ -43,6 +43,7 @@ type Live struct {
 	text    map[plan.OpID]string // what a running op said of itself last
 	failed  error                // the first failure to write results
 	stop    chan struct{}
+	once    sync.Once
 	stopped sync.WaitGroup
 }
 
@@ -104,9 +105,9 @@ func (l *Live) Event(e engine.Event) {
 // Progress is how far the run is.
 func (l *Live) Progress() engine.Progress { return l.tracker.Progress() }
 
-// Close stops drawing and leaves what was written.
+// Close stops drawing and leaves what was written. Closing twice is no error.
 func (l *Live) Close() {
-	close(l.stop)
+	l.once.Do(func() { close(l.stop) })
 	l.stopped.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()

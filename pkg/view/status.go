@@ -47,8 +47,9 @@ func running(b *strings.Builder, s Style, in StatusInput) {
 		b.WriteString("It has not begun to carry out a plan, or does not answer.\n")
 		return
 	}
-	in.Run.Paused = in.Paused
-	for _, line := range progressLines(*in.Run, s, in.Run.Updated, len(in.Run.Running)) {
+	p := *in.Run
+	p.Paused = in.Paused
+	for _, line := range progressLines(p, s, p.Updated, len(p.Running)) {
 		fmt.Fprintln(b, line)
 	}
 }
@@ -94,12 +95,15 @@ func JournalText(w io.Writer, s Style, list []state.Record, asJSON bool) error {
 
 // About reports whether a record is about a target: a node's name or path, a subject, or a run.
 func About(r state.Record, target string) bool {
+	if target == "" {
+		return false
+	}
 	if r.Run == target || string(r.OpID) == target {
 		return true
 	}
 	_, sub, _ := strings.Cut(string(r.OpID), " ")
 	_, name, _ := strings.Cut(sub, ":")
-	return sub == target || (name != "" && (model.Path(target).Contains(model.Path(name)) && target != "" || model.Path(name).Name() == target))
+	return sub == target || (name != "" && (model.Path(target).Contains(model.Path(name)) || model.Path(name).Name() == target))
 }
 
 // ObservedText shows what was seen, one line per node.

@@ -34,13 +34,14 @@ func (s Style) paint(code, text string) string {
 	return code + text + ansiReset
 }
 
-// Duration gives a duration as people read it: "850ms", "12s", "3m05s", "2h07m".
+// Duration gives a duration as people read it: "850ms", "12s", "3m05s", "2h07m". What has begun later than now has lasted for no time.
 func Duration(d time.Duration) string {
+	d = max(d, 0)
 	switch {
 	case d < time.Second:
 		return fmt.Sprintf("%dms", d.Milliseconds())
 	case d < time.Minute:
-		return fmt.Sprintf("%.0fs", d.Seconds())
+		return fmt.Sprintf("%ds", int(d.Seconds()))
 	case d < time.Hour:
 		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
 	default:
@@ -52,10 +53,10 @@ func Duration(d time.Duration) string {
 func Bytes(n int64) string {
 	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB"}
 	v, i := float64(n), 0
-	for v >= 1024 && i < len(units)-1 {
+	for v >= 1023.95 && i < len(units)-1 { // what would be shown as 1024.0
 		v, i = v/1024, i+1
 	}
-	if i == 0 {
+	if n < 1024 {
 		return fmt.Sprintf("%d B", n)
 	}
 	return fmt.Sprintf("%.1f %s", v, units[i])

@@ -60,6 +60,9 @@ func failure(b *strings.Builder, s Style, o engine.OpResult) {
 	fmt.Fprintf(b, "\n%s %s\n", s.paint(ansiBold+ansiRed, map[engine.Status]string{
 		engine.OpFailed: "Failed:", engine.OpStale: "Stale:", engine.OpUnknown: "Not known:", engine.OpInterrupted: "Interrupted:"}[o.Status]),
 		s.paint(ansiBold, o.Op.String()))
+	if o.Err == nil {
+		return
+	}
 	fmt.Fprintf(b, "%s\n", indent("  ", o.Err.Error()))
 	var log interface{ Log() []string }
 	if errors.As(o.Err, &log) && len(log.Log()) > 0 {
