@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,9 +16,6 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
-
-	"github.com/nuboctl/nuboctl/pkg/state"
-	"github.com/nuboctl/nuboctl/pkg/state/local"
 )
 
 var update = flag.Bool("update", false, "write the golden files in the scripts anew")
@@ -123,67 +119,6 @@ func replace(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("%s does not contain %q", args[0], args[1])
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.ReplaceAll(text, args[1], args[2])), 0o644))
-}
-
-// peer is the other side of a test, as a process of its own: somebody who holds the lock, or a BMC that accepts and says nothing.
-func peer(args []string) int {
-	var err error
-	switch args[0] {
-	case "lock":
-		err = holdLock(args[1], args[2])
-	case "silent":
-		err = saySomethingNever(args[1], args[2])
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return 0
-}
-
-// holdLock takes the lease of a state directory, writes a file when it has it, and keeps it until the test ends.
-func holdLock(dir, told string) error {
-	s, err := local.Open(dir)
-	if err != nil {
-		return err
-	}
-	since := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	if _, err := s.Acquire(context.Background(), "", state.Holder{User: "somebody", Host: "elsewhere", PID: os.Getpid(), Command: "nuboctl apply", Since: since}); err != nil {
-		return err
-	}
-	if err := os.WriteFile(told, nil, 0o644); err != nil {
-		return err
-	}
-	select {}
-}
-
-// saySomethingNever listens on a free port, writes it into a file, and another file when somebody has connected.
-func saySomethingNever(port, connected string) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	_, number, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(port+".new", []byte(number), 0o644); err != nil {
-		return err
-	}
-	if err := os.Rename(port+".new", port); err != nil {
-		return err
-	}
-	var conns []net.Conn // kept open
-	for {
-		c, err := l.Accept()
-		if err != nil {
-			return err
-		}
-		conns = append(conns, c)
-		if err := os.WriteFile(connected, nil, 0o644); err != nil {
-			return err
-		}
-	}
 }
 
 // BenchmarkVersion is how long the whole process takes to say its version; 30 ms is what it may take.
