@@ -111,7 +111,7 @@ func (c *Cloud) BuildImages(t *testing.T, args ...string) string {
 	return string(out)
 }
 
-// store is the rack's image store: everything is in the usual one, except signatures, which are this operator's.
+// store is the rack's image store: the bytes are in the usual one, and what is this operator's own, the names and signatures, is here.
 func (r *Rack) store(t *testing.T) string {
 	t.Helper()
 	shared := os.Getenv(imagesVar)
@@ -123,7 +123,7 @@ func (r *Rack) store(t *testing.T) string {
 		shared = filepath.Join(cache, "nuboctl", "images")
 	}
 	dir := r.Path("images")
-	for _, part := range []string{"chunks", "files", "manifests", "refs", "built", "cache", "tmp"} {
+	for _, part := range []string{"chunks", "files", "manifests", "built", "cache", "tmp"} {
 		if err := os.MkdirAll(filepath.Join(shared, part), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -155,7 +155,11 @@ func (c *Cloud) Begin(t *testing.T, args ...string) *Proc {
 // BeginWith is Begin with standard input.
 func (c *Cloud) BeginWith(t *testing.T, stdin io.Reader, args ...string) *Proc {
 	t.Helper()
-	return c.Rack.Begin(t, c.Station, stdin, append([]string{filepath.Join(c.Rack.Bin, "nuboctl")}, c.args(t, args...)...)...)
+	show := io.Discard
+	if args[0] == "apply" || args[0] == "reinstall" {
+		show = c.Rack.log
+	}
+	return c.Rack.begin(t, show, c.Station, stdin, append([]string{filepath.Join(c.Rack.Bin, "nuboctl")}, c.args(t, args...)...)...)
 }
 
 // Nubo runs nuboctl on the cloud's station to its end.

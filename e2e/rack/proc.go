@@ -58,12 +58,18 @@ func (b *buffer) String() string {
 const patience = 45 * time.Second
 
 // Begin starts a program on a station: "ws" stands on the provisioning network, "ops" does not, "jump" is the host between them. stdin may be
-// nil. What it prints to stderr is shown as it comes, so that a watcher of the test sees progress. It is ended with the test.
+// nil. It is ended with the test.
 func (r *Rack) Begin(t *testing.T, station string, stdin io.Reader, argv ...string) *Proc {
+	t.Helper()
+	return r.begin(t, io.Discard, station, stdin, argv...)
+}
+
+// begin also shows what comes on stderr as it comes, so that a watcher of the test sees progress.
+func (r *Rack) begin(t *testing.T, show io.Writer, station string, stdin io.Reader, argv ...string) *Proc {
 	t.Helper()
 	full := r.labArgs(append([]string{"exec", "--in", station, "--"}, argv...)...)
 	p := &Proc{name: strings.Join(argv, " "), cmd: exec.Command(full[0], full[1:]...), started: time.Now(), done: make(chan struct{})}
-	p.cmd.Dir, p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = r.Root, stdin, &p.out, io.MultiWriter(&p.errOut, r.log)
+	p.cmd.Dir, p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = r.Root, stdin, &p.out, io.MultiWriter(&p.errOut, show)
 	p.cmd.WaitDelay = 10 * time.Second // for children that keep the output open
 	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("%s: %v", p.name, err)
