@@ -93,18 +93,17 @@ func TestLiveRedraw(t *testing.T) {
 		time.Sleep(t0.Sub(time.Now())) // the events' time is now
 		var out, err bytes.Buffer
 		l := view.NewLive(&out, &err, view.Style{Width: 60}, view.LiveOptions{Redraw: true})
-		frames := &err
 		for _, e := range recorded() {
 			for e.Time.After(time.Now()) {
 				time.Sleep(min(e.Time.Sub(time.Now()), 7*time.Second)) // the screen is drawn anew meanwhile
 				synctest.Wait()
-				if n := strings.Count(frames.String(), "\n"); n > 5000 {
-					t.Fatal("it draws without end")
-				}
 			}
 			l.Event(e)
 		}
 		l.Close()
+		if n := strings.Count(err.String(), "\n"); n < 100 || n > 5000 {
+			t.Errorf("%d lines were drawn in four minutes", n)
+		}
 		golden(t, "live-screen", []byte(screen(t, err.String(), 60)))
 		if out.Len() > 0 {
 			t.Errorf("progress went to the results: %q", &out)
