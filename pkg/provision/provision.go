@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"aead.dev/minisign"
+	"github.com/cenkalti/backoff/v5"
 
 	"github.com/nuboctl/nuboctl/pkg/facts"
 	"github.com/nuboctl/nuboctl/pkg/model"
@@ -137,7 +138,11 @@ func (p *Provisioner) phase(rec Record, s order.Status) string {
 	}
 }
 
-// Watch returns the order's status once it is newer than version after, or after a while without news.
+// patience is how long Watch bears with a relay that does not answer: the connection to it may be lost for a while, and the install goes on.
+const patience = 2 * time.Minute
+
+// Watch returns the order's status once it is newer than version after, or after a while without news. A relay that does not answer is asked again
+// for a while; the error wraps relay.ErrNoOrder when it has answered that it does not have the order.
 func (p *Provisioner) Watch(ctx context.Context, n model.Node, after int) (order.Status, int, error) {
 	rec, err := p.orders().Get(ctx, string(n.Path))
 	if err != nil {
@@ -147,7 +152,13 @@ func (p *Provisioner) Watch(ctx context.Context, n model.Node, after int) (order
 	if err != nil {
 		return order.Status{}, after, err
 	}
-	news, err := c.Order(ctx, rec.ID, after)
+	news, err := backoff.Retry(ctx, func() (relay.News, error) {
+		news, err := c.Order(ctx, rec.ID, after)
+		if errors.Is(err, relay.ErrNoOrder) {
+			return news, backoff.Permanent(err)
+		}
+		return news, err
+	}, backoff.WithMaxElapsedTime(patience))
 	return news.Status, news.Version, err
 }
 

@@ -3,13 +3,17 @@ package provision_test
 import (
 	"context"
 	"errors"
+	"net"
+	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"aead.dev/minisign"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/nuboctl/nuboctl/pkg/facts"
@@ -290,5 +294,38 @@ func TestMachines(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, list[0], cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestWatchBearsWithALostConnection loses the way to the relay twice: the news is had all the same. Whoever waits can still end it.
+func TestWatchBearsWithALostConnection(t *testing.T) {
+	b := newBench(t)
+	n := b.p.Desired.Nodes[0]
+	b.arm(n)
+	r, err := relay.New(relay.Config{Dir: b.dir, Address: netip.MustParseAddr("127.0.0.1"), Trust: []minisign.PublicKey{b.pub}, Images: b.kept, Now: func() time.Time { return b.now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(r.Control())
+	defer srv.Close()
+	var dials atomic.Int32
+	lost := relay.NewClient("flaky", func(ctx context.Context) (net.Conn, error) {
+		if dials.Add(1) <= 2 {
+			return nil, errors.New("no route to host")
+		}
+		return new(net.Dialer).DialContext(ctx, "tcp", srv.Listener.Addr().String())
+	})
+	defer lost.Close()
+	b.p.Relay = func(context.Context, string) (*relay.Client, error) { return lost, nil }
+	s, _, err := b.p.Watch(t.Context(), n, 0)
+	if err != nil || s.Phase != order.PhaseArmed || dials.Load() != 3 {
+		t.Errorf("after %d tries: %+v %v", dials.Load(), s, err)
+	}
+	lost.Close()
+	dials.Store(-1000)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, _, err := b.p.Watch(ctx, n, 0); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("with a context that ends: %v", err)
 	}
 }
