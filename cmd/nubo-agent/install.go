@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,7 +25,9 @@ func install() int {
 	started := time.Now()
 	log := func(line string) { fmt.Printf("nubo [%5.1fs] %s\n", time.Since(started).Seconds(), line) }
 	log("nubo-agent " + version)
-	if err := attempt(ctx, log); err != nil {
+	err := attempt(ctx, log)
+	log("memory at its highest: " + peak())
+	if err != nil {
 		log("NOT INSTALLED: " + err.Error())
 		log(fmt.Sprintf("this machine is switched off in %s; nothing is tried again before it is asked to", hold))
 		select {
@@ -56,6 +59,21 @@ func attempt(ctx context.Context, log func(string)) error {
 		return err
 	}
 	return i.Run(ctx)
+}
+
+// peak is the most memory that this process has used (VmHWM of proc_pid_status(5), binary kilobytes), as text.
+func peak() string {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return err.Error()
+	}
+	for line := range strings.Lines(string(status)) {
+		var kib int64
+		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
+			return fmt.Sprintf("%.1f MB", float64(kib)*1024/1e6)
+		}
+	}
+	return "not told by this kernel"
 }
 
 // setClock sets the system's clock. The clock in hardware is left to the installed system's time service.
