@@ -28,7 +28,7 @@ image {
     "python3",
   ]
 
-  # Files of packages that a host has no use for. dpkg keeps this rule in the image, so later upgrades follow it.
+  # Files of packages that a host has no use for. dpkg keeps these rules in the image, so later upgrades follow them.
   exclude = [
     "/usr/share/man/*", "/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/lintian/*", "/usr/share/bug/*",
     "/usr/share/doc-base/*", "/usr/share/bash-completion/*", "/usr/share/zsh/*",
@@ -113,7 +113,7 @@ image {
   # Identity, and what only differs from one build to the next.
   remove = [
     "/etc/ssh/ssh_host_*", "/etc/hostname", "/etc/nvme/hostid", "/etc/nvme/hostnqn", "/etc/apt/sources.list.d/*", "/etc/apt/auth.conf.d/*",
-    "/etc/apt/apt.conf.d/99mmdebstrap", "/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-",
+    "/etc/apt/apt.conf.d/99mmdebstrap", "/etc/dpkg/dpkg.cfg.d/99mmdebstrap", "/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-",
     "/etc/.pwd.lock", "/initrd.img.old", "/vmlinuz.old", "/boot/grub", "/var/lib/systemd/random-seed",
     "/var/lib/dpkg/*-old", "/var/cache/debconf/*-old", "/var/cache/apparmor", "/var/lib/libvirt/secrets/*", "/var/log/*.log",
     "/var/log/apt/*", "/var/backups/*", "/root/.bash_history",

@@ -55,7 +55,15 @@ func generatedFiles(d Definition) []OverlayFile {
 		"[ \"$1\" != prereqs ] || exit 0\n. /usr/share/initramfs-tools/hook-functions\nmanual_add_modules " + strings.Join(d.Modules, " ") + "\n"
 	// systemd-update-done.service(8): caches are as new as /usr, so the first boot need not make them again
 	updated := fmt.Sprintf("# Written with the image.\nTIMESTAMP_NSEC=%d000000000\n", d.Epoch)
+	paths := "# Upgrades on the host leave out what the image leaves out.\n"
+	for _, glob := range d.Exclude {
+		paths += "path-exclude=" + glob + "\n"
+	}
+	for _, glob := range d.Include {
+		paths += "path-include=" + glob + "\n"
+	}
 	return []OverlayFile{
+		{Path: "/etc/dpkg/dpkg.cfg.d/nubo", Mode: 0o644, Content: paths},
 		{Path: "/etc/.updated", Mode: 0o644, Content: updated},
 		{Path: "/var/.updated", Mode: 0o644, Content: updated},
 		{Path: "/etc/initramfs-tools/hooks/nubo", Mode: 0o755, Content: hook},
