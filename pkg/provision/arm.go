@@ -145,9 +145,9 @@ func (p *Provisioner) supply(ctx context.Context, c *relay.Client, image model.D
 	if err != nil {
 		return relay.BootFiles{}, err
 	}
-	names := make([]string, len(files))
-	for i, f := range files {
-		names[i] = f.Name
+	names := make(map[string]string, len(files))
+	for _, f := range files {
+		names[f.Name] = f.SHA256
 	}
 	digests := make([]string, len(blobs))
 	for i, b := range blobs {

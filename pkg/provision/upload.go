@@ -28,8 +28,8 @@ func (u *upload) add(n int64) {
 	u.report("hand boot files and image to the relay", u.done, u.total)
 }
 
-func pickFiles(all []File, names []string) []File {
-	return slices.DeleteFunc(slices.Clone(all), func(f File) bool { return !slices.Contains(names, f.Name) })
+func pickFiles(all []File, names map[string]string) []File {
+	return slices.DeleteFunc(slices.Clone(all), func(f File) bool { return names[f.Name] == "" })
 }
 
 func pickBlobs(all []Blob, digests []string) []Blob {

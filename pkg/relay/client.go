@@ -62,8 +62,8 @@ func (c *Client) Order(ctx context.Context, id string, after int) (News, error) 
 	return out, c.call(ctx, "GET", path, nil, &out)
 }
 
-// Missing says which boot files and image blobs have to be put.
-func (c *Client) Missing(ctx context.Context, files, blobs []string) (missingFiles, missingBlobs []string, err error) {
+// Missing says which boot files (name → SHA-256) and image blobs have to be put.
+func (c *Client) Missing(ctx context.Context, files map[string]string, blobs []string) (missingFiles map[string]string, missingBlobs []string, err error) {
 	var out missing
 	err = c.call(ctx, "POST", "/v1/missing", missing{Files: files, Blobs: blobs}, &out)
 	return out.Files, out.Blobs, err

@@ -33,10 +33,10 @@ type News struct {
 	Status  order.Status `json:"status"`
 }
 
-// missing is asked at /v1/missing, and answered with what is not there.
+// missing is asked at /v1/missing, and answered with what is not there. Files are boot files by name, with the SHA-256 that they must have.
 type missing struct {
-	Files []string `json:"files"`
-	Blobs []string `json:"blobs"`
+	Files map[string]string `json:"files"`
+	Blobs []string          `json:"blobs"`
 }
 
 // Control is the interface of whoever drives the relay. It must not be reachable from the network that the relay serves.
@@ -137,12 +137,27 @@ func (r *Relay) postMissing(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	out := missing{Blobs: r.cfg.Images.Missing(ask.Blobs)}
-	for _, f := range ask.Files {
-		if r.haveFile(f) != nil {
-			out.Files = append(out.Files, f)
+	out.Files = map[string]string{}
+	for name, sum := range ask.Files {
+		if r.sumOf(name) != sum {
+			out.Files[name] = sum
 		}
 	}
 	reply(w, http.StatusOK, out)
+}
+
+// sumOf is a boot file's SHA-256, empty when it is not there.
+func (r *Relay) sumOf(name string) string {
+	f, err := r.files.Open(name)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return ""
+	}
+	return hex.EncodeToString(sum.Sum(nil))
 }
 
 var fileName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)

@@ -270,7 +270,7 @@ func TestFilesMustHaveTheirDigest(t *testing.T) {
 	if err := b.ctl.PutFile(t.Context(), "../x", strings.Repeat("0", 64), strings.NewReader("evil")); err == nil {
 		t.Error("a file outside the directory was taken")
 	}
-	files, blobs, err := b.ctl.Missing(t.Context(), []string{"vmlinuz"}, []string{"aa"})
+	files, blobs, err := b.ctl.Missing(t.Context(), map[string]string{"vmlinuz": strings.Repeat("0", 64)}, []string{"aa"})
 	if err != nil || len(files) != 1 || len(blobs) != 1 {
 		t.Errorf("missing: %v %v %v", files, blobs, err)
 	}
