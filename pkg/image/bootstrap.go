@@ -144,7 +144,7 @@ func (b bootstrap) run(ctx context.Context, out *os.File, progress Progress) err
 		cmd.Stdout = out
 	}
 	cmd.Stderr = said
-	err := cmd.Run()
+	err := runTied(cmd)
 	last := said.end()
 	if err != nil {
 		return fmt.Errorf("image %s: mmdebstrap %s: %w; its last words:\n%s", b.def.Name, b.def.Release, err, last)

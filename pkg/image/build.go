@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/image/manifest"
 	"github.com/nuboctl/nuboctl/pkg/model"
@@ -86,6 +87,9 @@ func (s Store) built(inputs model.Digest) (model.Digest, bool) {
 	return digest, err == nil && s.Complete(m) == nil
 }
 
+// lockInterval is how often a build that waits for another looks whether it has ended.
+const lockInterval = 200 * time.Millisecond
+
 // lock keeps a second build out of the same store; it waits until the first has ended.
 func (s Store) lock(ctx context.Context) (func(), error) {
 	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
@@ -95,18 +99,24 @@ func (s Store) lock(ctx context.Context) (func(), error) {
 	if err != nil {
 		return nil, fmt.Errorf("image store: %w", err)
 	}
-	taken := make(chan error, 1)
-	go func() { taken <- syscall.Flock(int(file.Fd()), syscall.LOCK_EX) }()
-	select {
-	case err = <-taken:
-	case <-ctx.Done():
-		err = context.Cause(ctx)
-	}
-	if err != nil {
+	tick := time.NewTicker(lockInterval)
+	defer tick.Stop()
+	for {
+		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return func() { _ = file.Close() }, nil
+		}
+		if errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, syscall.EINTR) {
+			select {
+			case <-tick.C:
+				continue
+			case <-ctx.Done():
+				err = context.Cause(ctx)
+			}
+		}
 		_ = file.Close()
 		return nil, fmt.Errorf("image store %s: waiting for another build: %w", s.Dir, err)
 	}
-	return func() { _ = file.Close() }, nil
 }
 
 func (s Store) build(ctx context.Context, d Definition, l lists, packages []manifest.Package, inputs model.Digest, o BuildOptions) (model.Digest, error) {
@@ -116,6 +126,9 @@ func (s Store) build(ctx context.Context, d Definition, l lists, packages []mani
 	scratch := o.Scratch
 	if scratch == "" {
 		scratch = s.path("tmp")
+		if err := os.RemoveAll(scratch); err != nil { // the lock is ours: whatever is there was left by a build that was killed
+			return "", fmt.Errorf("image %s: what an earlier build left: %w", d.Name, err)
+		}
 	}
 	if err := os.MkdirAll(scratch, 0o755); err != nil {
 		return "", fmt.Errorf("image %s: %w", d.Name, err)

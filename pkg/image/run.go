@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -46,13 +47,22 @@ func buildEnv(more ...string) []string {
 const stopGrace = 20 * time.Second
 
 // command prepares a program of a build. As root it runs in a mount namespace of its own, so that whatever it mounts is gone with it
-// and can never be reached from the scratch directory that is removed afterwards.
+// and can never be reached from the scratch directory that is removed afterwards. It is told to stop when ctx ends and when this process
+// dies; for the latter it must be run by runTied.
 func command(ctx context.Context, dir string, env []string, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir, cmd.Env, cmd.WaitDelay = dir, env, stopGrace
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	return cmd
+}
+
+// runTied runs a command whose end is tied to this process. The kernel sends Pdeathsig when the *thread* that started the program ends
+// (prctl(2)), so that thread is kept.
+func runTied(cmd *exec.Cmd) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return cmd.Run()
 }
 
 // lastLines is a writer that keeps the end of what a program says and passes every line on.
