@@ -26,7 +26,7 @@ type Device struct {
 }
 
 // columns are what lsblk is asked for; all exist since util-linux 2.37 (MOUNTPOINTS).
-const columns = "NAME,PATH,TYPE,SIZE,SERIAL,WWN,MODEL,VENDOR,HCTL,ROTA,TRAN,RO,PTTYPE,PTUUID,PARTLABEL,FSTYPE,MOUNTPOINTS"
+const columns = "NAME,PATH,TYPE,SIZE,SERIAL,WWN,MODEL,VENDOR,HCTL,ROTA,TRAN,RO,MOUNTPOINTS"
 
 // Block is one entry of lsblk's JSON output.
 type Block struct {
@@ -42,10 +42,6 @@ type Block struct {
 	Rotational  bool      `json:"rota"`
 	Transport   string    `json:"tran"`
 	ReadOnly    bool      `json:"ro"`
-	PTType      string    `json:"pttype"`
-	PTUUID      string    `json:"ptuuid"`
-	PartLabel   string    `json:"partlabel"`
-	FSType      string    `json:"fstype"`
 	MountPoints []*string `json:"mountpoints"`
 	Children    []Block   `json:"children"`
 }
@@ -146,10 +142,8 @@ func (s Scanner) device(ctx context.Context, b Block) (Device, error) {
 	if d.Serial == "" {
 		d.Serial = s.sysfsSerial(b.Name)
 	}
-	d.Nonce = nonceOf(b)
 	d.InUse = inUse(b)
-	var err error
-	if d.Signatures, err = s.signatures(ctx, b, d.Nonce); err != nil {
+	if err := s.look(ctx, b, &d); err != nil {
 		return d, fmt.Errorf("read what is on %s: %w", b.Path, err)
 	}
 	return d, nil
@@ -164,19 +158,6 @@ func (s Scanner) sysfsSerial(name string) string {
 	for _, f := range []string{"serial", "device/serial"} {
 		if b, err := os.ReadFile(filepath.Join(sys, "block", name, f)); err == nil {
 			return strings.TrimSpace(strings.Trim(string(b), "\x00"))
-		}
-	}
-	return ""
-}
-
-// nonceOf is the nonce in a GPT whose partitions are ours: the disk's GUID.
-func nonceOf(b Block) string {
-	if b.PTType != "gpt" {
-		return ""
-	}
-	for _, c := range b.Children {
-		if c.PartLabel == PartBoot {
-			return strings.ReplaceAll(strings.ToLower(b.PTUUID), "-", "")
 		}
 	}
 	return ""

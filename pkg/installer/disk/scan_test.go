@@ -38,6 +38,7 @@ func TestScan(t *testing.T) {
 		"lsblk " + columns: read(t, "lsblk.json"),
 		"wipefs /dev/vda":  read(t, "wipefs-gpt.json"),
 		"wipefs /dev/vda3": `{"signatures":[{"device":"vda3","offset":"0x438","type":"ext4","uuid":"x","label":"nubo-boot"}]}`,
+		"sfdisk /dev/vda":  read(t, "sfdisk.json"),
 		"wipefs /dev/vdb":  "",
 		"wipefs /dev/sda":  `{"signatures":[{"device":"sda","offset":"0x52","type":"vfat","uuid":null,"label":null}]}`,
 	}
@@ -105,7 +106,6 @@ func FuzzParseLsblk(f *testing.F) {
 			t.Error("blocks and an error")
 		}
 		for _, block := range blocks {
-			nonceOf(block)
 			inUse(block)
 		}
 	})
@@ -121,6 +121,20 @@ func FuzzParseWipefs(f *testing.F) {
 			if k == "" {
 				t.Error("a signature without a name reads as none")
 			}
+		}
+	})
+}
+
+func FuzzParseTable(f *testing.F) {
+	b, err := os.ReadFile("testdata/sfdisk.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Add([]byte(`{"partitiontable":{"label":"dos","partitions":[{"name":"nubo-boot"}]}}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if nonce, err := ParseTable(b); err != nil && nonce != "" {
+			t.Error("a nonce and an error")
 		}
 	})
 }

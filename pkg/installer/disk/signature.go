@@ -2,11 +2,14 @@ package disk
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/nuboctl/nuboctl/pkg/installer/run"
 )
@@ -23,13 +26,10 @@ const pvTagBytes = 1 << 20
 // cephTag is what ceph-volume writes into LVM's tags (ceph_volume/api/lvm.py): ceph.osd_id=N.
 var cephTag = regexp.MustCompile(`ceph\.osd_id=[0-9]+`)
 
-// signatures lists what wipefs finds on the disk and its partitions, whether Ceph has tagged it, and whose order laid it down.
-func (s Scanner) signatures(ctx context.Context, b Block, nonce string) ([]string, error) {
-	var all []string
+// look finds what wipefs knows on the disk and its partitions, whether Ceph has tagged it, and whose order laid it down. It reads the
+// disk itself: udev's database may be old.
+func (s Scanner) look(ctx context.Context, b Block, d *Device) error {
 	var errs []error
-	if nonce != "" {
-		all = append(all, sigNubo+nonce)
-	}
 	for _, dev := range append([]Block{b}, b.Children...) {
 		if dev.Path != b.Path && dev.Type != "part" {
 			continue
@@ -37,20 +37,69 @@ func (s Scanner) signatures(ctx context.Context, b Block, nonce string) ([]strin
 		kinds, err := s.wipefs(ctx, dev.Path)
 		errs = append(errs, err)
 		for _, k := range kinds {
-			all = appendOnce(all, k)
-			switch k {
-			case "LVM2_member":
-				tagged, err := hasCephTag(dev.Path)
-				errs = append(errs, err)
-				if tagged {
-					all = appendOnce(all, SigCeph)
-				}
-			case "ceph_bluestore":
-				all = appendOnce(all, SigCeph)
+			d.Signatures = appendOnce(d.Signatures, k)
+			tagged, err := isCeph(k, dev.Path)
+			errs = append(errs, err)
+			if tagged {
+				d.Signatures = appendOnce(d.Signatures, SigCeph)
 			}
 		}
 	}
-	return all, errors.Join(errs...)
+	if slices.Contains(d.Signatures, "gpt") {
+		var err error
+		if d.Nonce, err = s.nonce(ctx, b.Path); err != nil {
+			errs = append(errs, err)
+		}
+		if d.Nonce != "" {
+			d.Signatures = append([]string{sigNubo + d.Nonce}, d.Signatures...)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func isCeph(kind, path string) (bool, error) {
+	switch kind {
+	case "ceph_bluestore":
+		return true, nil
+	case "LVM2_member":
+		return hasCephTag(path)
+	default:
+		return false, nil
+	}
+}
+
+// nonce asks sfdisk for a disk's table. A table that sfdisk cannot read is nobody's that we know.
+func (s Scanner) nonce(ctx context.Context, path string) (string, error) {
+	out, err := s.Runner.Run(ctx, run.New("sfdisk", "--json", path))
+	if run.ExitCode(err) > 0 {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return ParseTable(out)
+}
+
+// ParseTable reads the output of sfdisk --json and returns the nonce in a table that is ours: the disk's GUID.
+func ParseTable(b []byte) (string, error) {
+	var out struct {
+		Table struct {
+			Label      string `json:"label"`
+			ID         string `json:"id"`
+			Partitions []struct {
+				Name string `json:"name"`
+			} `json:"partitions"`
+		} `json:"partitiontable"`
+	}
+	if err := json.Unmarshal(b, &out); err != nil {
+		return "", fmt.Errorf("sfdisk's JSON: %w", err)
+	}
+	for _, p := range out.Table.Partitions {
+		if out.Table.Label == "gpt" && p.Name == PartBoot {
+			return strings.ReplaceAll(strings.ToLower(out.Table.ID), "-", ""), nil
+		}
+	}
+	return "", nil
 }
 
 func (s Scanner) wipefs(ctx context.Context, path string) ([]string, error) {
