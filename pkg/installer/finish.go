@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -19,6 +20,9 @@ import (
 
 // firstSlot is where a fresh disk's system goes.
 const firstSlot = "a"
+
+// reportPatience is how long the report of success is tried for: the relay may be on its way to another host.
+const reportPatience = 30 * time.Minute
 
 // bootInSlot is where boot-state is mounted inside the slot while its tools run: every Debian has /mnt.
 const bootInSlot = "/mnt"
@@ -54,10 +58,8 @@ func (i *Install) fill(ctx context.Context) error {
 		return err
 	}
 	filled, err := slot.Filler{Runner: i.Runner, Source: i.client, Step: i.progress}.Fill(ctx, job)
-	i.result = order.Installed{
-		Nonce: i.order.Nonce, RootDisk: i.root.Disk, Slot: firstSlot, Image: i.order.Image.Digest,
-		Config: model.DigestBytes(i.order.Config), HostKeys: filled.HostKeys, BytesRead: filled.BytesRead, Attempt: i.attempt,
-	}
+	i.result = i.newResult()
+	i.result.HostKeys, i.result.BytesRead = filled.HostKeys, filled.BytesRead
 	return err
 }
 
@@ -109,11 +111,71 @@ func (i *Install) finish(context.Context) error {
 }
 
 func (i *Install) reportInstalled(ctx context.Context) error {
+	if i.finished {
+		i.logf("an earlier boot finished this order on %s; its report is made up for, nothing is written", i.root.Path)
+		if err := i.recall(); err != nil {
+			return err
+		}
+	}
+	if i.Patience == 0 { // all is done but this: it is worth a longer wait
+		i.client.Patience = reportPatience
+	}
 	if err := i.reporter.say(ctx, order.Report{Kind: order.ReportInstalled, Installed: &i.result}); err != nil {
 		return err
 	}
 	i.logf("installed %s", i.order.Nonce)
 	return nil
+}
+
+// isFinished tells a disk on which this very order came to its end: then only its report was lost, or somebody plays the order back.
+// Either way there is nothing to write.
+func (i *Install) isFinished() (bool, error) {
+	if i.root.Nonce != i.order.Nonce {
+		return false, nil
+	}
+	var env boot.Env
+	err := i.peek(disk.PartBoot, func(dir string) (err error) {
+		env, err = boot.ReadEnv(boot.EnvPath(dir))
+		return err
+	})
+	if err != nil { // not even that far
+		i.logf("the disk carries this order's nonce and no boot environment: starting over (%v)", err)
+		return false, nil
+	}
+	return env[boot.DefaultSlot] != "", nil
+}
+
+// recall reads from the disk what the lost report said.
+func (i *Install) recall() error {
+	i.result = i.newResult()
+	return i.peek(disk.PartState, func(dir string) (err error) {
+		i.result.HostKeys, err = slot.HostKeys(dir)
+		return err
+	})
+}
+
+// peek shows a partition of the root disk without writing to it.
+func (i *Install) peek(name string, look func(dir string) error) error {
+	dir := filepath.Join(filepath.Dir(i.Sysroot), "nubo-peek")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("look into %s: %w", name, err)
+	}
+	if err := unix.Mount(i.part(name), dir, "ext4", unix.MS_RDONLY|unix.MS_NOATIME, "noload"); err != nil {
+		return fmt.Errorf("look into %s: %w", name, err)
+	}
+	err := look(dir)
+	if undo := unix.Unmount(dir, 0); undo != nil {
+		err = errors.Join(err, fmt.Errorf("unmount %s: %w", name, undo))
+	}
+	return err
+}
+
+// newResult is the report of success, as far as it is known before the slot is filled.
+func (i *Install) newResult() order.Installed {
+	return order.Installed{
+		Nonce: i.order.Nonce, RootDisk: i.root.Disk, Slot: firstSlot, Image: i.order.Image.Digest,
+		Config: model.DigestBytes(i.order.Config), Attempt: i.attempt,
+	}
 }
 
 // waitFor asks until it is so or the time is over.

@@ -62,6 +62,7 @@ type Install struct {
 	attempt  int
 	result   order.Installed
 	wrote    bool
+	finished bool // an earlier boot brought this order to its end, and only its report was lost
 	log      ring
 	mounts   mounts
 }
@@ -110,20 +111,24 @@ func (i *Install) steps(ctx context.Context) error {
 	for _, s := range []struct {
 		phase, tried string
 		do           func(context.Context) error
+		writes       bool
 	}{
-		{"verify", "set the clock by the relay", i.setClock},
-		{"verify", "take the order", i.takeOrder},
-		{"verify", "compare the machine with the order", i.checkMachine},
-		{"verify", "check the configuration", i.checkConfig},
-		{"verify", "take the image's manifest", i.takeManifest},
-		{"verify", "choose the root disk", i.chooseDisk},
-		{"verify", "ask for the first write", i.consume},
-		{"partition", "lay out the root disk", i.partition},
-		{"image", "fill slot a", i.fill},
-		{"bootloader", "install the boot loaders", i.bootLoaders},
-		{"finish", "finish the root disk", i.finish},
-		{"finish", "report the result", i.reportInstalled},
+		{"verify", "set the clock by the relay", i.setClock, false},
+		{"verify", "take the order", i.takeOrder, false},
+		{"verify", "compare the machine with the order", i.checkMachine, false},
+		{"verify", "check the configuration", i.checkConfig, false},
+		{"verify", "take the image's manifest", i.takeManifest, false},
+		{"verify", "choose the root disk", i.chooseDisk, false},
+		{"verify", "ask for the first write", i.consume, false},
+		{"partition", "lay out the root disk", i.partition, true},
+		{"image", "fill slot a", i.fill, true},
+		{"bootloader", "install the boot loaders", i.bootLoaders, true},
+		{"finish", "finish the root disk", i.finish, true},
+		{"finish", "report the result", i.reportInstalled, false},
 	} {
+		if s.writes && i.finished {
+			continue
+		}
 		i.progress(s.phase, s.tried)
 		if err := s.do(ctx); err != nil {
 			return &Fault{Phase: s.phase, Tried: s.tried, Target: i.target(), Wrote: i.wrote, Err: err}
@@ -253,7 +258,11 @@ func (i *Install) chooseDisk(context.Context) error {
 		return err
 	}
 	i.logf("root disk: %s, serial %s, %.1f GiB; slots of %d GiB", i.root.Path, i.root.Serial, float64(i.root.SizeBytes)/(1<<30), i.layout.SlotGiB)
-	return i.layout.Holds(tree.Size)
+	if err := i.layout.Holds(tree.Size); err != nil {
+		return err
+	}
+	i.finished, err = i.isFinished()
+	return err
 }
 
 func (i *Install) consume(ctx context.Context) error {

@@ -258,6 +258,32 @@ func TestInstall(t *testing.T) {
 	}
 }
 
+// When only the report of success was lost, the next boot makes up for it and writes nothing.
+func TestLostReport(t *testing.T) {
+	b := newBlade(t)
+	b.relay.arm(t, testOrder(), b.relay.key)
+	var lost *order.Installed
+	b.relay.change(func() { b.relay.deaf = true })
+	if err := b.install(t, "boot-1"); err == nil {
+		t.Fatal("a report that nobody took passes for one")
+	}
+	b.relay.change(func() {
+		b.relay.deaf = false
+		lost = b.relay.lost
+	})
+	before := beginning(t, disk.PartPath(b.loop, disk.Number(disk.PartA)))
+	if err := b.install(t, "boot-2"); err != nil {
+		t.Fatal(err)
+	}
+	if after := beginning(t, disk.PartPath(b.loop, disk.Number(disk.PartA))); after != before {
+		t.Error("the slot was written again")
+	}
+	got := b.relay.state()
+	if got.Phase != order.PhaseInstalled || lost == nil || !slices.Equal(got.Result.HostKeys, lost.HostKeys) {
+		t.Errorf("record %+v, the lost report was %+v", got.Result, lost)
+	}
+}
+
 // A wrong chunk leaves a slot that does not boot; the next boot goes on with the disk because it carries the nonce, and no more often
 // than the order says.
 func TestWrongChunkThenContinuation(t *testing.T) {

@@ -28,6 +28,8 @@ type relay struct {
 	reports []order.Report
 	trust   []byte
 	key     minisign.PrivateKey
+	deaf    bool             // refuses reports of success
+	lost    *order.Installed // the last one refused
 }
 
 // newRelay serves an image of this tar.
@@ -126,6 +128,11 @@ func (r *relay) serve(t *testing.T) {
 	mux.HandleFunc("POST /v1/orders/{id}/reports", locked(func(w http.ResponseWriter, q *http.Request) {
 		var rep order.Report
 		err := json.NewDecoder(q.Body).Decode(&rep)
+		if err == nil && r.deaf && rep.Kind == order.ReportInstalled {
+			r.lost = rep.Installed
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
 		if err == nil {
 			r.reports = append(r.reports, rep)
 			r.record, err = r.record.Report(rep, time.Now())

@@ -32,6 +32,15 @@ func identity(j Job) ([]string, error) {
 	return []string{key}, nil
 }
 
+// HostKeys reads the public halves of a host's keys from its state partition.
+func HostKeys(state string) ([]string, error) {
+	b, err := os.ReadFile(filepath.Join(state, NuboDir, sshKeyFile+".pub"))
+	if err != nil {
+		return nil, fmt.Errorf("SSH host key: %w", err)
+	}
+	return []string{strings.TrimSpace(string(b))}, nil
+}
+
 // machineID reads the id, or makes one: a random UUID of version 4 without dashes (machine-id(5)).
 func machineID(path string) (string, error) {
 	b, err := os.ReadFile(path)
