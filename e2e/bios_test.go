@@ -41,7 +41,7 @@ func biosBlade(t *testing.T, r *rack.Rack) {
 	t.Run("nonce used twice", func(t *testing.T) { usedTwice(t, j) })
 	t.Run("no changes", h.asPlanned)
 	t.Run("journal", func(t *testing.T) {
-		holds(t, c.Expect(rack.Within(t, time.Minute), t, 0, "journal", "--verify").Stdout, "The journal is whole")
+		holds(t, c.Expect(rack.Within(t, oneCommand), t, 0, "journal", "--verify").Stdout, "The journal is whole")
 	})
 }
 
@@ -67,7 +67,7 @@ func authorize(t *testing.T, c *rack.Cloud) {
 func wrongHint(t *testing.T, c *rack.Cloud) {
 	defer c.Edit(t, "cloud.hcl", `serial = "root-*"`, `serial = "nope-*"`)()
 	defer c.Edit(t, "rack.hcl", ":8443/", ":8444/")()
-	run := c.Expect(rack.Within(t, 12*time.Minute), t, 1, "apply", "--yes")
+	run := c.Expect(rack.Within(t, 20*time.Minute), t, 1, "apply", "--yes")
 	holds(t, run.All(), "lab/r1/az1/a/blade-01", "unreachable",
 		"lab/r1/az1/a/blade-02", "refused, and wrote nothing", "no disk matches", "verdict", "root-02", "osd-02", "nope-*", "correct root_device")
 	if power := c.Rack.Power(t, "blade-01"); power != "off" {
@@ -80,7 +80,7 @@ func wrongHint(t *testing.T, c *rack.Cloud) {
 func wrongSignature(t *testing.T, c *rack.Cloud, j *jump) {
 	was := j.order(t)
 	apply := c.Begin(t, "apply", "--yes", "--target", "blade-02")
-	ctx := rack.Within(t, 6*time.Minute)
+	ctx := rack.Within(t, 12*time.Minute)
 	rack.Eventually(ctx, t, "the order to be with the relay", func() error { return j.newerThan(t, apply, was) })
 	interrupt(t, c, apply)
 	id := j.order(t)
@@ -89,7 +89,7 @@ func wrongSignature(t *testing.T, c *rack.Cloud, j *jump) {
 		e["signed"] = forged(t, e["signed"])
 	})
 	j.start(t)
-	run := c.Expect(rack.Within(t, 12*time.Minute), t, 1, "apply", "--yes", "--target", "blade-02")
+	run := c.Expect(rack.Within(t, 20*time.Minute), t, 1, "apply", "--yes", "--target", "blade-02")
 	holds(t, run.All(), "signature does not verify", "refused, and wrote nothing", "find out who answered")
 	c.Rack.SetPower(t, "blade-02", "off")
 }
@@ -98,12 +98,12 @@ func wrongSignature(t *testing.T, c *rack.Cloud, j *jump) {
 func interrupt(t *testing.T, c *rack.Cloud, apply *rack.Proc) {
 	t.Helper()
 	apply.Interrupt()
-	run := apply.Wait(rack.Within(t, time.Minute), t)
+	run := apply.Wait(rack.Within(t, oneCommand), t)
 	if run.Code != 130 {
 		t.Fatalf("apply after Ctrl-C: exit %d, want 130\n%s", run.Code, run.All())
 	}
 	holds(t, run.All(), "Interrupted", "Apply again")
-	holds(t, c.Expect(rack.Within(t, time.Minute), t, 0, "status").Stdout, "Interrupted:", "nuboctl apply")
+	holds(t, c.Expect(rack.Within(t, oneCommand), t, 0, "status").Stdout, "Interrupted:", "nuboctl apply")
 }
 
 // wrongChunk: a chunk of the image is damaged in the relay's cache. What was laid down until then cannot be booted.
@@ -118,7 +118,7 @@ func wrongChunk(t *testing.T, c *rack.Cloud, j *jump) {
 	if err := os.WriteFile(chunk, bad, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	run := c.Expect(rack.Within(t, 15*time.Minute), t, 1, "apply", "--yes", "--target", "blade-02")
+	run := c.Expect(rack.Within(t, 25*time.Minute), t, 1, "apply", "--yes", "--target", "blade-02")
 	holds(t, run.All(), "the installer failed", "fill slot a", "root-02", "nuboctl image verify")
 	c.Rack.SetPower(t, "blade-02", "off")
 	ctx := rack.Within(t, 3*time.Minute)
@@ -142,7 +142,7 @@ func goesOn(t *testing.T, c *rack.Cloud, j *jump) {
 	began := time.Now()
 	c.Expect(rack.Within(t, 25*time.Minute), t, 0, "apply", "--yes", "--target", "blade-02")
 	rack.Figure(t, "bios second apply", time.Since(began))
-	c.Figures(rack.Within(t, time.Minute), t, "bios")
+	c.Figures(rack.Within(t, oneCommand), t, "bios")
 	if now := j.order(t); now != id {
 		t.Errorf("the second apply made order %s, and did not go on with %s", now, id)
 	}
@@ -159,7 +159,7 @@ func usedTwice(t *testing.T, j *jump) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx := rack.Within(t, time.Minute)
+	ctx := rack.Within(t, oneCommand)
 	curl := func(args ...string) string {
 		return j.cloud.Rack.Must(ctx, t, "ws", append([]string{"curl", "-sS", "-w", "\n%{http_code}"}, args...)...)
 	}

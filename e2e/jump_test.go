@@ -74,7 +74,7 @@ func (j *jump) stop(t *testing.T) {
 // start runs the daemon again, as it was pushed.
 func (j *jump) start(t *testing.T) {
 	t.Helper()
-	ctx := rack.Within(t, time.Minute)
+	ctx := rack.Within(t, oneCommand)
 	j.cloud.Rack.Must(ctx, t, "jump", "sh", "-c", "cd "+j.dir+" && setsid ./nubo-bootd --dir "+j.dir+" </dev/null >>log 2>&1 &")
 	rack.Eventually(ctx, t, "nubo-bootd to serve", func() error {
 		if run := j.cloud.Rack.On(ctx, t, "ws", "curl", "-sf", "http://10.77.0.2:8080/v1/time"); run.Code != 0 {

@@ -72,7 +72,7 @@ func imagesAgain(t *testing.T, c *rack.Cloud) {
 // dies: the power fails while the image is being written, and apply is there to see it.
 func dies(t *testing.T, c *rack.Cloud) {
 	apply := c.Begin(t, "apply", "--yes")
-	c.Rack.Says(rack.Within(t, 10*time.Minute), t, "blade-01", "image: fill slot a")
+	c.Rack.Says(rack.Within(t, 15*time.Minute), t, "blade-01", "image: fill slot a")
 	c.Rack.SetPower(t, "blade-01", "off")
 	began := time.Now()
 	run := apply.Wait(rack.Within(t, ops.SilenceLimit+2*time.Minute), t)
@@ -88,7 +88,7 @@ func nobodySaysGood(t *testing.T, h host) {
 	writeIdle(t, h)
 	was := h.bootID(t)
 	h.slots(t, "try --slot b --deadline 4m")
-	h.rebootedFrom(rack.Within(t, 8*time.Minute), t, was, "systemctl reboot")
+	h.rebootedFrom(rack.Within(t, 15*time.Minute), t, was, "systemctl reboot")
 	if s := h.slots(t, "status"); s.Booted != "b" {
 		t.Fatalf("the slots are %+v", s)
 	}

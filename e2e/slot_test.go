@@ -62,7 +62,7 @@ func slots(t *testing.T, h host) {
 		if s := h.slots(t, "try --slot b"); s.Next != "b" || s.Default != "a" {
 			t.Fatalf("after try the slots are %+v", s)
 		}
-		h.rebootedFrom(rack.Within(t, 10*time.Minute), t, was, "systemctl reboot")
+		h.rebootedFrom(rack.Within(t, 15*time.Minute), t, was, "systemctl reboot")
 		holds(t, h.Rack.Console(h.name), "nubo: slot b, this once")
 		if s := h.slots(t, "status"); s.Booted != "a" || s.Default != "a" || s.Next != "" {
 			t.Errorf("the slots are %+v", s)
@@ -73,7 +73,7 @@ func slots(t *testing.T, h host) {
 		h.inSlotB(t, "mv usr/lib/systemd/systemd.gone usr/lib/systemd/systemd")
 		was := h.bootID(t)
 		h.slots(t, "try --slot b")
-		h.rebootedFrom(rack.Within(t, 8*time.Minute), t, was, "systemctl reboot")
+		h.rebootedFrom(rack.Within(t, 15*time.Minute), t, was, "systemctl reboot")
 		if s := h.slots(t, "status"); s.Booted != "b" || s.Default != "a" {
 			t.Fatalf("the slots are %+v", s)
 		}
@@ -103,7 +103,7 @@ func writeIdle(t *testing.T, h host) {
 	}
 	network := "prov-" + h.Rack.Name + "-uefi"
 	boot := h.Begin(t, "boot", network)
-	ctx := rack.Within(t, 10*time.Minute)
+	ctx := rack.Within(t, 15*time.Minute)
 	rack.Eventually(ctx, t, "nuboctl boot to serve", func() error {
 		if run := h.Rack.On(ctx, t, "ws", "curl", "-sf", "http://10.77.0.1:8080/v1/time"); run.Code != 0 {
 			return fmt.Errorf("curl: exit %d; it says %s", run.Code, boot.Stderr())
@@ -121,7 +121,7 @@ func writeIdle(t *testing.T, h host) {
 		t.Errorf("after the write the slots are %+v", s)
 	}
 	boot.Interrupt()
-	if run := boot.Wait(rack.Within(t, time.Minute), t); run.Code != 0 && run.Code != 130 {
+	if run := boot.Wait(rack.Within(t, oneCommand), t); run.Code != 0 && run.Code != 130 {
 		t.Errorf("boot after Ctrl-C: exit %d\n%s", run.Code, run.All())
 	}
 }

@@ -30,14 +30,14 @@ func uefiBlade(t *testing.T, r *rack.Rack, c *rack.Cloud) {
 	t.Run("virtual machine", h.runsHello)
 	t.Run("host key known before", func(t *testing.T) { knownBefore(t, h) })
 	t.Run("journal", func(t *testing.T) {
-		holds(t, c.Expect(rack.Within(t, time.Minute), t, 0, "journal", "--verify").Stdout, "The journal is whole")
+		holds(t, c.Expect(rack.Within(t, oneCommand), t, 0, "journal", "--verify").Stdout, "The journal is whole")
 	})
 	t.Run("no changes", h.asPlanned)
 	step(t, "a finished plan does nothing again", func(t *testing.T) { finishedPlan(t, h, file) })
 	t.Run("drift is seen and repaired", func(t *testing.T) { drift(t, h) })
 	step(t, "survives a reboot", func(t *testing.T) {
 		keys := h.hostKeys(t)
-		h.reboot(t, 8*time.Minute)
+		h.reboot(t, 15*time.Minute)
 		h.hasBridge(t)
 		h.runsHello(t)
 		if now := h.hostKeys(t); now != keys {
@@ -69,7 +69,7 @@ func applyAlone(t *testing.T, c *rack.Cloud, file string) {
 	if run.Code != 0 {
 		t.Fatalf("apply: exit %d\n%s", run.Code, run.All())
 	}
-	c.Figures(rack.Within(t, time.Minute), t, "uefi")
+	c.Figures(rack.Within(t, oneCommand), t, "uefi")
 	rack.Figure(t, "uefi apply", run.Took)
 }
 
@@ -95,7 +95,7 @@ func knownBefore(t *testing.T, h host) {
 // finishedPlan: the plan was carried out; its approval is used up.
 func finishedPlan(t *testing.T, h host, file string) {
 	was := h.bootID(t)
-	run := h.Nubo(rack.Within(t, 5*time.Minute), t, "apply", file)
+	run := h.Nubo(rack.Within(t, 8*time.Minute), t, "apply", file)
 	if run.Code != 5 && run.Code != 0 {
 		t.Errorf("apply of a finished plan: exit %d, want 5 (stale) or 0\n%s", run.Code, run.All())
 	}
@@ -107,7 +107,7 @@ func finishedPlan(t *testing.T, h host, file string) {
 // drift: somebody changes the bridge by hand.
 func drift(t *testing.T, h host) {
 	h.ssh(t, "ovs-vsctl add-port br-ex stray0 tag=7 -- set Interface stray0 type=internal")
-	ctx := rack.Within(t, 5*time.Minute)
+	ctx := rack.Within(t, 8*time.Minute)
 	holds(t, h.Expect(ctx, t, 2, "plan", "--detailed-exitcode").Stdout, "blade-01")
 	h.Expect(ctx, t, 0, "apply", "--yes")
 	if got := h.ssh(t, "ovs-vsctl list-ports br-ex"); strings.Contains(got, "stray0") {

@@ -55,7 +55,7 @@ func (b *buffer) String() string {
 }
 
 // patience is how long an interrupted program has to stop before it is killed.
-const patience = 45 * time.Second
+const patience = 90 * time.Second
 
 // Begin starts a program on a station: "ws" stands on the provisioning network, "ops" does not, "jump" is the host between them. stdin may be
 // nil. It is ended with the test.
