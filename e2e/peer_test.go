@@ -114,6 +114,7 @@ func installOurs(t *testing.T, c *rack.Cloud) time.Duration {
 	load(t, "after nuboctl")
 	ctx := rack.Within(t, time.Minute)
 	c.Figures(ctx, t, "nuboctl")
+	memory(t, c.Rack)
 	at := map[string]time.Time{}
 	for _, r := range c.Journal(ctx, t) {
 		kind, _, _ := strings.Cut(string(r.OpID), " ")
@@ -124,6 +125,25 @@ func installOurs(t *testing.T, c *rack.Cloud) time.Duration {
 		t.Fatalf("the journal has no power-on, or no verified host: %v", slices.Collect(maps.Keys(at)))
 	}
 	return answered.Sub(on)
+}
+
+// memory prints what the agent said at its end.
+func memory(t *testing.T, r *rack.Rack) {
+	t.Helper()
+	logs, err := filepath.Glob(r.Path("blades", peerBlade, "serial-*.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range logs {
+		text, err := os.ReadFile(l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, said, ok := strings.Cut(string(text), "memory at its highest: "); ok {
+			said, _, _ = strings.Cut(said, "\n")
+			fmt.Fprintf(t.Output(), "FIGURE agent's memory at its highest %s (at most 100 MB)\n", strings.TrimSpace(said))
+		}
+	}
 }
 
 // installPeer switches the blade on with the peer's boot files on its network, until the installed system lets us in.
