@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-var makeTarget = regexp.MustCompile(`\bmake ([a-z][a-z0-9-]*)`)
+var makeTarget = regexp.MustCompile(`(?m)(?:^\s*(?:\$ )?)make ([a-z][a-z0-9-]*)`)
 
 func TestDocsMakeTargets(t *testing.T) {
 	makefile := "\n" + readDoc(t, "Makefile")
