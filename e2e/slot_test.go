@@ -68,6 +68,7 @@ func slots(t *testing.T, h host) {
 			t.Errorf("the slots are %+v", s)
 		}
 		h.hasBridge(t)
+		h.runsHello(t) // a machine that still starts does not listen when the next reboot asks it to stop, for minutes
 	})
 	step(t, "a good one stays", func(t *testing.T) {
 		h.inSlotB(t, "mv libc.away usr/lib/x86_64-linux-gnu/libc.so.6")
