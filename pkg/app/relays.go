@@ -135,21 +135,9 @@ func place(n model.Network) (string, netip.Addr, error) {
 			return n.Relay.Interface, want, nil
 		}
 	}
-	list, err := net.Interfaces()
-	if err != nil {
-		return "", netip.Addr{}, fmt.Errorf("list this machine's interfaces: %w", err)
-	}
-	for _, i := range list {
-		addrs, err := i.Addrs()
-		if err != nil {
-			continue // it has gone in between
-		}
-		for _, a := range addrs {
-			p, err := netip.ParsePrefix(a.String())
-			if err == nil && (p.Addr() == want || (!want.IsValid() && n.CIDR.Contains(p.Addr()))) {
-				return i.Name, p.Addr(), nil
-			}
-		}
+	name, have, err := relay.Place(want, n.CIDR)
+	if err != nil || name != "" {
+		return name, have, err
 	}
 	return "", netip.Addr{}, fmt.Errorf("this machine has no address on %s (%s); run nuboctl on a machine that has, or name a host that has: network %q { relay { via = \"user@host\" … } }",
 		n.Name, n.CIDR, n.Name)

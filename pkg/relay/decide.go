@@ -22,7 +22,7 @@ type Machine struct {
 	MTU      uint16       `json:"mtu,omitempty"`
 }
 
-// Decide answers what a machine may have. Being asked by iPXE on behalf of an order is the proof that the machine boots from the network.
+// Decide answers what a machine may have. It changes nothing: it is asked for every packet, also those whose answer is lost.
 func (r *Relay) Decide(_ context.Context, c netboot.Client) (netboot.Answer, error) {
 	mac := strings.ToLower(c.MAC.String())
 	m, ok := r.book.machine(mac)
@@ -35,11 +35,6 @@ func (r *Relay) Decide(_ context.Context, c netboot.Client) (netboot.Answer, err
 	rec, ok := r.book.expected(mac)
 	if !ok {
 		return answer, nil
-	}
-	if c.Stage == netboot.StageIPXE {
-		if err := r.book.booted(rec.Record.Order.ID); err != nil {
-			return netboot.Answer{}, err
-		}
 	}
 	o := rec.Record.Order
 	answer.Boot = &netboot.Boot{

@@ -16,6 +16,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"aead.dev/minisign"
@@ -105,7 +106,13 @@ func (r *Relay) Run(ctx context.Context) error {
 // Ready is closed when the network is being served.
 func (r *Relay) Ready() <-chan struct{} { return r.server.Ready() }
 
+// observe logs, and takes a boot script that was fetched as the proof that the machine boots from the network.
 func (r *Relay) observe(e netboot.Event) {
+	if e.Protocol == netboot.HTTP && len(e.Client.MAC) > 0 && e.Err == nil {
+		if rec, ok := r.book.expected(strings.ToLower(e.Client.MAC.String())); ok {
+			e.Err = r.book.booted(rec.Record.Order.ID)
+		}
+	}
 	level := slog.LevelDebug
 	if e.Err != nil {
 		level = slog.LevelWarn

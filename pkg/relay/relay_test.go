@@ -158,8 +158,20 @@ func TestOneInstallFromArmToInstalled(t *testing.T) {
 	if a := b.decide(mac, netboot.StageFirmware); a.Boot == nil || b.phase("o1") != order.PhaseArmed {
 		t.Error("the machine was not offered its boot")
 	}
-	if a := b.decide(mac, netboot.StageIPXE); a.Boot == nil || a.Boot.Validate() != nil || b.phase("o1") != order.PhaseBooted {
-		t.Errorf("iPXE was not given the boot, or that was not noted: %+v", a.Boot)
+	if a := b.decide(mac, netboot.StageIPXE); a.Boot == nil || a.Boot.Validate() != nil || b.phase("o1") != order.PhaseArmed {
+		t.Errorf("iPXE was not given the boot, or being asked was taken for a boot: %+v", a.Boot)
+	}
+	hw, err := net.ParseMAC(mac)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.relay.observe(netboot.Event{Protocol: netboot.DHCP, Client: netboot.Client{MAC: hw}})
+	if b.phase("o1") != order.PhaseArmed {
+		t.Error("a DHCP packet was taken for a boot")
+	}
+	b.relay.observe(netboot.Event{Protocol: netboot.HTTP, Client: netboot.Client{MAC: hw, Stage: netboot.StageIPXE}, Request: "GET /ipxe"})
+	if b.phase("o1") != order.PhaseBooted {
+		t.Error("fetching the boot script was not noted")
 	}
 	if code := b.post("/v1/orders/o1/consume", order.Consume{Nonce: o.Nonce, Serial: "S1", Boot: "boot-1"}); code != 200 {
 		t.Fatalf("first write: %d", code)

@@ -49,6 +49,14 @@ func Run(ctx context.Context, dir string, images func(dir string, trust []minisi
 	if err != nil {
 		return err
 	}
+	if cfg.Interface == "" {
+		if cfg.Interface, _, err = relay.Place(cfg.Address, netip.Prefix{}); err != nil {
+			return err
+		}
+		if cfg.Interface == "" {
+			return fmt.Errorf("this host has no interface with the relay's address %s: correct network … { relay { address = … } }", cfg.Address)
+		}
+	}
 	release, err := claim(dir)
 	if err != nil {
 		return err
