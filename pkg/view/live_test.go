@@ -90,12 +90,12 @@ func TestLivePlain(t *testing.T) {
 
 func TestLiveRedraw(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(t0.Sub(time.Now())) // the events' time is now
+		time.Sleep(t0time.Until()) // the events' time is now
 		var out, err bytes.Buffer
 		l := view.NewLive(&out, &err, view.Style{Width: 60}, view.LiveOptions{Redraw: true})
 		for _, e := range recorded() {
 			for e.Time.After(time.Now()) {
-				time.Sleep(min(e.Time.Sub(time.Now()), 7*time.Second)) // the screen is drawn anew meanwhile
+				time.Sleep(min(time.Until(e.Time), 7*time.Second)) // the screen is drawn anew meanwhile
 				synctest.Wait()
 			}
 			l.Event(e)
