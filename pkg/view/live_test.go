@@ -90,7 +90,7 @@ func TestLivePlain(t *testing.T) {
 
 func TestLiveRedraw(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(t0time.Until()) // the events' time is now
+		time.Sleep(time.Until(t0)) // the events' time is now
 		var out, err bytes.Buffer
 		l := view.NewLive(&out, &err, view.Style{Width: 60}, view.LiveOptions{Redraw: true})
 		for _, e := range recorded() {
