@@ -132,7 +132,7 @@ func TestHTTPScripts(t *testing.T) {
 // TestHTTPResumesWithCurl breaks off in the middle of a file and goes on.
 func TestHTTPResumesWithCurl(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skip("curl is not installed (e2e/host-packages)")
+		t.Fatal("curl is not installed: run e2e/host-packages")
 	}
 	s, _ := startOnLoopback(t, testConfig(), testBook())
 	out := t.TempDir() + "/k"

@@ -32,7 +32,7 @@ func namespaced(t *testing.T, programs ...string) bool {
 	}
 	for _, p := range programs {
 		if _, err := exec.LookPath(p); err != nil {
-			t.Skipf("%s is not installed (e2e/host-packages)", p)
+			t.Fatalf("%s is not installed: run e2e/host-packages", p)
 		}
 	}
 	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=150s")

@@ -177,7 +177,7 @@ func TestTFTPQueueTakesBackFailedTickets(t *testing.T) {
 // TestTFTPClientOfDebian fetches with tftp-hpa's client.
 func TestTFTPClientOfDebian(t *testing.T) {
 	if _, err := exec.LookPath("tftp"); err != nil {
-		t.Skip("tftp-hpa is not installed (e2e/host-packages)")
+		t.Fatal("tftp-hpa is not installed: run e2e/host-packages")
 	}
 	_, l := startOnLoopback(t, testConfig(), testBook())
 	out := filepath.Join(t.TempDir(), "out")

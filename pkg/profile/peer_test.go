@@ -34,7 +34,7 @@ func need(t *testing.T, programs ...string) {
 	t.Helper()
 	for _, p := range programs {
 		if _, err := exec.LookPath(p); err != nil {
-			t.Skipf("%s is not installed (e2e/host-packages has it)", p)
+			t.Fatalf("%s is not installed: run e2e/host-packages", p)
 		}
 	}
 }

@@ -51,7 +51,7 @@ func TestConfig(t *testing.T) {
 func TestConfigParses(t *testing.T) {
 	check, err := exec.LookPath("grub-script-check")
 	if err != nil {
-		t.Skip("grub-script-check (grub-common) is not installed")
+		t.Fatal("grub-script-check (grub-common) is not installed: run e2e/host-packages")
 	}
 	for _, name := range []string{"grub.cfg", "stub.cfg", "nubo.cfg"} {
 		if out, err := exec.Command(check, "-v", filepath.Join("testdata", name)).CombinedOutput(); err != nil {
@@ -89,7 +89,7 @@ func TestEnvRoundTrip(t *testing.T) {
 func TestEnvPeer(t *testing.T) {
 	tool, err := exec.LookPath("grub-editenv")
 	if err != nil {
-		t.Skip("grub-editenv (grub-common) is not installed")
+		t.Fatal("grub-editenv (grub-common) is not installed: run e2e/host-packages")
 	}
 	path := filepath.Join(t.TempDir(), "grubenv")
 	if err := WriteEnv(path, Env{DefaultSlot: "a", NextSlot: "b"}); err != nil {
