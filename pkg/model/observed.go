@@ -18,6 +18,7 @@ type Observed struct {
 	Taken         time.Time      `json:"taken,omitzero"`
 	Nodes         []ObservedNode `json:"nodes,omitempty"`
 	VMs           []ObservedVM   `json:"vms,omitempty"`
+	Ceph          []ObservedCeph `json:"ceph,omitempty"`
 }
 
 // ObservedNode is one node's machine, its order and its host.
@@ -70,4 +71,69 @@ type ObservedVM struct {
 	VCPUs     int    `json:"vcpus,omitempty"`
 	MemoryMiB int    `json:"memory_mib,omitempty"`
 	Spec      Digest `json:"spec,omitempty"` // digest under which nuboctl defined it; empty: not ours
+	// What decides where it can run: the CPU model and the machine type it was started with, and its networks.
+	CPUModel string   `json:"cpu_model,omitempty"`
+	Machine  string   `json:"machine,omitempty"`
+	Networks []string `json:"networks,omitempty"`
+	// NUMACells is how many cells it is pinned to, with dedicated CPUs and huge pages; 0: it floats.
+	NUMACells int     `json:"numa_cells,omitempty"`
+	DirtyMiBs float64 `json:"dirty_mib_s,omitempty"` // how fast it writes to its memory
+	Flavor    string  `json:"flavor,omitempty"`
+	// AntiAffinity names the group of machines that must not share a place; the level is host unless it ends in "@rack" or "@chassis".
+	AntiAffinity string `json:"anti_affinity,omitempty"`
+	// Fixed says why it cannot be migrated; OnDrain is its owner's word for that case (VM.OnDrain).
+	Fixed   string `json:"fixed,omitempty"`
+	OnDrain string `json:"on_drain,omitempty"`
+}
+
+// ObservedCeph is a region's cluster as Ceph itself tells it.
+type ObservedCeph struct {
+	Region Path             `json:"region"`
+	FSID   string           `json:"fsid"`
+	Health string           `json:"health"` // HEALTH_OK, HEALTH_WARN, HEALTH_ERR
+	Checks []string         `json:"checks,omitempty"`
+	Flags  []string         `json:"flags,omitempty"` // cluster-wide, such as noout
+	Mons   []ObservedDaemon `json:"mons,omitempty"`  // Up: in quorum
+	Mgrs   []ObservedDaemon `json:"mgrs,omitempty"`  // Active: the one of them
+	OSDs   []ObservedOSD    `json:"osds,omitempty"`
+	Pools  []ObservedPool   `json:"pools,omitempty"`
+	Error  string           `json:"error,omitempty"` // why it could not be asked
+}
+
+// ObservedDaemon is a monitor or manager.
+type ObservedDaemon struct {
+	Name    string `json:"name"`
+	Node    Path   `json:"node,omitempty"`
+	Up      bool   `json:"up"`
+	Active  bool   `json:"active,omitempty"`
+	Version string `json:"version,omitempty"`
+}
+
+// ObservedOSD is one OSD and the disk behind it.
+type ObservedOSD struct {
+	ID       int               `json:"id"`
+	Node     Path              `json:"node,omitempty"`
+	FSID     string            `json:"fsid,omitempty"`
+	Up       bool              `json:"up"`
+	In       bool              `json:"in"`
+	Class    string            `json:"class,omitempty"`    // CRUSH device class
+	Location map[string]string `json:"location,omitempty"` // CRUSH type → bucket
+	Device   string            `json:"device,omitempty"`   // serial number of its disk
+	Version  string            `json:"version,omitempty"`
+}
+
+// ObservedPool is a pool with its placement groups.
+type ObservedPool struct {
+	Name    string `json:"name"`
+	ID      int    `json:"id"`
+	Size    int    `json:"size"`
+	MinSize int    `json:"min_size"`
+	K       int    `json:"k,omitempty"` // data chunks of an erasure-coded pool; 0: replicated
+	// Domain is the CRUSH type that its rule spreads copies over.
+	Domain string `json:"domain,omitempty"`
+	PGs    int    `json:"pgs"`
+	// Acting holds Size OSD ids for each placement group, one after the other; -1 is a copy that is missing.
+	Acting []int32 `json:"acting,omitempty"`
+	// Unclean counts placement groups that are not active and clean.
+	Unclean int `json:"unclean,omitempty"`
 }

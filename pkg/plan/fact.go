@@ -5,12 +5,13 @@ package plan
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
 )
 
-// Subject is what a fact is about: "node:PATH" or "vm:NAME".
+// Subject is what a fact is about: "node:PATH", "vm:NAME" or "batch:NUMBER".
 type Subject string
 
 // NodeSubject is the subject of a node.
@@ -18,6 +19,16 @@ func NodeSubject(p model.Path) Subject { return Subject("node:" + string(p)) }
 
 // VMSubject is the subject of a virtual machine.
 func VMSubject(name string) Subject { return Subject("vm:" + name) }
+
+// BatchSubject is the subject of a rollout's batch, counted from 0 as in the certificate.
+func BatchSubject(i int) Subject { return Subject("batch:" + strconv.Itoa(i)) }
+
+// Batch returns the index of the batch, and whether the subject is one.
+func (s Subject) Batch() (int, bool) {
+	text, ok := strings.CutPrefix(string(s), "batch:")
+	i, err := strconv.Atoi(text)
+	return i, ok && err == nil
+}
 
 // Node returns the node's path, and whether the subject is a node.
 func (s Subject) Node() (model.Path, bool) {
@@ -43,6 +54,30 @@ const (
 	AttrKVM     Attr = "kvm"     // "ready" when libvirt answers and can run machines
 	AttrVM      Attr = "spec"    // of a VM: digest under which it was defined
 	AttrRuns    Attr = "runs"    // of a VM: the node that runs it
+)
+
+// The attributes of a rollout. A specification is the digest of image and configuration that AttrHost holds.
+const (
+	AttrIdle    Attr = "idle"    // the specification that the idle slot holds, complete
+	AttrDefault Attr = "default" // the specification of the slot that boots by default
+	AttrCordon  Attr = "cordon"  // "set"
+	AttrGuests  Attr = "guests"  // "none" once the host is drained; unknown while it may be used
+	AttrNoout   Attr = "noout"   // "set" for the host's bucket
+	AttrCeph    Attr = "ceph"    // "up" or "stopped": the host's daemons; absent on hosts without any
+
+	AttrCertified Attr = "certified" // of a batch: "yes"
+	AttrGate      Attr = "gate"      // of a batch: "open"
+	AttrBaked     Attr = "baked"     // of a batch: "yes"
+)
+
+// The values of AttrCordon and AttrNoout, AttrGuests, AttrCeph, AttrCertified and AttrBaked, and AttrGate.
+const (
+	Set     = "set"
+	None    = "none"
+	Up      = "up"
+	Stopped = "stopped"
+	Yes     = "yes"
+	Open    = "open"
 )
 
 // Fact is one property of one subject.

@@ -16,16 +16,16 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/plan"
 )
 
-// The form of version 1 never changes: what one nuboctl wrote is read by every later one of the same version, with the same digest.
-func TestFormatVersion1(t *testing.T) {
+// The form of version 2 never changes: what one nuboctl wrote is read by every later one of the same version, with the same digest.
+func TestFormatVersion2(t *testing.T) {
 	p := good()
 	file, err := plan.Encode(p)
 	if err != nil {
 		t.Fatal(err)
 	}
 	text := unpack(t, file)
-	golden(t, "plan-v1.json", append(bytes.Clone(text), '\n'))
-	golden(t, "plan-v1.digests", fmt.Appendf(nil, "plan %s\njson %s\n", p.Digest(), model.DigestBytes(text)))
+	golden(t, "plan-v2.json", append(bytes.Clone(text), '\n'))
+	golden(t, "plan-v2.digests", fmt.Appendf(nil, "plan %s\njson %s\n", p.Digest(), model.DigestBytes(text)))
 	if model.DigestBytes(text) != p.Digest() {
 		t.Error("the plan's digest is not that of its canonical form")
 	}
@@ -151,7 +151,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"nothing":           nil,
 		"no zstd":           []byte(text),
 		"cut off":           file[:len(file)-5],
-		"another version":   pack(t, []byte(strings.Replace(text, `"format_version":1`, `"format_version":2`, 1))),
+		"another version":   pack(t, []byte(strings.Replace(text, `"format_version":2`, `"format_version":3`, 1))),
 		"an unknown field":  pack(t, []byte(strings.Replace(text, `"goal":`, `"extra":1,"goal":`, 1))),
 		"a field twice":     pack(t, []byte(strings.Replace(text, `"goal":"install"`, `"goal":"upgrade","goal":"install"`, 1))),
 		"white space":       pack(t, []byte(strings.Replace(text, `,"goal"`, `, "goal"`, 1))),

@@ -23,6 +23,23 @@ const (
 	VMEnsure    Kind = "vm.ensure" // define and start
 )
 
+// The kinds of a rollout. Those of a host come in the order in which they stand here; those of a batch have the subject of BatchSubject.
+const (
+	SlotWrite    Kind = "slot.write"    // the image onto the idle slot, while virtual machines run
+	BatchCertify Kind = "batch.certify" // solve the batch's placements again from a fresh observation, and verify them
+	HostCordon   Kind = "host.cordon"   // nothing new is placed on it
+	HostDrain    Kind = "host.drain"    // migrate its virtual machines to where the certificate says
+	CephNoout    Kind = "ceph.noout"    // for the host's bucket, with an expiry that the host itself keeps
+	CephStop     Kind = "ceph.stop"     // its daemons, after our own check and Ceph's
+	SlotBoot     Kind = "slot.boot"     // restart into the idle slot, once, until it is proven good
+	CephStart    Kind = "ceph.start"    // its daemons, until they are up and in
+	CephRestore  Kind = "ceph.restore"  // noout unset again
+	SlotCommit   Kind = "slot.commit"   // the slot that runs becomes the default
+	HostUncordon Kind = "host.uncordon" // it may be used again
+	BatchGate    Kind = "batch.gate"    // until the region is healthy, and stays so for a while
+	BatchBake    Kind = "batch.bake"    // wait, and stop the rollout when a gate closes meanwhile
+)
+
 // KindInfo is what is true of every op of a kind.
 type KindInfo struct {
 	// Verb says in the imperative what the op does to its target.
@@ -48,6 +65,20 @@ var kinds = map[Kind]KindInfo{
 	OVSEnsure:   {Verb: "bring Open vSwitch to its bridges", Reversible: true, Timeout: 5 * time.Minute},
 	KVMEnsure:   {Verb: "make the hypervisor ready", Reversible: true, Timeout: 5 * time.Minute},
 	VMEnsure:    {Verb: "define and start the virtual machine", Reversible: true, Timeout: 10 * time.Minute},
+
+	SlotWrite:    {Verb: "write the image to the idle slot", Reversible: true, Timeout: 60 * time.Minute},
+	BatchCertify: {Verb: "certify the batch against what is there now", Reversible: true, Timeout: 10 * time.Minute},
+	HostCordon:   {Verb: "cordon", Reversible: true, Timeout: 2 * time.Minute},
+	HostDrain:    {Verb: "migrate its virtual machines away", Reversible: true, Timeout: 4 * time.Hour},
+	CephNoout:    {Verb: "set noout for its OSDs, with an expiry", Reversible: true, Timeout: 2 * time.Minute},
+	CephStop:     {Verb: "stop its Ceph daemons, when both checks allow it", Reversible: true, Timeout: 30 * time.Minute},
+	SlotBoot:     {Verb: "boot the other slot once, until it is proven good", Reversible: true, Timeout: 30 * time.Minute},
+	CephStart:    {Verb: "start its Ceph daemons, until they are up", Reversible: true, Timeout: 15 * time.Minute},
+	CephRestore:  {Verb: "unset noout", Reversible: true, Timeout: 2 * time.Minute},
+	SlotCommit:   {Verb: "make the running slot the default", Reversible: true, Timeout: 2 * time.Minute},
+	HostUncordon: {Verb: "uncordon", Reversible: true, Timeout: 2 * time.Minute},
+	BatchGate:    {Verb: "wait until the region is healthy", Reversible: true, Timeout: 4 * time.Hour},
+	BatchBake:    {Verb: "bake", Reversible: true, Timeout: 24 * time.Hour},
 }
 
 // Info returns the table's row, and whether the kind is known.

@@ -3,7 +3,7 @@ package plan
 import "github.com/nuboctl/nuboctl/pkg/model"
 
 // FormatVersion is the version of the plan file. A reader refuses every other.
-const FormatVersion = 1
+const FormatVersion = 2
 
 // Goal is what a plan was asked for.
 type Goal string
@@ -23,8 +23,10 @@ const (
 // Plan leads from what was observed to what is desired. The fields stand in the order of their JSON names, so that encoding/json
 // writes the canonical form.
 type Plan struct {
-	FormatVersion int  `json:"format_version"`
-	Goal          Goal `json:"goal"`
+	// Certificate is the evidence of a plan that takes hosts out of service in batches; nil for others.
+	Certificate   *Certificate `json:"certificate,omitempty"`
+	FormatVersion int          `json:"format_version"`
+	Goal          Goal         `json:"goal"`
 	// Initial is the projection of the observation that the plan reasons from.
 	Initial State `json:"initial"`
 	// Notes are what a reader should know before approving: what is one-way, what could not be observed, what limits the plan.

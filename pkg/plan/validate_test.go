@@ -25,7 +25,7 @@ func TestValidateRefuses(t *testing.T) {
 		edit  func(p *plan.Plan)
 		again bool // sealed again after the edit, so that only the edit itself can be found
 	}{
-		{"another version", "format_version", func(p *plan.Plan) { p.FormatVersion = 2 }, true},
+		{"another version", "format_version", func(p *plan.Plan) { p.FormatVersion = 1 }, true},
 		{"an op dropped from a chain", "not in this stage", func(p *plan.Plan) { drop(p, 1) }, true},
 		{"the last op dropped", "after is", func(p *plan.Plan) { drop(p, 3) }, false},
 		{"the last op dropped, sealed", "expects kvm", func(p *plan.Plan) { drop(p, 3) }, true},

@@ -22,11 +22,14 @@ func Run(t *testing.T, lab New, planFor Plan) {
 		}
 	})
 	for _, k := range plan.Kinds() {
-		if !names[k] && k != plan.HostStart { // it is no part of an install
+		if !names[k] && ops.Knows(k) && k != plan.HostStart { // it is no part of an install
 			t.Errorf("the suite has no op of kind %s", k)
 		}
 	}
 	for _, k := range plan.Kinds() {
+		if !names[k] {
+			continue
+		}
 		t.Run(string(k), func(t *testing.T) {
 			for _, c := range []struct {
 				name string

@@ -1,0 +1,229 @@
+package plan
+
+import "github.com/nuboctl/nuboctl/pkg/model"
+
+// Certificate is the evidence that a rollout keeps its invariants: the fleet it reasons from, the policy it obeys, and for every batch the set
+// that is down with a witness placement for each virtual machine that has to leave it. Package verify checks it with nothing but the plan file.
+//
+// Hosts, shapes, virtual machines, clusters and groups are named by their index in the fleet, so that half a million virtual machines fit a file.
+type Certificate struct {
+	Batches []Batch `json:"batches"`
+	Bound   Bound   `json:"bound"`
+	Fleet   Fleet   `json:"fleet"`
+	// Grade is what every batch reaches.
+	Grade  Grade  `json:"grade"`
+	Policy Policy `json:"policy"`
+}
+
+// Fleet is the projection of an observation that a rollout's safety depends on.
+type Fleet struct {
+	// Apart are the anti-affinity groups.
+	Apart    []Apart   `json:"apart,omitempty"`
+	Classes  []Class   `json:"classes"`
+	Clusters []Cluster `json:"clusters,omitempty"`
+	// Groups are services of several members that must not go down together.
+	Groups []Group `json:"groups,omitempty"`
+	Hosts  []Host  `json:"hosts"` // sorted by path
+	Links  []Link  `json:"links,omitempty"`
+	Shapes []Shape `json:"shapes,omitempty"`
+	VMs    VMs     `json:"vms"`
+}
+
+// Host is a node as a place for virtual machines, and as something to be changed.
+type Host struct {
+	// Cells are its NUMA cells' dedicated CPUs and huge pages; they are apart from VCPUs and MemoryMiB.
+	Cells   []Cell     `json:"cells,omitempty"`
+	Change  bool       `json:"change,omitempty"` // this rollout takes it out of service, once
+	Chassis model.Path `json:"chassis,omitempty"`
+	// Class and ClassAfter say what it can run, before and after it is changed; indexes into Classes, -1: no virtual machines.
+	Class      int32 `json:"class"`
+	ClassAfter int32 `json:"class_after"`
+	// Down says that it failed or is not known: it counts as lost in every batch.
+	Down bool `json:"down,omitempty"`
+	// MemoryMiB and VCPUs are what virtual machines may use in all, overcommit and the host's own share counted.
+	MemoryMiB int64      `json:"memory_mib"`
+	MiBs      int64      `json:"mib_s,omitempty"` // speed of its network card for migrations, MiB/s
+	Path      model.Path `json:"path"`
+	VCPUs     int64      `json:"vcpus"`
+}
+
+// Cell is one NUMA cell: dedicated CPUs, and memory in huge pages.
+type Cell struct {
+	CPUs    int64 `json:"cpus"`
+	HugeMiB int64 `json:"huge_mib"`
+}
+
+// Class is a kind of hypervisor. No virtual machine moves to a class of a lower Version.
+type Class struct {
+	CPUs     []string `json:"cpus"`     // the CPU models it can give a guest
+	Machines []string `json:"machines"` // the machine types it knows
+	Networks []string `json:"networks,omitempty"`
+	Version  int      `json:"version"`
+}
+
+// Shape is what many virtual machines have in common.
+type Shape struct {
+	Cells     int      `json:"cells,omitempty"` // NUMA cells it is pinned to, evenly; 0: it floats over the host's VCPUs and memory
+	CPU       string   `json:"cpu"`             // the CPU model it was started with
+	DirtyMiBs float64  `json:"dirty_mib_s,omitempty"`
+	Machine   string   `json:"machine"` // its machine type
+	MemoryMiB int64    `json:"memory_mib"`
+	Name      string   `json:"name"`
+	Networks  []string `json:"networks,omitempty"`
+	VCPUs     int64    `json:"vcpus"`
+}
+
+// VMs are the virtual machines in columns of one length, sorted by name. A virtual machine stays in its zone.
+type VMs struct {
+	Host  Ints     `json:"host"`
+	Names []string `json:"names"`
+	Shape Ints     `json:"shape"`
+	// Fixed are those that cannot be migrated (their own policy, a passed-through device, a local disk), by index.
+	Fixed Ints `json:"fixed,omitempty"`
+	// Consent are those of Fixed whose owner allows them to be stopped and started again.
+	Consent Ints `json:"consent,omitempty"`
+}
+
+// Apart is a group of virtual machines no two of which may share a place of the level.
+type Apart struct {
+	Level string `json:"level"` // host, chassis or rack
+	Name  string `json:"name"`
+	VMs   Ints   `json:"vms"`
+}
+
+// The levels of Apart and of Cluster.FailureDomain.
+const (
+	LevelHost    = "host"
+	LevelChassis = "chassis"
+	LevelRack    = "rack"
+	LevelZone    = "zone"
+)
+
+// Cluster is a region's storage, as far as taking hosts down matters to it. A region without Ceph has one without pools.
+type Cluster struct {
+	// FailureDomain is the level whose places are lost as a whole: CRUSH's, and the one that grades B and C are about.
+	FailureDomain string     `json:"failure_domain"`
+	OSDHosts      Ints       `json:"osd_hosts,omitempty"`
+	Pools         []Pool     `json:"pools,omitempty"`
+	Region        model.Path `json:"region"`
+}
+
+// Pool is a Ceph pool with its placement groups seen as sets of hosts.
+type Pool struct {
+	// Acting holds Size hosts for each distinct acting set, one after the other; -1 is a copy that is missing now.
+	Acting Ints `json:"acting"`
+	// Count is how many placement groups have the acting set.
+	Count   Ints   `json:"count"`
+	Data    int    `json:"data"` // copies or chunks without which nothing can be read: 1, or k of an erasure-coded pool
+	MinSize int    `json:"min_size"`
+	Name    string `json:"name"`
+	Size    int    `json:"size"` // copies, or k+m
+}
+
+// Group is a service of several members, each on a host of its own.
+type Group struct {
+	Hosts Ints      `json:"hosts"`
+	Kind  GroupKind `json:"kind"`
+	Name  string    `json:"name"`
+}
+
+// GroupKind says how much of a group must be up.
+type GroupKind string
+
+// The kinds of groups.
+const (
+	Quorum  GroupKind = "quorum"  // more than half: monitors, databases, etcd
+	Standby GroupKind = "standby" // at least one of those there are: mgr, MDS, RGW, gateway, API; and they go one at a time
+)
+
+// Link is a shared piece of network that migrations cross when exactly one of source and destination is among Hosts.
+type Link struct {
+	Hosts Ints   `json:"hosts"`
+	MiBs  int64  `json:"mib_s"`
+	Name  string `json:"name"`
+}
+
+// Batch is a set of hosts that are out of service together. Its ops are those of one stage.
+type Batch struct {
+	Counts Counts `json:"counts"`
+	// Grade is what is survived while the batch is down; Short says, for each of B and C that is not reached, what breaks it.
+	Grade Grade `json:"grade"`
+	Hosts Ints  `json:"hosts"`
+	Moves Moves `json:"moves"`
+	// Seconds are predicted: draining, the longest host, recovery, bake. It is no part of the evidence.
+	Seconds int64    `json:"seconds"`
+	Short   []string `json:"short,omitempty"`
+	Stage   int      `json:"stage"` // index into Plan.Stages
+	// Stops are the virtual machines that are stopped with their owner's consent and started again on their host.
+	Stops Ints       `json:"stops,omitempty"`
+	Zone  model.Path `json:"zone"`
+}
+
+// Moves are migrations in columns: VM goes to host To. Cells is the bit mask of NUMA cells for the pinned, 0 for the others; empty when none is.
+type Moves struct {
+	Cells Ints `json:"cells,omitempty"`
+	To    Ints `json:"to"`
+	VM    Ints `json:"vm"`
+}
+
+// Counts are what a reader asks of a batch first. Verify recomputes them.
+type Counts struct {
+	Displaced int `json:"displaced"`  // virtual machines that leave
+	PGsAtMin  int `json:"pgs_at_min"` // placement groups left with exactly min_size copies
+	PGsDown   int `json:"pgs_down"`   // placement groups that lose a copy
+	// QuorumSpare is the least number of further members that a quorum group touched by the batch could lose; -1 when it touches none.
+	QuorumSpare int `json:"quorum_spare"`
+}
+
+// Grade is a set of the letters A, B and C, written "A+C"; empty: nothing is promised.
+type Grade string
+
+// Bound is what no rollout under the policy can do better than, and what makes it so.
+type Bound struct {
+	Binding string      `json:"binding"` // of the zone with the most rounds: "memory in north/north-int/az2"
+	Rounds  int         `json:"rounds"`  // batches that any plan needs
+	Seconds int64       `json:"seconds"`
+	Zones   []ZoneBound `json:"zones"`
+}
+
+// ZoneBound is the bound of one zone beside what the plan has.
+type ZoneBound struct {
+	Binding      string     `json:"binding"`
+	Bound        int        `json:"bound"`
+	BoundSeconds int64      `json:"bound_seconds"`
+	Rounds       int        `json:"rounds"`
+	Seconds      int64      `json:"seconds"`
+	Zone         model.Path `json:"zone"`
+}
+
+// Policy is the rollout block resolved: what a certificate is checked against.
+type Policy struct {
+	BakeSeconds int64 `json:"bake_seconds"`
+	// Canary is how many hosts the first batch of each site has; 0: no canary.
+	Canary         int            `json:"canary"`
+	MaxParallel    int            `json:"max_parallel,omitempty"` // hosts in a batch; 0: no limit
+	MaxUnavailable MaxUnavailable `json:"max_unavailable"`
+	// Order are the places one after the other; what none of them contains comes last, by path.
+	Order []model.Path `json:"order,omitempty"`
+	// ReservePercent of each host's capacity is kept free of virtual machines that are moved.
+	ReservePercent int    `json:"reserve_percent,omitempty"`
+	Survive        Grade  `json:"survive"` // the least grade accepted
+	Times          Times  `json:"times"`
+	Method         string `json:"method"` // slot, reinstall or packages
+}
+
+// MaxUnavailable bounds how much of each place of level Per is down at once, lost hosts included: Count places of level Unit, or Percent of its hosts.
+// Both zero: no bound.
+type MaxUnavailable struct {
+	Count   int    `json:"count,omitempty"`
+	Per     string `json:"per,omitempty"` // zone, region, site, or empty for the cloud
+	Percent int    `json:"percent,omitempty"`
+	Unit    string `json:"unit,omitempty"` // host, chassis or rack
+}
+
+// Times are what predictions assume, in seconds.
+type Times struct {
+	Host     int64 `json:"host"`     // from the drained host's restart until it is verified
+	Recovery int64 `json:"recovery"` // until placement groups are clean after OSDs come back
+	Settle   int64 `json:"settle"`   // what a migration takes beside copying memory
+}
