@@ -12,7 +12,7 @@ import (
 
 func TestIntsGoThroughJSON(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		x := plan.Ints(rapid.SliceOf(rapid.Int32Min(-1<<31 + 1)).Draw(t, "x"))
+		x := plan.Ints(rapid.SliceOf(rapid.Int32Min(-1<<31+1)).Draw(t, "x"))
 		text, err := json.Marshal(x)
 		if err != nil {
 			t.Fatal(err)
