@@ -6,6 +6,20 @@ import "github.com/nuboctl/nuboctl/pkg/model"
 // that is down with a witness placement for each virtual machine that has to leave it. Package verify checks it with nothing but the plan file.
 //
 // Hosts, shapes, virtual machines, clusters and groups are named by their index in the fleet, so that half a million virtual machines fit a file.
+//
+// What is checked of a batch concerns its region: the region's cluster and every group with a member there, whether the batch touches them or not.
+// Down is the batch together with every host that is lost (Host.Down):
+//   - I1: more than half of each quorum group is up; I2: each placement group keeps min_size copies outside of down.
+//   - I3: every virtual machine on a host of the batch is moved or stopped, and no other is. It goes to a host outside of down, in its zone, whose
+//     class at that time has its CPU model, machine type and networks. There arrivals count at once and nothing leaves; with them
+//     100 × used ≤ (100 − ReservePercent) × capacity for VCPUs and MemoryMiB, and used ≤ capacity in each NUMA cell. A host that gets none is not asked.
+//   - I4: the place a virtual machine goes to holds no other member of its group, neither before nor after the batch; and of one group at most one
+//     member is stopped by a batch, those on lost hosts counted.
+//   - I5: of a standby group that the batch touches, one member is in down, and one at least is not.
+//   - I6: the batch lies in one zone, and those of its hosts that have OSDs in one place of Cluster.FailureDomain.
+//   - I7: no virtual machine moves to a class of a lower version, and none stays where its CPU model or networks are no longer to be had.
+//
+// Virtual machines stay where a batch has moved them. Hosts of a batch have ClassAfter once it is over.
 type Certificate struct {
 	Batches []Batch `json:"batches"`
 	Bound   Bound   `json:"bound"`
@@ -23,7 +37,8 @@ type Fleet struct {
 	Clusters []Cluster `json:"clusters,omitempty"`
 	// Groups are services of several members that must not go down together.
 	Groups []Group `json:"groups,omitempty"`
-	Hosts  []Host  `json:"hosts"` // sorted by path
+	// Hosts are all nodes of the plan's initial state, sorted by path.
+	Hosts  []Host  `json:"hosts"`
 	Links  []Link  `json:"links,omitempty"`
 	Shapes []Shape `json:"shapes,omitempty"`
 	VMs    VMs     `json:"vms"`
@@ -33,8 +48,8 @@ type Fleet struct {
 type Host struct {
 	// Cells are its NUMA cells' dedicated CPUs and huge pages; they are apart from VCPUs and MemoryMiB.
 	Cells   []Cell     `json:"cells,omitempty"`
-	Change  bool       `json:"change,omitempty"` // this rollout takes it out of service, once
-	Chassis model.Path `json:"chassis,omitempty"`
+	Change  bool       `json:"change,omitempty"`  // this rollout takes it out of service, once; never one that is Down
+	Chassis model.Path `json:"chassis,omitempty"` // empty: it is a chassis of its own
 	// Class and ClassAfter say what it can run, before and after it is changed; indexes into Classes, -1: no virtual machines.
 	Class      int32 `json:"class"`
 	ClassAfter int32 `json:"class_after"`
@@ -75,13 +90,16 @@ type Shape struct {
 
 // VMs are the virtual machines in columns of one length, sorted by name. A virtual machine stays in its zone.
 type VMs struct {
+	// Cells are the bit masks of the NUMA cells that the pinned have now, as many as their shape says, 0 for the others; empty when none is pinned.
+	// Of each cell, a pinned one takes an even share of its VCPUs and memory, rounded up; it takes nothing of the host's VCPUs and MemoryMiB.
+	Cells Ints `json:"cells,omitempty"`
+	// Consent are those of Fixed whose owner allows them to be stopped and started again, ascending.
+	Consent Ints `json:"consent,omitempty"`
+	// Fixed are those that cannot be migrated (their own policy, a passed-through device, a local disk), by index, ascending.
+	Fixed Ints     `json:"fixed,omitempty"`
 	Host  Ints     `json:"host"`
 	Names []string `json:"names"`
 	Shape Ints     `json:"shape"`
-	// Fixed are those that cannot be migrated (their own policy, a passed-through device, a local disk), by index.
-	Fixed Ints `json:"fixed,omitempty"`
-	// Consent are those of Fixed whose owner allows them to be stopped and started again.
-	Consent Ints `json:"consent,omitempty"`
 }
 
 // Apart is a group of virtual machines no two of which may share a place of the level.
@@ -99,18 +117,18 @@ const (
 	LevelZone    = "zone"
 )
 
-// Cluster is a region's storage, as far as taking hosts down matters to it. A region without Ceph has one without pools.
+// Cluster is a region's storage, as far as taking hosts down matters to it. Every region of a host has one; a region without Ceph one without pools.
 type Cluster struct {
 	// FailureDomain is the level whose places are lost as a whole: CRUSH's, and the one that grades B and C are about.
 	FailureDomain string     `json:"failure_domain"`
-	OSDHosts      Ints       `json:"osd_hosts,omitempty"`
+	OSDHosts      Ints       `json:"osd_hosts,omitempty"` // ascending
 	Pools         []Pool     `json:"pools,omitempty"`
 	Region        model.Path `json:"region"`
 }
 
 // Pool is a Ceph pool with its placement groups seen as sets of hosts.
 type Pool struct {
-	// Acting holds Size hosts for each distinct acting set, one after the other; -1 is a copy that is missing now.
+	// Acting holds Size different hosts with OSDs for each distinct acting set, one after the other; -1 is a copy that is missing now.
 	Acting Ints `json:"acting"`
 	// Count is how many placement groups have the acting set.
 	Count   Ints   `json:"count"`
@@ -146,14 +164,17 @@ type Link struct {
 // Batch is a set of hosts that are out of service together. Its ops are those of one stage.
 type Batch struct {
 	Counts Counts `json:"counts"`
-	// Grade is what is survived while the batch is down; Short says, for each of B and C that is not reached, what breaks it.
+	// Grade is what is survived while the batch is down: A by I1 to I5; B and C also when any one place of the region's failure domain is lost
+	// beside it, whole: with B each placement group keeps min_size, each quorum group its majority, each standby group one member; with C each
+	// placement group keeps Data copies, each quorum group one member. Short says, for each of B and C that is not reached, what breaks it.
 	Grade Grade `json:"grade"`
-	Hosts Ints  `json:"hosts"`
+	Hosts Ints  `json:"hosts"` // ascending
 	Moves Moves `json:"moves"`
 	// Seconds are predicted: draining, the longest host, recovery, bake. It is no part of the evidence.
 	Seconds int64    `json:"seconds"`
 	Short   []string `json:"short,omitempty"`
-	Stage   int      `json:"stage"` // index into Plan.Stages
+	// Stage is an index into Plan.Stages, ascending from batch to batch. Stages without a batch prepare: they hold ops of kind SlotWrite only.
+	Stage int `json:"stage"`
 	// Stops are the virtual machines that are stopped with their owner's consent and started again on their host.
 	Stops Ints       `json:"stops,omitempty"`
 	Zone  model.Path `json:"zone"`
@@ -169,8 +190,8 @@ type Moves struct {
 // Counts are what a reader asks of a batch first. Verify recomputes them.
 type Counts struct {
 	Displaced int `json:"displaced"`  // virtual machines that leave
-	PGsAtMin  int `json:"pgs_at_min"` // placement groups left with exactly min_size copies
-	PGsDown   int `json:"pgs_down"`   // placement groups that lose a copy
+	PGsAtMin  int `json:"pgs_at_min"` // placement groups of PGsDown left with exactly min_size copies
+	PGsDown   int `json:"pgs_down"`   // placement groups that lose a copy to the batch
 	// QuorumSpare is the least number of further members that a quorum group touched by the batch could lose; -1 when it touches none.
 	QuorumSpare int `json:"quorum_spare"`
 }
@@ -196,23 +217,26 @@ type ZoneBound struct {
 	Zone         model.Path `json:"zone"`
 }
 
-// Policy is the rollout block resolved: what a certificate is checked against.
+// Policy is the rollout block resolved: what a certificate is checked against. Its digest is the plan's Provenance.Policy.
 type Policy struct {
 	BakeSeconds int64 `json:"bake_seconds"`
-	// Canary is how many hosts the first batch of each site has; 0: no canary.
-	Canary         int            `json:"canary"`
-	MaxParallel    int            `json:"max_parallel,omitempty"` // hosts in a batch; 0: no limit
+	// Canary is how many hosts the first batch of each site has at most; 0: no canary.
+	Canary int `json:"canary"`
+	// MaxParallel is how many hosts may be in a batch, the lost ones of its zone counted; 0: no limit.
+	MaxParallel    int            `json:"max_parallel,omitempty"`
 	MaxUnavailable MaxUnavailable `json:"max_unavailable"`
-	// Order are the places one after the other; what none of them contains comes last, by path.
+	Method         string         `json:"method"` // slot, reinstall or packages
+	// Order are the places one after the other; what none of them contains comes last, by path of its zone. The batches of a zone, and those
+	// of a region and of a site within one of the places, follow each other without another's between.
 	Order []model.Path `json:"order,omitempty"`
 	// ReservePercent of each host's capacity is kept free of virtual machines that are moved.
-	ReservePercent int    `json:"reserve_percent,omitempty"`
-	Survive        Grade  `json:"survive"` // the least grade accepted
-	Times          Times  `json:"times"`
-	Method         string `json:"method"` // slot, reinstall or packages
+	ReservePercent int   `json:"reserve_percent,omitempty"`
+	Survive        Grade `json:"survive"` // the least grade accepted
+	Times          Times `json:"times"`
 }
 
-// MaxUnavailable bounds how much of each place of level Per is down at once, lost hosts included: Count places of level Unit, or Percent of its hosts.
+// MaxUnavailable bounds how much of each place of level Per that a batch touches is down at once, lost hosts included: Count places of level Unit,
+// each of which counts when any host of it is down, or Percent of its hosts, rounded down.
 // Both zero: no bound.
 type MaxUnavailable struct {
 	Count   int    `json:"count,omitempty"`

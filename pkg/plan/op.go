@@ -23,7 +23,12 @@ const (
 	VMEnsure    Kind = "vm.ensure" // define and start
 )
 
-// The kinds of a rollout. Those of a host come in the order in which they stand here; those of a batch have the subject of BatchSubject.
+// The kinds of a rollout. Those of a host come in the order in which they stand here, each waiting for the one before; those of a batch have the
+// subject of BatchSubject: BatchCertify comes before the first of a host but SlotWrite, BatchGate after the last of every host, BatchBake after it.
+//
+// A host of a batch needs SlotWrite (in the batch's stage or an earlier one), SlotBoot and SlotCommit; one that can run virtual machines HostCordon,
+// HostDrain and HostUncordon; one with AttrCeph in the initial state CephStop and CephStart; one with OSDs, which has AttrCeph, CephNoout and
+// CephRestore. HostVerify, OVSEnsure and KVMEnsure may stand between SlotBoot and SlotCommit. BatchBake is needed when the policy bakes.
 const (
 	SlotWrite    Kind = "slot.write"    // the image onto the idle slot, while virtual machines run
 	BatchCertify Kind = "batch.certify" // solve the batch's placements again from a fresh observation, and verify them

@@ -43,7 +43,8 @@ type Provenance struct {
 	Images      map[string]model.Digest `json:"images,omitempty"` // name → manifest digest
 	Inventory   model.Digest            `json:"inventory"`
 	Observation model.Digest            `json:"observation"`
-	Policy      model.Digest            `json:"policy"`
+	// Policy is the digest of the certificate's Policy, or of model.Rollout in a plan without one.
+	Policy model.Digest `json:"policy"`
 }
 
 // Stage is a set of ops that may run at once, except that an op waits for those it needs. A stage begins when the one before it is done.
