@@ -10,12 +10,11 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/state"
 )
 
-// request is one record that waits to be written. wake tells its caller that it is done (false), or that it is to write what waits (true).
+// request is one record that waits to be written.
 type request struct {
 	rec  state.Record
 	line []byte
 	err  error
-	wake chan bool
 }
 
 // errClosed says that the journal was closed before the record was written.
@@ -28,42 +27,11 @@ func (j *Journal) Append(ctx context.Context, r state.Record) (state.Record, err
 	if err := ctx.Err(); err != nil {
 		return r, err
 	}
-	q := &request{rec: r, wake: make(chan bool, 1)}
-	j.mu.Lock()
-	if j.closed {
-		j.mu.Unlock()
+	q := &request{rec: r}
+	if err := j.queue.Do(q, j.write); err != nil {
 		return r, errClosed
 	}
-	j.waiting = append(j.waiting, q)
-	lead := !j.writing
-	j.writing = true
-	j.mu.Unlock()
-	if lead || <-q.wake {
-		j.lead(q)
-	}
 	return q.rec, q.err
-}
-
-// lead writes everything that waits, the caller's own record among it, and then hands over to one of those who came meanwhile.
-func (j *Journal) lead(own *request) {
-	j.mu.Lock()
-	batch := j.waiting
-	j.waiting = nil
-	j.mu.Unlock()
-	j.write(batch)
-	for _, q := range batch {
-		if q != own {
-			q.wake <- false
-		}
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if len(j.waiting) > 0 {
-		j.waiting[0].wake <- true
-		return
-	}
-	j.writing = false
-	j.idle.Broadcast()
 }
 
 // write makes one batch durable and folds it in.
@@ -102,7 +70,7 @@ func (j *Journal) write(batch []*request) {
 	j.at.Offset += int64(len(data))
 	j.mu.Lock()
 	for _, q := range kept {
-		j.fold.apply(q.rec)
+		j.fold.Apply(q.rec)
 	}
 	j.mu.Unlock()
 	if j.pos.Seq-j.saved >= j.opt.CheckpointEvery {
@@ -118,10 +86,10 @@ func fail(batch []*request, err error) {
 
 // fill completes the record behind pos and encodes it.
 func (j *Journal) fill(q *request, pos position) error {
-	q.rec.FormatVersion, q.rec.Seq, q.rec.Ack = formatVersion, pos.Seq+1, j.pos.Seq
+	q.rec.FormatVersion, q.rec.Seq, q.rec.Ack = FormatVersion, pos.Seq+1, j.pos.Seq
 	q.rec.Epoch, q.rec.Prev = j.opt.Epoch, pos.Hash
 	var err error
-	q.line, err = encode(&q.rec)
+	q.line, err = Encode(&q.rec)
 	if err == nil && len(q.line) > maxLine {
 		err = fmt.Errorf("journal record of %d bytes, at most %d are possible", len(q.line), maxLine)
 	}
@@ -178,7 +146,7 @@ func (j *Journal) checkpoint() error {
 		return nil
 	}
 	j.mu.Lock()
-	c := checkpoint{At: j.at, Length: j.last, Pos: j.pos, Fold: j.fold.clone()}
+	c := checkpoint{At: j.at, Length: j.last, Pos: j.pos, Fold: j.fold.Clone()}
 	j.mu.Unlock()
 	if err := c.write(j.dir); err != nil {
 		return err
@@ -189,16 +157,9 @@ func (j *Journal) checkpoint() error {
 
 // Close waits for the records under way, writes a checkpoint and closes the file. Nothing can be appended afterwards.
 func (j *Journal) Close() error {
-	j.mu.Lock()
-	if j.closed {
-		j.mu.Unlock()
+	if !j.queue.Close() {
 		return nil
 	}
-	j.closed = true
-	for j.writing {
-		j.idle.Wait()
-	}
-	j.mu.Unlock()
 	if j.fault != nil {
 		return errors.Join(j.fault, j.out.Close())
 	}

@@ -14,7 +14,7 @@ import (
 func BenchmarkPlain(b *testing.B) {
 	r := intent(1)
 	r.FormatVersion, r.Seq, r.Prev = 1, 1_000_000, digest(nil)
-	line, err := encode(&r)
+	line, err := Encode(&r)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func BenchmarkAppend64(b *testing.B) {
 }
 
 func mustLine(b *testing.B, r state.Record) []byte {
-	line, err := encode(&r)
+	line, err := Encode(&r)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -19,7 +19,7 @@ type checkpoint struct {
 	At            cursor   `json:"at"`
 	Length        int      `json:"length"` // of the line that ends at At
 	Pos           position `json:"pos"`
-	Fold          fold     `json:"fold"`
+	Fold          Fold     `json:"fold"`
 	Sum           string   `json:"sum,omitempty"`
 }
 
@@ -35,7 +35,7 @@ func (c checkpoint) sum() (string, error) {
 
 func (c checkpoint) write(dir string) error {
 	var err error
-	c.FormatVersion = formatVersion
+	c.FormatVersion = FormatVersion
 	if c.Sum, err = c.sum(); err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func readCheckpoint(dir string) (checkpoint, bool, error) {
 	if err != nil {
 		return c, false, state.IOError("read journal checkpoint", path, err)
 	}
-	if json.Unmarshal(data, &c) != nil || c.FormatVersion != formatVersion {
+	if json.Unmarshal(data, &c) != nil || c.FormatVersion != FormatVersion {
 		return checkpoint{}, false, nil
 	}
 	if sum, err := c.sum(); err != nil || sum != c.Sum {
@@ -81,7 +81,7 @@ func (c checkpoint) verify(dir string) error {
 	if _, err := f.ReadAt(line, c.At.Offset-int64(c.Length)); err != nil {
 		return c.missing(path, err)
 	}
-	r, err := decode(line[:len(line)-1])
+	r, err := Decode(line[:len(line)-1])
 	if err == nil && r.Hash != c.Pos.Hash {
 		err = fmt.Errorf("it holds record %d: %w", r.Seq, state.ErrDamaged)
 	}

@@ -13,13 +13,14 @@ import (
 // keepFinished is how many finished plans are remembered without reading back.
 const keepFinished = 1000
 
-// fold is what the records read so far come to: the runs under way, and which plans were carried out.
-type fold struct {
+// Fold is what the records read so far come to: the runs under way, and which plans were carried out.
+type Fold struct {
 	Runs     map[string]*state.RunState     `json:"runs,omitempty"`
 	Finished map[model.Digest]*state.Record `json:"finished,omitempty"`
 }
 
-func (f *fold) apply(r state.Record) {
+// Apply folds one more record in.
+func (f *Fold) Apply(r state.Record) {
 	switch r.Kind {
 	case state.KindApproved:
 		if f.Runs == nil {
@@ -36,7 +37,7 @@ func (f *fold) apply(r state.Record) {
 	}
 }
 
-func (f *fold) op(r state.Record) {
+func (f *Fold) op(r state.Record) {
 	run := f.Runs[r.Run]
 	if run == nil {
 		return
@@ -54,7 +55,7 @@ func (f *fold) op(r state.Record) {
 	run.Ops[r.OpID] = s
 }
 
-func (f *fold) finish(r state.Record) {
+func (f *Fold) finish(r state.Record) {
 	if f.Finished == nil {
 		f.Finished = map[model.Digest]*state.Record{}
 	}
@@ -66,9 +67,9 @@ func (f *fold) finish(r state.Record) {
 	delete(f.Finished, oldest.Plan)
 }
 
-// clone is a copy that later records do not change; the records themselves are never changed.
-func (f *fold) clone() fold {
-	out := fold{Runs: make(map[string]*state.RunState, len(f.Runs)), Finished: maps.Clone(f.Finished)}
+// Clone is a copy that later records do not change; the records themselves are never changed.
+func (f *Fold) Clone() Fold {
+	out := Fold{Runs: make(map[string]*state.RunState, len(f.Runs)), Finished: maps.Clone(f.Finished)}
 	for id, r := range f.Runs {
 		c := *r
 		c.Ops = maps.Clone(r.Ops)
@@ -77,8 +78,8 @@ func (f *fold) clone() fold {
 	return out
 }
 
-// runs lists the open runs, oldest first, as copies.
-func (f *fold) runs() []state.RunState {
+// Open lists the open runs, oldest first, as copies.
+func (f *Fold) Open() []state.RunState {
 	out := make([]state.RunState, 0, len(f.Runs))
 	for _, r := range f.Runs {
 		c := *r

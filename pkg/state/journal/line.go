@@ -10,8 +10,8 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/state"
 )
 
-// formatVersion is the version of the record. A reader refuses every other.
-const formatVersion = 1
+// FormatVersion is the version of the record. A reader refuses every other.
+const FormatVersion = 1
 
 const (
 	hashKey = `,"hash":"`
@@ -19,8 +19,8 @@ const (
 	hashTail = len(hashKey) + 64 + 2
 )
 
-// encode gives the record's line, newline included, and fills in its hash.
-func encode(r *state.Record) ([]byte, error) {
+// Encode gives the record's line, newline included, and fills in its hash.
+func Encode(r *state.Record) ([]byte, error) {
 	r.Hash = ""
 	body, err := json.Marshal(r)
 	if err != nil {
@@ -39,8 +39,8 @@ func digest(body []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// decode reads one line without its newline; an error means that it is not what encode wrote.
-func decode(line []byte) (state.Record, error) {
+// Decode reads one line without its newline; an error means that it is not what encode wrote.
+func Decode(line []byte) (state.Record, error) {
 	var r state.Record
 	cut := len(line) - hashTail
 	if cut < 1 || !bytes.HasPrefix(line[cut:], []byte(hashKey)) || !bytes.HasSuffix(line, []byte(`"}`)) {
@@ -53,8 +53,8 @@ func decode(line []byte) (state.Record, error) {
 	if err := json.Unmarshal(line, &r); err != nil {
 		return r, fmt.Errorf("%w: %w", state.ErrDamaged, err)
 	}
-	if r.FormatVersion != formatVersion {
-		return r, fmt.Errorf("record has format_version %d, this program knows %d; use the nuboctl that wrote it", r.FormatVersion, formatVersion)
+	if r.FormatVersion != FormatVersion {
+		return r, fmt.Errorf("record has format_version %d, this program knows %d; use the nuboctl that wrote it", r.FormatVersion, FormatVersion)
 	}
 	return r, nil
 }

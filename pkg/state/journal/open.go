@@ -9,6 +9,7 @@ import (
 
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/state"
+	"github.com/nuboctl/nuboctl/pkg/state/batch"
 )
 
 // Options are how a journal is written. The zero value of each is its default.
@@ -30,12 +31,10 @@ type Journal struct {
 	opt  Options
 	mend int64 // bytes cut off when it was opened
 
-	mu      sync.Mutex // guards what follows
-	fold    fold
-	waiting []*request
-	writing bool
-	idle    sync.Cond
-	closed  bool
+	queue batch.Queue[*request]
+
+	mu   sync.Mutex // guards what follows
+	fold Fold
 
 	// Only the caller that is writing uses what follows.
 	out   file
@@ -63,7 +62,6 @@ func Open(dir string, opt Options) (*Journal, error) {
 		opt.open = openFile
 	}
 	j := &Journal{dir: dir, opt: opt}
-	j.idle.L = &j.mu
 	if err := j.load(); err != nil {
 		return nil, err
 	}
@@ -97,7 +95,7 @@ func (j *Journal) load() error {
 			j.at, j.last = cursor{Segment: name}, 0
 		}
 		err := scan(j.dir, &j.at, &j.pos, func(r state.Record, n int) bool {
-			j.fold.apply(r)
+			j.fold.Apply(r)
 			j.last = n
 			return true
 		})
@@ -149,7 +147,7 @@ func (j *Journal) Repaired() int64 { return j.mend }
 func (j *Journal) Runs() []state.RunState {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.fold.runs()
+	return j.fold.Open()
 }
 
 // Finished returns the record of the newest run that carried out a plan to its end, if one did.

@@ -87,7 +87,7 @@ func Load(dir string) ([]state.RunState, error) {
 			at = cursor{Segment: name}
 		}
 		err := scan(dir, &at, &pos, func(r state.Record, _ int) bool {
-			c.Fold.apply(r)
+			c.Fold.Apply(r)
 			return true
 		})
 		var bad *badLine
@@ -95,5 +95,5 @@ func Load(dir string) ([]state.RunState, error) {
 			return nil, err
 		}
 	}
-	return c.Fold.runs(), nil
+	return c.Fold.Open(), nil
 }

@@ -73,7 +73,7 @@ func next(line []byte, pos position) (state.Record, error) {
 	if !ok {
 		return state.Record{}, fmt.Errorf("record has no end: %w", state.ErrDamaged)
 	}
-	r, err := decode(body)
+	r, err := Decode(body)
 	if err != nil {
 		return r, err
 	}
@@ -113,6 +113,6 @@ func safe(line []byte, seq int64) bool {
 	if i < 0 {
 		return false
 	}
-	r, err := decode(bytes.TrimSuffix(line[i:], []byte{'\n'}))
+	r, err := Decode(bytes.TrimSuffix(line[i:], []byte{'\n'}))
 	return err == nil && r.Ack > seq
 }

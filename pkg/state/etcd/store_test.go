@@ -1,0 +1,61 @@
+package etcd_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/nuboctl/nuboctl/pkg/state"
+	"github.com/nuboctl/nuboctl/pkg/state/etcd"
+	"github.com/nuboctl/nuboctl/pkg/state/etcd/etcdtest"
+	"github.com/nuboctl/nuboctl/pkg/state/statetest"
+)
+
+// cluster is shared by all tests that do it no harm.
+var cluster *etcdtest.Cluster
+
+func TestMain(m *testing.M) {
+	if name := os.Getenv("NUBO_TEST_HOLD"); name != "" {
+		other := &etcdtest.Cluster{Dir: os.Getenv("NUBO_TEST_DIR"), Endpoints: strings.Split(os.Getenv("NUBO_TEST_ETCD"), ",")}
+		cfg := other.Config(name)
+		cfg.TTL = etcd.MinTTL
+		holdIn(cfg)
+		return
+	}
+	dir, err := os.MkdirTemp("", "etcd")
+	if err == nil {
+		cluster, err = etcdtest.Start(dir, 3)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	cluster.Stop()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+var states atomic.Int64
+
+// fresh is the configuration of a state that is empty.
+func fresh() etcd.Config { return cluster.Config(fmt.Sprint(states.Add(1))) }
+
+type place struct{ etcd.Config }
+
+func (p place) Open(t *testing.T) state.Store { return open(t, p.Config) }
+
+func open(t *testing.T, cfg etcd.Config) *etcd.Store {
+	t.Helper()
+	s, err := etcd.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestConformance(t *testing.T) {
+	statetest.Run(t, func(*testing.T) statetest.Place { return place{fresh()} })
+}
