@@ -102,7 +102,7 @@ func (i *Install) finish(context.Context) error {
 		return err
 	}
 	env := boot.EnvPath(filepath.Join(i.Sysroot, bootInSlot))
-	if err := boot.WriteEnv(env, boot.Env{boot.DefaultSlot: firstSlot, boot.Good(firstSlot): "1"}); err != nil {
+	if err := boot.WriteEnv(env, boot.Env{boot.DefaultSlot: firstSlot, boot.Good(firstSlot): "1", boot.LaidUnder: i.order.Nonce}); err != nil {
 		return err
 	}
 	err := i.mounts.unmount()
@@ -142,7 +142,7 @@ func (i *Install) isFinished() (bool, error) {
 		i.logf("the disk carries this order's nonce and no boot environment: starting over (%v)", err)
 		return false, nil
 	}
-	return env[boot.DefaultSlot] != "", nil
+	return env[boot.DefaultSlot] != "" && env[boot.LaidUnder] == i.order.Nonce, nil // not that of the install before, on a disk that is kept in part
 }
 
 // recall reads from the disk what the lost report said.

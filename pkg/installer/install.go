@@ -234,10 +234,11 @@ func (i *Install) takeManifest(ctx context.Context) error {
 	return err
 }
 
-// ownNonce is the nonce under which the root disk may have been written before: this order's, or that of an order for the same node that
-// did not come to its end.
+// ownNonce is the nonce under which the root disk may have been written before: this order's; that of an order for the same node that did not
+// come to its end; and, when the host is to be laid down anew, that of the install that it lives by.
 func (i *Install) ownNonce() string {
-	if slices.Contains(i.order.Disks.Unfinished, i.root.Nonce) {
+	d := i.order.Disks
+	if slices.Contains(d.Unfinished, i.root.Nonce) || i.order.Goal == order.Reinstall && slices.Contains(d.Keep, i.root.Nonce) {
 		return i.root.Nonce
 	}
 	return i.order.Nonce
@@ -254,7 +255,7 @@ func (i *Install) chooseDisk(context.Context) error {
 		return err
 	}
 	tree, _ := i.manifest.File(manifest.RootTar)
-	if i.layout, err = disk.NewLayout(i.root.SizeBytes, i.order.Disks.SlotGiB, i.order.Nonce); err != nil {
+	if err := i.divide(); err != nil {
 		return err
 	}
 	i.logf("root disk: %s, serial %s, %.1f GiB; slots of %d GiB", i.root.Path, i.root.Serial, float64(i.root.SizeBytes)/(1<<30), i.layout.SlotGiB)
@@ -263,6 +264,32 @@ func (i *Install) chooseDisk(context.Context) error {
 	}
 	i.finished, err = i.isFinished()
 	return err
+}
+
+// divide decides how the root disk is laid out: as it lies, when it carries this node's state, otherwise anew.
+func (i *Install) divide() (err error) {
+	d := i.order.Disks
+	if !i.carriesState() {
+		i.layout, err = disk.NewLayout(i.root.SizeBytes, d.SlotGiB, i.order.Nonce)
+		return err
+	}
+	if i.layout, err = disk.Keeping(i.root.Table, d.SlotGiB, i.order.Nonce); err != nil {
+		return err
+	}
+	if err := i.peek(disk.PartState, func(string) error { return nil }); err != nil {
+		return fmt.Errorf("%w: %w", disk.ErrState, err)
+	}
+	i.logf("state: %s stays as it is", i.part(disk.PartState))
+	return nil
+}
+
+// carriesState reports whether what the root disk holds is older than this order: it was laid down under a nonce that the order says to keep, or
+// this order's table says that it left the state partition of such a disk where it was.
+func (i *Install) carriesState() bool {
+	if i.root.Nonce == i.order.Nonce {
+		return disk.Kept(i.root.Table)
+	}
+	return slices.Contains(i.order.Disks.Keep, i.root.Nonce) // a disk without a table of ours has no nonce
 }
 
 func (i *Install) consume(ctx context.Context) error {
@@ -287,7 +314,7 @@ func (i *Install) partition(ctx context.Context) error {
 	}); err != nil {
 		return fmt.Errorf("the kernel shows no %s: %w", i.part(disk.PartState), err)
 	}
-	return disk.Format(ctx, i.Runner, i.order.Nonce, func(n int) string { return i.Partition(i.root.Path, n) })
+	return i.layout.Format(ctx, i.Runner, func(n int) string { return i.Partition(i.root.Path, n) })
 }
 
 // part is the device file of a partition of the root disk, by its name.

@@ -22,7 +22,8 @@ const FormatVersion = 1
 // Goal says what an order lets the agent do.
 type Goal string
 
-// The goals: Install lays everything down on an empty or consented root disk; Reinstall keeps every disk but the root disk.
+// The goals: Install lays everything down on an empty or consented root disk; Reinstall lays the slots of the node's own root disk down anew, and
+// keeps its state partition and every other disk.
 const (
 	Install   Goal = "install"
 	Reinstall Goal = "reinstall"
@@ -68,8 +69,11 @@ type Disks struct {
 	// Unfinished are nonces of earlier orders for the same node that did not come to their end: a root disk that carries one of them holds
 	// nothing but the beginning of an install.
 	Unfinished []string `json:"unfinished,omitempty"`
-	LUKS       bool     `json:"luks,omitempty"`
-	MDRAID     bool     `json:"mdraid,omitempty"`
+	// Keep are the nonces under which the node's root disk may carry the node's state: that of its last finished install, and those of orders
+	// begun since. The state partition of such a disk is kept, whatever the goal is; a disk of any other nonce is laid down anew.
+	Keep   []string `json:"keep,omitempty"`
+	LUKS   bool     `json:"luks,omitempty"`
+	MDRAID bool     `json:"mdraid,omitempty"`
 }
 
 // Signed is an order's bytes and their minisign signature. Payload must not be parsed before Verify accepted it.

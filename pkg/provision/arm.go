@@ -3,7 +3,6 @@ package provision
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -15,7 +14,6 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/order"
 	"github.com/nuboctl/nuboctl/pkg/relay"
-	"github.com/nuboctl/nuboctl/pkg/state"
 )
 
 // uploads is how many blobs go to a relay at once.
@@ -46,7 +44,7 @@ func (p *Provisioner) Arm(ctx context.Context, n model.Node, goal order.Goal, sp
 	if err != nil {
 		return err
 	}
-	o, err := p.write(ctx, n, goal, spec, before.Unfinished)
+	o, err := p.write(n, goal, spec, before)
 	if err != nil {
 		return err
 	}
@@ -55,15 +53,15 @@ func (p *Provisioner) Arm(ctx context.Context, n model.Node, goal order.Goal, sp
 		return fmt.Errorf("%s: %w", n.Path, err)
 	}
 	rec := Record{ID: o.ID, Network: network.Name, Spec: spec, Goal: goal, Given: o.IssuedAt, Nonce: o.Nonce,
-		Unfinished: append(slices.Clone(before.Unfinished), o.Nonce)}
+		Unfinished: append(slices.Clone(before.Unfinished), o.Nonce), Base: before.base()}
 	if err := p.orders().Put(ctx, string(n.Path), rec); err != nil {
 		return err
 	}
 	return c.Arm(ctx, o.ID, relay.Arm{Signed: signed, Boot: boot})
 }
 
-// write fills in an order.
-func (p *Provisioner) write(ctx context.Context, n model.Node, goal order.Goal, spec model.Digest, unfinished []string) (order.Order, error) {
+// write fills in an order that follows the one before.
+func (p *Provisioner) write(n model.Node, goal order.Goal, spec model.Digest, before Record) (order.Order, error) {
 	nonce, err := order.NewNonce()
 	if err != nil {
 		return order.Order{}, err
@@ -79,10 +77,6 @@ func (p *Provisioner) write(ctx context.Context, n model.Node, goal order.Goal, 
 	if err != nil {
 		return order.Order{}, err
 	}
-	consent, err := p.consent(ctx, n, goal)
-	if err != nil {
-		return order.Order{}, err
-	}
 	macs := make([]string, len(n.NICs))
 	for i, nic := range n.NICs {
 		macs[i] = strings.ToLower(nic.MAC)
@@ -92,29 +86,11 @@ func (p *Provisioner) write(ctx context.Context, n model.Node, goal order.Goal, 
 		FormatVersion: order.FormatVersion, ID: n.Name + "-" + nonce[:8], Goal: goal, Node: n.Path, Hostname: n.Name,
 		Machine: order.Machine{Serial: n.Serial, MACs: macs}, Nonce: nonce, IssuedAt: now, ExpiresAt: now.Add(validity),
 		MaxAttempts: maxAttempts, Epoch: p.Fence.Epoch, Spec: spec, Image: n.Image,
-		Disks:      order.Disks{Root: n.RootDevice, SlotGiB: profile.SlotGiB, Consent: consent, Unfinished: unfinished, LUKS: profile.LUKS, MDRAID: profile.MDRAID},
+		Disks: order.Disks{Root: n.RootDevice, SlotGiB: profile.SlotGiB, Consent: n.Consent, Unfinished: before.Unfinished, Keep: before.keep(),
+			LUKS: profile.LUKS, MDRAID: profile.MDRAID},
 		Config:     config,
 		KernelArgs: profile.KernelArgs,
 	}, nil
-}
-
-// consent is what the inventory consents to, and on a reinstall the root disk that this state knows to be the node's own.
-func (p *Provisioner) consent(ctx context.Context, n model.Node, goal order.Goal) ([]string, error) {
-	out := append([]string(nil), n.Consent...)
-	if goal != order.Reinstall {
-		return out, nil
-	}
-	h, err := state.Hosts(p.Store, p.Fence).Get(ctx, string(n.Path))
-	if errors.Is(err, state.ErrNotFound) {
-		return out, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if h.Serial != "" {
-		out = append(out, h.Serial)
-	}
-	return out, nil
 }
 
 func profileOf(d model.Desired, n model.Node) (model.Profile, error) {

@@ -37,8 +37,27 @@ type Record struct {
 	Given   time.Time    `json:"given"`
 	Nonce   string       `json:"nonce"`
 	// Unfinished are the nonces of this order and of those before it since the node was last installed.
-	Unfinished []string         `json:"unfinished,omitempty"`
-	Installed  *order.Installed `json:"installed,omitempty"`
+	Unfinished []string `json:"unfinished,omitempty"`
+	// Base is the nonce of the node's last install that came to its end, while this order has not.
+	Base      string           `json:"base,omitempty"`
+	Installed *order.Installed `json:"installed,omitempty"`
+}
+
+// base is the nonce of the node's last finished install; empty: it never was installed.
+func (r Record) base() string {
+	if r.Installed != nil {
+		return r.Installed.Nonce
+	}
+	return r.Base
+}
+
+// keep are the nonces that the node's root disk may carry together with the node's state.
+func (r Record) keep() []string {
+	base := r.base()
+	if base == "" {
+		return nil
+	}
+	return append([]string{base}, r.Unfinished...)
 }
 
 // Images is where an order's payload comes from.
@@ -168,7 +187,7 @@ func (p *Provisioner) Keep(ctx context.Context, n model.Node, result order.Insta
 	if err != nil {
 		return fmt.Errorf("%s: order: %w", n.Path, err)
 	}
-	rec.Installed, rec.Unfinished = &result, nil
+	rec.Installed, rec.Unfinished, rec.Base = &result, nil, ""
 	orderWrite, err1 := p.orders().Write(string(n.Path), rec)
 	keysWrite, err2 := state.HostKeys(p.Store, p.Fence).Write(string(n.Path), result.HostKeys)
 	hostWrite, err3 := state.Hosts(p.Store, p.Fence).Write(string(n.Path), state.Host{

@@ -175,14 +175,14 @@ func in(p order.Phase, attempts int) func(order.Record) order.Record {
 }
 
 // A second order for a node whose first one came to nothing names the first one's nonce, so that a half-written disk is no foreign one; once a
-// node is installed nothing of that is left.
+// node is installed nothing of that is left. From then on every order names the nonces with which its root disk carries its state.
 func TestUnfinishedOrders(t *testing.T) {
 	b := newBench(t)
 	n := b.p.Desired.Nodes[0]
 	first := b.arm(n)
 	second := b.arm(n)
-	if got := b.signed(second.ID).Disks.Unfinished; !slices.Equal(got, []string{first.Nonce}) {
-		t.Errorf("the second order names %v", got)
+	if got := b.signed(second.ID).Disks; !slices.Equal(got.Unfinished, []string{first.Nonce}) || got.Keep != nil {
+		t.Errorf("the second order names %+v", got)
 	}
 	if err := b.p.Keep(t.Context(), n, order.Installed{Nonce: second.Nonce, RootDisk: model.Disk{Serial: "root-01"}, HostKeys: []string{"k"}}); err != nil {
 		t.Fatal(err)
@@ -195,8 +195,15 @@ func TestUnfinishedOrders(t *testing.T) {
 	if err := b.p.Arm(t.Context(), n, order.Reinstall, b.spec, quiet); err != nil {
 		t.Fatal(err)
 	}
-	if got := b.signed(b.record(n).ID).Disks.Consent; !slices.Equal(got, []string{"root-01"}) {
-		t.Errorf("a reinstall consents to %v, want the node's own root disk", got)
+	fourth := b.record(n)
+	if got := b.signed(fourth.ID).Disks; !slices.Equal(got.Keep, []string{second.Nonce, third.Nonce}) || got.Consent != nil {
+		t.Errorf("a reinstall keeps what lies under %v, and consents to %v", got.Keep, got.Consent)
+	}
+	if err := b.p.Keep(t.Context(), n, order.Installed{Nonce: fourth.Nonce, RootDisk: model.Disk{Serial: "root-01"}, HostKeys: []string{"k"}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.signed(b.arm(n).ID).Disks.Keep; !slices.Equal(got, []string{fourth.Nonce}) {
+		t.Errorf("after the reinstall the state lies under %v", got)
 	}
 }
 

@@ -17,11 +17,12 @@ const (
 // Env is GRUB's environment block.
 type Env map[string]string
 
-// The variables that grub.cfg reads.
+// The variables.
 const (
 	DefaultSlot = "default_slot" // booted unless NextSlot is set
 	NextSlot    = "next_slot"    // booted once; GRUB clears it first
 	TrySeconds  = "try_seconds"  // reaches the tried system as nubo.try=: how long it has to be declared good
+	LaidUnder   = "laid_under"   // nonce of the order that brought this disk's install to its end; GRUB does not read it
 )
 
 // Good is the variable that says that a slot has been declared good since it was written.

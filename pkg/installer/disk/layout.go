@@ -51,6 +51,8 @@ type Partition struct {
 type Layout struct {
 	Nonce   string // of the order; becomes the disk's GUID
 	SlotGiB int
+	// Laid are the partitions as they lie already, when the state partition is kept; empty: all is laid anew.
+	Laid []Extent
 }
 
 // NewLayout divides a disk of size bytes. slotGiB 0 lets it choose. The error wraps ErrTooSmall.
@@ -92,12 +94,18 @@ func (l Layout) Partitions() []Partition {
 func (l Layout) Script() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "label: gpt\nlabel-id: %s\nunit: sectors\n\n", dashed(l.Nonce))
-	for _, p := range l.Partitions() {
-		size := ""
-		if p.SizeMiB > 0 {
-			size = fmt.Sprintf("size=%dMiB, ", p.SizeMiB)
+	for i, p := range l.Partitions() {
+		place, attrs := "", ""
+		switch {
+		case len(l.Laid) > 0:
+			place = fmt.Sprintf("start=%d, size=%d, ", l.Laid[i].Start, l.Laid[i].Size)
+		case p.SizeMiB > 0:
+			place = fmt.Sprintf("size=%dMiB, ", p.SizeMiB)
 		}
-		fmt.Fprintf(&b, "%d : %stype=%s, uuid=%s, name=%q\n", p.Number, size, p.Type, PartUUID(l.Nonce, p.Name), p.Name)
+		if len(l.Laid) > 0 && p.Name == PartState {
+			attrs = fmt.Sprintf(", attrs=%q", attrKept)
+		}
+		fmt.Fprintf(&b, "%d : %stype=%s, uuid=%s, name=%q%s\n", p.Number, place, p.Type, PartUUID(l.Nonce, p.Name), p.Name, attrs)
 	}
 	return b.String()
 }

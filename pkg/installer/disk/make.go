@@ -17,9 +17,13 @@ func PartPath(disk string, n int) string {
 }
 
 // Write lays the table down and tells the kernel. The first write to the disk is the table with the nonce in it; old signatures of the
-// disk and inside the new partitions go with it.
+// disk and inside the new partitions go with it; partitions that are kept where they are, are kept as they are.
 func (l Layout) Write(ctx context.Context, r run.Runner, disk string) error {
-	table := run.New("sfdisk", "--quiet", "--wipe", "always", "--wipe-partitions", "always", "--no-reread", "--no-tell-kernel", disk)
+	wipe := "always"
+	if len(l.Laid) > 0 {
+		wipe = "never"
+	}
+	table := run.New("sfdisk", "--quiet", "--wipe", "always", "--wipe-partitions", wipe, "--no-reread", "--no-tell-kernel", disk)
 	table.Stdin = []byte(l.Script())
 	if _, err := r.Run(ctx, table); err != nil {
 		return fmt.Errorf("write the partition table of %s: %w", disk, err)
@@ -66,13 +70,21 @@ func FormatESP(ctx context.Context, r run.Runner, dev, nonce string) error {
 	return nil
 }
 
-// Format makes every file system of a fresh root disk; slot B stays empty. partition maps a partition's number to its device file.
-func Format(ctx context.Context, r run.Runner, nonce string, partition func(n int) string) error {
-	if err := FormatESP(ctx, r, partition(Number(PartESP)), nonce); err != nil {
+// Format makes every file system of a root disk; slot B is empty afterwards, and a state partition that is kept stays as it is. partition maps a
+// partition's number to its device file.
+func (l Layout) Format(ctx context.Context, r run.Runner, partition func(n int) string) error {
+	if err := FormatESP(ctx, r, partition(Number(PartESP)), l.Nonce); err != nil {
 		return err
 	}
-	for _, name := range []string{PartBoot, PartA, PartState} {
-		if err := FormatExt4(ctx, r, partition(Number(name)), nonce, name); err != nil {
+	names := []string{PartBoot, PartA, PartState}
+	if len(l.Laid) > 0 {
+		names = []string{PartBoot, PartA}
+		if _, err := r.Run(ctx, run.New("wipefs", "--all", "--quiet", partition(Number(PartB)))); err != nil {
+			return fmt.Errorf("empty %s: %w", PartB, err)
+		}
+	}
+	for _, name := range names {
+		if err := FormatExt4(ctx, r, partition(Number(name)), l.Nonce, name); err != nil {
 			return err
 		}
 	}

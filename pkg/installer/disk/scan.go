@@ -23,6 +23,7 @@ type Device struct {
 	ReadOnly bool     // the device refuses writes
 	InUse    []string // mount points and holders: a disk in use is never written
 	Nonce    string   // the nonce in the disk's GUID, where the table is one of ours
+	Table    []Extent // the partitions of that table
 }
 
 // columns are what lsblk is asked for; all exist since util-linux 2.37 (MOUNTPOINTS).

@@ -133,7 +133,7 @@ func FuzzParseTable(f *testing.F) {
 	f.Add(b)
 	f.Add([]byte(`{"partitiontable":{"label":"dos","partitions":[{"name":"nubo-boot"}]}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if nonce, err := ParseTable(b); err != nil && nonce != "" {
+		if nonce, _, err := ParseTable(b); err != nil && nonce != "" {
 			t.Error("a nonce and an error")
 		}
 	})

@@ -47,7 +47,7 @@ func (s Scanner) look(ctx context.Context, b Block, d *Device) error {
 	}
 	if slices.Contains(d.Signatures, "gpt") {
 		var err error
-		if d.Nonce, err = s.nonce(ctx, b.Path); err != nil {
+		if d.Nonce, d.Table, err = s.table(ctx, b.Path); err != nil {
 			errs = append(errs, err)
 		}
 		if d.Nonce != "" {
@@ -68,38 +68,50 @@ func isCeph(kind, path string) (bool, error) {
 	}
 }
 
-// nonce asks sfdisk for a disk's table. A table that sfdisk cannot read is nobody's that we know.
-func (s Scanner) nonce(ctx context.Context, path string) (string, error) {
+// table asks sfdisk for a disk's table. A table that sfdisk cannot read is nobody's that we know.
+func (s Scanner) table(ctx context.Context, path string) (string, []Extent, error) {
 	out, err := s.Runner.Run(ctx, run.New("sfdisk", "--json", path))
 	if run.ExitCode(err) > 0 {
-		return "", nil
+		return "", nil, nil
 	}
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	return ParseTable(out)
 }
 
-// ParseTable reads the output of sfdisk --json and returns the nonce in a table that is ours: the disk's GUID.
-func ParseTable(b []byte) (string, error) {
+// Extent is a partition as it lies on a disk.
+type Extent struct {
+	Node  string `json:"node"` // device file; its number is the partition's
+	Name  string `json:"name"`
+	Start int64  `json:"start"` // in the table's sectors
+	Size  int64  `json:"size"`
+	Attrs string `json:"attrs"` // as sfdisk writes them: words between blanks
+	// Sector is the table's sector size in bytes.
+	Sector int64 `json:"-"`
+}
+
+// ParseTable reads the output of sfdisk --json and returns the nonce in a table that is ours, which is the disk's GUID, with its partitions.
+func ParseTable(b []byte) (string, []Extent, error) {
 	var out struct {
 		Table struct {
-			Label      string `json:"label"`
-			ID         string `json:"id"`
-			Partitions []struct {
-				Name string `json:"name"`
-			} `json:"partitions"`
+			Label      string   `json:"label"`
+			ID         string   `json:"id"`
+			SectorSize int64    `json:"sectorsize"`
+			Partitions []Extent `json:"partitions"`
 		} `json:"partitiontable"`
 	}
 	if err := json.Unmarshal(b, &out); err != nil {
-		return "", fmt.Errorf("sfdisk's JSON: %w", err)
+		return "", nil, fmt.Errorf("sfdisk's JSON: %w", err)
 	}
-	for _, p := range out.Table.Partitions {
-		if out.Table.Label == "gpt" && p.Name == PartBoot {
-			return strings.ReplaceAll(strings.ToLower(out.Table.ID), "-", ""), nil
-		}
+	t := out.Table
+	if t.Label != "gpt" || !slices.ContainsFunc(t.Partitions, func(p Extent) bool { return p.Name == PartBoot }) {
+		return "", nil, nil
 	}
-	return "", nil
+	for i := range t.Partitions {
+		t.Partitions[i].Sector = t.SectorSize
+	}
+	return strings.ReplaceAll(strings.ToLower(t.ID), "-", ""), t.Partitions, nil
 }
 
 func (s Scanner) wipefs(ctx context.Context, path string) ([]string, error) {

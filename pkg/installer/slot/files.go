@@ -68,7 +68,8 @@ func Fstab(diskNonce, name string) string {
 	var b strings.Builder
 	b.WriteString("# Written by nubo-agent with the slot. Everything that outlives a slot is on the state partition.\n")
 	fmt.Fprintf(&b, "UUID=%s / ext4 noatime,errors=remount-ro 0 1\n", disk.FSUUID(diskNonce, name))
-	fmt.Fprintf(&b, "UUID=%s %s ext4 noatime,x-systemd.device-timeout=5min 0 2\n", disk.FSUUID(diskNonce, disk.PartState), StateMount)
+	// By its partition: a reinstall keeps the file system, under the identity that it was made with.
+	fmt.Fprintf(&b, "PARTUUID=%s %s ext4 noatime,x-systemd.device-timeout=5min 0 2\n", disk.PartUUID(diskNonce, disk.PartState), StateMount)
 	for _, dir := range Persistent {
 		fmt.Fprintf(&b, "%s%s %s none bind 0 0\n", StateMount, dir, dir)
 	}
