@@ -37,7 +37,7 @@ func planCommands(g *global) []*cobra.Command {
 	})
 
 	var ro app.ApplyOptions
-	reinstall := &cobra.Command{Use: "reinstall NODE", Short: "Lay a node's operating system down anew; its other disks stay", GroupID: "change", Args: cobra.ExactArgs(1)}
+	reinstall := &cobra.Command{Use: "reinstall NODE", Short: "Lay a node's operating system down anew; its state and its other disks stay", GroupID: "change", Args: cobra.ExactArgs(1)}
 	reinstall.Flags().BoolVarP(&ro.Yes, "yes", "y", false, "do not ask")
 	reinstall.Flags().StringVarP(&ro.SaveTo, "out", "o", "", "save the plan to this `file` and do not apply it")
 	reinstall.RunE = g.run(func(cmd *cobra.Command, e app.Env, args []string) error {

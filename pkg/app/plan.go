@@ -41,7 +41,7 @@ func Plan(ctx context.Context, e Env, o PlanOptions) (err error) {
 	if err == nil && o.Out != "" {
 		err = s.save(p, o.Out)
 	}
-	if err == nil && o.DetailedExitCode && !p.Empty() {
+	if err == nil && o.DetailedExitCode && !p.AsDesired() {
 		return &Exit{Code: ExitChanges, Shown: true}
 	}
 	return err

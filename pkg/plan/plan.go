@@ -29,12 +29,21 @@ type Plan struct {
 	Goal          Goal         `json:"goal"`
 	// Initial is the projection of the observation that the plan reasons from.
 	Initial State `json:"initial"`
+	// Left are the nodes that differ from the inventory, and that the plan's goal does not bring to it.
+	Left []Left `json:"left,omitempty"`
 	// Notes are what a reader should know before approving: what is one-way, what could not be observed, what limits the plan.
 	Notes      []string   `json:"notes,omitempty"`
 	Provenance Provenance `json:"provenance"`
 	Stages     []Stage    `json:"stages,omitempty"`
 	// Targets are the places that were asked for; empty: all.
 	Targets []model.Path `json:"targets,omitempty"`
+}
+
+// Left is a node that stays as it is although it is not as desired.
+type Left struct {
+	Node   model.Path `json:"node"`
+	Remedy string     `json:"remedy"` // what would bring it to what is desired
+	Text   string     `json:"text"`   // how it differs
 }
 
 // Provenance pins what the plan was made from. A plan is stale when inventory, an image or the policy is no longer the one named here;
@@ -60,6 +69,9 @@ type Stage struct {
 
 // Empty reports whether there is nothing to do.
 func (p Plan) Empty() bool { return len(p.Stages) == 0 }
+
+// AsDesired reports whether everything that was looked at is as the inventory asks for: nothing to do, and nothing left as it is.
+func (p Plan) AsDesired() bool { return p.Empty() && len(p.Left) == 0 }
 
 // OneWay lists the ops that cannot be undone.
 func (p Plan) OneWay() []Op {

@@ -65,7 +65,7 @@ func (b *builder) node(n model.Node) []plan.Op {
 	return c.ops
 }
 
-// host adds the ops that end with the node running the wanted host; it reports false when that was refused.
+// host adds the ops that end with the node running the wanted host; it reports false when the node is left as it is.
 func (b *builder) host(c *chain, n model.Node, image model.Digest, want string) bool {
 	current := c.get(plan.AttrOrder) == want
 	installed := c.get(plan.AttrInstall) == facts.PhaseInstalled
@@ -79,7 +79,7 @@ func (b *builder) host(c *chain, n model.Node, image model.Digest, want string) 
 	case current && c.get(plan.AttrInstall) == facts.PhaseStarted && c.get(plan.AttrPower) != string(model.PowerOff):
 		b.await(c)
 	case (running != "" || installed) && running != layAnew:
-		b.refuseOverwrite(n, running, image)
+		b.leave(n, running, image)
 		return false
 	default:
 		b.install(c, n, image, want)
@@ -89,23 +89,26 @@ func (b *builder) host(c *chain, n model.Node, image model.Digest, want string) 
 	return true
 }
 
-func (b *builder) refuseOverwrite(n model.Node, running string, image model.Digest) {
-	text := "its host was installed from another image or configuration"
-	if running == "" {
-		text = "it was installed from another image or configuration and does not answer now"
+// leave names a node whose host the goal does not write over: what is installed is not overwritten unasked.
+func (b *builder) leave(n model.Node, running string, image model.Digest) {
+	left := plan.Left{Node: n.Path, Text: "its host was installed from another image or configuration",
+		Remedy: "to lay its operating system down anew, keeping what outlives its slots and its other disks: nuboctl reinstall " + n.Name}
+	switch {
+	case image == "":
+		left.Text = "it was installed, and image " + n.Image.Name + " is not in the image store, so the two cannot be compared"
+		left.Remedy = "bring the image into the store: nuboctl image build " + n.Image.Name
+	case running == "":
+		left.Text = "it was installed from another image or configuration and does not answer now"
 	}
-	if image == "" {
-		b.refuse(Reason{Invariant: InvariantNoLoss, Place: n.Path,
-			Text:   "it was installed, and image " + n.Image.Name + " is not in the image store, so the two cannot be compared",
-			Remedy: "bring the image into the store: nuboctl image build " + n.Image.Name})
-		return
-	}
-	b.refuse(Reason{Invariant: InvariantNoLoss, Place: n.Path, Text: text,
-		Remedy: "to lay its operating system down anew, keeping its other disks: nuboctl reinstall " + n.Name})
+	b.left = append(b.left, left)
+	b.stays[n.Path] = true
 }
 
 // install adds the ops from wherever the machine stands to facts.PhaseInstalled.
 func (b *builder) install(c *chain, n model.Node, image model.Digest, want string) {
+	if image == "" {
+		b.missing[n.Image.Name] = true
+	}
 	machine := facts.MachineValue(n)
 	b.identify(c, n)
 	if begun := c.get(plan.AttrInstall); c.get(plan.AttrOrder) != want || (begun != "" && begun != facts.PhaseStarted) {
@@ -185,6 +188,10 @@ func (b *builder) vm(vm model.VM, after plan.OpID) []plan.Op {
 	spec := string(facts.VMSpec(vm, b.in.Images[vm.Image.Name]))
 	node := plan.NodeSubject(vm.Node)
 	if b.st.Get(sub, plan.AttrVM) == spec && b.st.Get(sub, plan.AttrRuns) != "" {
+		return nil
+	}
+	if b.stays[vm.Node] && b.state.Get(node, plan.AttrKVM) != facts.KVMReady {
+		b.note("virtual machine %s is not started: its node %s is left as it is, and is not known to be ready", vm.Name, vm.Node)
 		return nil
 	}
 	op := plan.Op{

@@ -1,7 +1,6 @@
 package planner_test
 
 import (
-	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -65,11 +64,11 @@ func TestStoppedAndNotStartedAgainIsTold(t *testing.T) {
 	}
 }
 
-func TestAHostThatCannotBeComparedIsRefusedWithItsRemedy(t *testing.T) {
+func TestAHostThatCannotBeComparedIsLeftWithItsRemedy(t *testing.T) {
 	in := running(2)
 	delete(in.Images, "debian-13")
-	var r *planner.Refusal
-	if _, err := planner.Make(in); !errors.As(err, &r) || !strings.Contains(err.Error(), "nuboctl image build debian-13") {
-		t.Errorf("got %v", err)
+	p := mustMake(t, in)
+	if !p.Empty() || len(p.Left) != 2 || !strings.Contains(p.Left[0].Remedy, "nuboctl image build debian-13") || len(p.Notes) != 0 {
+		t.Errorf("left %+v, notes %v, ops %v", p.Left, p.Notes, kindsOf(p))
 	}
 }

@@ -24,7 +24,7 @@ type Input struct {
 	Images    map[string]model.Digest // manifest digests by image name, of the images that nodes and VMs use
 }
 
-// Make computes the plan, or a *Refusal when no safe one exists.
+// Make computes the plan. An error says that no safe one exists.
 func Make(in Input) (plan.Plan, error) {
 	st := facts.Project(in.Desired, in.Observed)
 	if in.Goal == plan.GoalReinstall {
@@ -54,7 +54,7 @@ func forget(in Input, st plan.State) {
 // FromState computes the plan that leads from a given state. A plan's own stages are replanned with it: from any stage's Before it yields
 // the rest of the same plan.
 func FromState(in Input, initial plan.State) (plan.Plan, error) {
-	b := builder{in: in, state: initial, st: initial.Clone(), runs: map[model.Path][]plan.Subject{}, stops: map[plan.Subject]plan.OpID{}}
+	b := builder{in: in, state: initial, st: initial.Clone(), runs: map[model.Path][]plan.Subject{}, stops: map[plan.Subject]plan.OpID{}, missing: map[string]bool{}, stays: map[model.Path]bool{}}
 	for _, vm := range in.Desired.VMs {
 		sub := plan.VMSubject(vm.Name)
 		if on := initial.Get(sub, plan.AttrRuns); on != "" {
@@ -73,26 +73,25 @@ func FromState(in Input, initial plan.State) (plan.Plan, error) {
 			Policy:      model.DigestJSON(in.Desired.Rollout),
 		},
 	}
-	b.unpinnedImages()
 	if ops := b.hosts(); len(ops) > 0 {
 		p.Stages = append(p.Stages, plan.Stage{Title: "hosts and what runs on them", Ops: ops})
 	}
-	if len(b.refusals) > 0 {
-		return plan.Plan{}, &Refusal{Reasons: b.refusals}
-	}
-	p.Notes = b.notes
+	b.unpinnedImages()
+	p.Left, p.Notes = b.left, b.notes
 	plan.Seal(&p)
 	return p, nil
 }
 
 type builder struct {
-	in       Input
-	state    plan.State                    // before the plan
-	st       plan.State                    // as virtual machines will be, as far as planned
-	runs     map[model.Path][]plan.Subject // node → the declared virtual machines it runs
-	stops    map[plan.Subject]plan.OpID    // declared virtual machine → the op that stops it
-	refusals []Reason
-	notes    []string
+	in      Input
+	state   plan.State                    // before the plan
+	st      plan.State                    // as virtual machines will be, as far as planned
+	runs    map[model.Path][]plan.Subject // node → the declared virtual machines it runs
+	stops   map[plan.Subject]plan.OpID    // declared virtual machine → the op that stops it
+	missing map[string]bool               // names of images that are to be installed and are not built
+	left    []plan.Left
+	stays   map[model.Path]bool // the nodes of left
+	notes   []string
 }
 
 func (b *builder) hosts() []plan.Op {
@@ -146,15 +145,9 @@ func (b *builder) restarts(vm model.VM) bool {
 	return ready
 }
 
-// unpinnedImages notes the images that are named and not built, since a plan with one can be read but not applied.
+// unpinnedImages notes the images that are to be installed and are not built, since a plan with one can be read but not applied.
 func (b *builder) unpinnedImages() {
-	missing := map[string]bool{}
-	for _, n := range b.in.Desired.Nodes {
-		if b.targeted(n.Path) && b.in.Images[n.Image.Name] == "" {
-			missing[n.Image.Name] = true
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(missing)) {
+	for _, name := range slices.Sorted(maps.Keys(b.missing)) {
 		b.note("image %s is not in the image store, so this plan cannot be applied; build it with: nuboctl image build %s", name, name)
 	}
 }
@@ -165,8 +158,6 @@ func (b *builder) targeted(p model.Path) bool {
 	}
 	return slices.ContainsFunc(b.in.Targets, func(t model.Path) bool { return t.Contains(p) })
 }
-
-func (b *builder) refuse(r Reason) { b.refusals = append(b.refusals, r) }
 
 func (b *builder) note(format string, args ...any) {
 	b.notes = append(b.notes, fmt.Sprintf(format, args...))

@@ -25,6 +25,3 @@ func (r *Refusal) Error() string {
 	}
 	return strings.Join(lines, "\n")
 }
-
-// InvariantNoLoss is the rule that data is not overwritten without the goal that says so.
-const InvariantNoLoss = "nothing installed is overwritten unasked"

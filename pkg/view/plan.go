@@ -43,6 +43,7 @@ type Summary struct {
 	Stages  int `json:"stages"`
 	Ops     int `json:"ops"`
 	OneWay  int `json:"one_way"`
+	Left    int `json:"left"` // nodes that differ and stay as they are
 }
 
 // Changes lists what a plan does, by subject: nodes first, then virtual machines.
@@ -89,7 +90,7 @@ func actionOf(p plan.Plan, sub plan.Subject, ops []plan.Op) Action {
 
 // Summarize counts.
 func Summarize(p plan.Plan) Summary {
-	s := Summary{Stages: len(p.Stages), Ops: p.Ops(), OneWay: len(p.OneWay())}
+	s := Summary{Stages: len(p.Stages), Ops: p.Ops(), OneWay: len(p.OneWay()), Left: len(p.Left)}
 	for _, c := range Changes(p) {
 		switch c.Action {
 		case Create:
@@ -128,12 +129,27 @@ func PlanText(w io.Writer, s Style, p plan.Plan) error {
 		}
 		b.WriteByte('\n')
 	}
-	for _, n := range p.Notes {
+	for _, n := range append(leftText(p.Left), p.Notes...) {
 		fmt.Fprintf(&b, "%s %s\n", s.paint(ansiYellow, "Note:"), n)
 	}
 	b.WriteString(SummaryText(p) + "\n")
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// maxLeft is how many of the nodes that are left as they are are named.
+const maxLeft = 10
+
+// leftText tells of the nodes that differ and are left as they are, with what would change that.
+func leftText(left []plan.Left) []string {
+	out := make([]string, 0, maxLeft+1)
+	for _, l := range left[:min(len(left), maxLeft)] {
+		out = append(out, fmt.Sprintf("%s is left as it is: %s; %s", l.Node, l.Text, l.Remedy))
+	}
+	if more := len(left) - maxLeft; more > 0 {
+		out = append(out, fmt.Sprintf("%s are left as they are, for reasons like these: --json and the plan file name them", Plural(more, "more node")))
+	}
+	return out
 }
 
 func opLine(b *strings.Builder, s Style, o plan.Op) {
@@ -183,16 +199,30 @@ func SubjectText(sub plan.Subject) string {
 
 // SummaryText is the plan's last line.
 func SummaryText(p plan.Plan) string {
-	if p.Empty() {
+	if p.AsDesired() {
 		return "No changes. What is there is what the inventory asks for."
 	}
 	s := Summarize(p)
+	if p.Empty() {
+		return "Nothing to do. " + differText(s.Left) + "."
+	}
 	text := fmt.Sprintf("Plan: %d to create, %d to change, %d to replace, %d to remove; %s in %s",
 		s.Create, s.Update, s.Replace, s.Delete, Plural(s.Ops, "op"), Plural(s.Stages, "stage"))
 	if s.OneWay > 0 {
 		text += fmt.Sprintf(", %d of them one-way", s.OneWay)
 	}
+	if s.Left > 0 {
+		text += ". " + differText(s.Left)
+	}
 	return text + "."
+}
+
+// differText counts nodes that are left as they are.
+func differText(n int) string {
+	if n == 1 {
+		return "1 node is not as the inventory asks for, and is left as it is"
+	}
+	return fmt.Sprintf("%d nodes are not as the inventory asks for, and are left as they are", n)
 }
 
 // PlanJSON writes what PlanText tells, and the plan itself.

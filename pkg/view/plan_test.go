@@ -35,6 +35,17 @@ func TestPlanText(t *testing.T) {
 			o.Nodes[0].Host.OVS = nil
 			d.VMs[1].MemoryMiB = 256
 		}},
+		{"left", 2, plan.GoalInstall, func(d *model.Desired, o *model.Observed) {
+			asDesired(d, o)
+			o.Nodes[0].Host.Config = model.DigestBytes([]byte("older"))
+		}},
+		{"many-left", 13, plan.GoalInstall, func(d *model.Desired, o *model.Observed) {
+			asDesired(d, o)
+			for i := range o.Nodes[1:] {
+				o.Nodes[i].Host.Config = model.DigestBytes([]byte("older"))
+			}
+			o.Nodes[12].Host.OVS = nil
+		}},
 		{"replace", 2, plan.GoalReinstall, asDesired},
 		{"notes", 1, plan.GoalInstall, func(d *model.Desired, _ *model.Observed) { d.Nodes[0].Image.Name = "debian-14" }},
 		{"many", 21, plan.GoalInstall, nil},
