@@ -82,6 +82,7 @@ var purposes = map[string]string{
 	"inventory":      "HCL → model, with the provenance of every value",
 	"profile":        "Butane and inventory → a node's whole host configuration",
 	"plan":           "ops, stages, validation, the plan file",
+	"plan/plantest":  "fleets and policies generated from a seed, for tests and benchmarks",
 	"facts":          "observations → the short statements that plans reason about",
 	"order":          "install orders and what relay and agent say to each other",
 	"image/manifest": "manifest, chunk digests, signature",
