@@ -9,7 +9,8 @@ import "github.com/nuboctl/nuboctl/pkg/model"
 //
 // What is checked of a batch concerns its region: the region's cluster and every group with a member there, whether the batch touches them or not.
 // Down is the batch together with every host that is lost (Host.Down):
-//   - I1: more than half of each quorum group is up, and of each at most one member is in the batch; I2: each placement group keeps min_size copies outside of down.
+//   - I1: more than half of each quorum group is up, and at most one of its members is in the batch. I2: each placement group keeps min_size copies
+//     outside of down.
 //   - I3: every virtual machine on a host of the batch is moved or stopped, and no other is. It goes to a host outside of down, in its zone, whose
 //     class at that time has its CPU model, machine type and networks. There arrivals count at once and nothing leaves; with them
 //     100 × used ≤ (100 − ReservePercent) × capacity for VCPUs and MemoryMiB, and used ≤ capacity in each NUMA cell. A host that gets none is not asked.

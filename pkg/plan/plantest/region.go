@@ -15,6 +15,7 @@ func (g *gen) region(at model.Path) {
 		vcpus: pick[int64](g, 128, 192, 288), memory: pick[int64](g, 256, 384, 512) << 10, pinned: g.oneIn(3), nic: pick[int64](g, 1100, 2800, 0),
 	}
 	g.util = 0.40 + 0.45*g.Float64()
+	layout.hyper = layout.hyper || layout.storage == 100
 	// One host more than the fullest zone's spare room: an operator keeps at least that.
 	g.util = min(g.util, 1-1.6/float64(g.size.Hosts))
 	for z := range g.size.Zones {
