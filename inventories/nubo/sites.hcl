@@ -37,6 +37,7 @@ site "site" {
       vms   = 3375
       vcpus = 9625
       seed  = 1 + region.index + 2 * site.value.number
+      apart = 0.06
 
       flavor "small" {
         vcpus       = 1

@@ -24,6 +24,7 @@ site "home" {
       vms   = 15000
       vcpus = 30000
       seed  = 1
+      apart = 0.04
 
       flavor "small" {
         vcpus       = 1

@@ -21,8 +21,9 @@ site "s" {
     }
 
     workload {
-      vms  = var.vms_per_node * (local.blades[2 * region.value] + local.blades[2 * region.value + 1])
-      seed = 1 + region.value
+      vms   = var.vms_per_node * (local.blades[2 * region.value] + local.blades[2 * region.value + 1])
+      seed  = 1 + region.value
+      apart = 0.03
 
       flavor "small" {
         vcpus       = 1

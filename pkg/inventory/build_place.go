@@ -79,7 +79,8 @@ func (b *builder) rack(o *object, in inherited) {
 	if !b.place(o) {
 		return
 	}
-	b.d.Racks = append(b.d.Racks, model.Place{Path: o.path})
+	b.positive(o, "uplink_mib_s")
+	b.d.Racks = append(b.d.Racks, model.Place{Path: o.path, UplinkMiBs: o.num("uplink_mib_s")})
 	in = in.below(o)
 	for _, c := range o.all("chassis") {
 		b.chassis(c, in)
@@ -109,13 +110,16 @@ func (b *builder) chassis(o *object, in inherited) {
 }
 
 func (b *builder) workload(o *object, region model.Path) {
-	w := model.Workload{Region: region, VMs: o.num("vms"), VCPUs: o.num("vcpus"), Seed: int64(o.num("seed"))}
+	w := model.Workload{Region: region, VMs: o.num("vms"), VCPUs: o.num("vcpus"), Seed: int64(o.num("seed")), Apart: o.float("apart")}
+	if w.Apart < 0 || w.Apart > 1 {
+		b.errorf(o.where("apart"), "use a number from 0 to 1", "apart %g is no part of the machines", w.Apart)
+	}
 	b.note(string(region)+"/workload", o)
 	for _, f := range o.all("flavor") {
 		if !b.note(string(region)+"/workload/"+f.name, f) {
 			continue
 		}
-		flavor := model.Flavor{Name: f.name, VCPUs: f.num("vcpus"), MemoryMiB: f.num("memory_mib"), Weight: 1, DirtyMiBs: f.float("dirty_mib_s")}
+		flavor := model.Flavor{Name: f.name, VCPUs: f.num("vcpus"), MemoryMiB: f.num("memory_mib"), Weight: 1, DirtyMiBs: f.float("dirty_mib_s"), NUMACells: f.num("numa_cells")}
 		if f.has("weight") {
 			flavor.Weight = f.float("weight")
 		}

@@ -15,6 +15,7 @@ func (b *builder) profile(o *object) {
 		Name: o.name, Image: b.image(o).Name, Butane: o.str("butane"), Roles: b.roles(o), SlotGiB: o.num("slot_gib"), LUKS: o.flag("luks"), MDRAID: o.flag("mdraid"),
 		KernelArgs: o.strs("kernel_args"), Cores: o.num("cores"), MemoryGiB: o.num("memory_gib"), CPUModel: o.str("cpu_model"),
 		CPUOvercommit: o.float("cpu_overcommit"), OSDs: o.num("osds"), OSDGiB: o.num("osd_gib"),
+		MigrationMiBs: o.num("migration_mib_s"), NUMACells: o.num("numa_cells"), PinnedCores: o.num("pinned_cores"), HugePagesGiB: o.num("huge_pages_gib"),
 		RootDevice: b.device(o.first("root_device")), OSDDevice: b.device(o.first("osd_device")),
 	}
 	if o.has("roles") && len(o.strs("roles")) == 0 {
@@ -33,6 +34,8 @@ func (b *builder) profile(o *object) {
 	if o.has("cpu_overcommit") && p.CPUOvercommit < 1 {
 		b.errorf(o.where("cpu_overcommit"), "use 1 or more", "cpu_overcommit %g would leave cores unused", p.CPUOvercommit)
 	}
+	b.pinned(o, p)
+	b.positive(o, "migration_mib_s")
 	for _, c := range o.all("bond") {
 		b.bond(c, &p)
 	}
@@ -44,6 +47,32 @@ func (b *builder) profile(o *object) {
 	sort.SliceStable(p.Bridges, func(i, j int) bool { return p.Bridges[i].Name < p.Bridges[j].Name })
 	b.d.Profiles = append(b.d.Profiles, p)
 	b.profiles[p.Name] = &p
+}
+
+// pinned checks what is set apart for pinned virtual machines.
+func (b *builder) pinned(o *object, p model.Profile) {
+	if !o.has("numa_cells") && (o.has("pinned_cores") || o.has("huge_pages_gib")) {
+		b.errorf(o.at(), "add: numa_cells = 2", "profile %q sets cores or huge pages apart and does not say on how many NUMA cells", p.Name)
+	}
+	if o.has("numa_cells") && (p.NUMACells < 1 || p.NUMACells > 8) {
+		b.errorf(o.where("numa_cells"), "use 1 to 8", "numa_cells %d is no number of cells", p.NUMACells)
+		return
+	}
+	for _, part := range []struct {
+		attr string
+		has  int
+	}{{"pinned_cores", p.Cores}, {"huge_pages_gib", p.MemoryGiB}} {
+		if n := o.num(part.attr); o.has(part.attr) && (n < 0 || n >= part.has || (p.NUMACells > 0 && n%p.NUMACells != 0)) {
+			b.errorf(o.where(part.attr), "use a multiple of numa_cells, and leave something for the others", "%s %d does not fit a machine with %d, on %d cells", part.attr, n, part.has, p.NUMACells)
+		}
+	}
+}
+
+// positive reports a number below 1.
+func (b *builder) positive(o *object, attr string) {
+	if o.has(attr) && o.num(attr) < 1 {
+		b.errorf(o.where(attr), "use 1 or more, or leave it out", "%s is %d", attr, o.num(attr))
+	}
 }
 
 // device reads hints; nil gives none.

@@ -92,12 +92,18 @@ func (b *builder) vmNIC(o *object, vm string, node *model.Node) model.VMNIC {
 
 var (
 	unavailablePattern = regexp.MustCompile(`^([0-9]+)(%|( (node|chassis|rack|zone)s?))?( per (chassis|rack|zone|region|site))?$`)
+	reservePattern     = regexp.MustCompile(`^([0-9]|[1-8][0-9]|90)%$`)
 	gradePattern       = regexp.MustCompile(`^[ABC](\+[ABC])*$`)
 )
 
 func (b *builder) rollout(o *object) {
 	b.note("rollout", o)
-	r := model.Rollout{MaxUnavailable: strings.Join(strings.Fields(o.str("max_unavailable")), " "), Survive: o.str("survive"), Bake: o.str("bake"), Canary: o.num("canary"), MaxParallel: o.num("max_parallel")}
+	r := model.Rollout{MaxUnavailable: strings.Join(strings.Fields(o.str("max_unavailable")), " "), Survive: o.str("survive"), Bake: o.str("bake"), Canary: o.num("canary"), MaxParallel: o.num("max_parallel"),
+		Reserve: o.str("reserve"), Method: o.str("method")}
+	b.oneOf(o, "method", "slot", "reinstall", "packages")
+	if o.has("reserve") && !reservePattern.MatchString(r.Reserve) {
+		b.errorf(o.where("reserve"), `write a part from "0%" to "90%"`, "reserve %q is not understood", r.Reserve)
+	}
 	for i, p := range o.strs("order") {
 		path := model.Path(strings.Trim(p, "/"))
 		known := map[string]bool{}

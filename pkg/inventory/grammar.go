@@ -132,6 +132,11 @@ var profileSpec = &blockSpec{typ: "profile", label: true, doc: "How the nodes th
 		"cpu_overcommit": opt(kFloat, "vCPU per core; default 1"),
 		"osds":           opt(kInt, "OSDs per node"),
 		"osd_gib":        opt(kInt, "size of each OSD in GiB"),
+
+		"migration_mib_s": opt(kInt, "what migrations may use of the network card, in MiB/s; default 1000"),
+		"numa_cells":      opt(kInt, "NUMA cells over which pinned cores and huge pages are spread evenly"),
+		"pinned_cores":    opt(kInt, "cores set apart for pinned virtual machines, on all cells"),
+		"huge_pages_gib":  opt(kInt, "memory in huge pages, set apart for pinned virtual machines, on all cells"),
 	},
 	blocks: blocks(
 		deviceSpec("root_device", "The disk of the system."), deviceSpec("osd_device", "The disks of Ceph OSDs."),
@@ -195,9 +200,13 @@ func placeSpec(typ, doc string, children ...*blockSpec) *blockSpec {
 
 var (
 	chassisSpec = placeSpec("chassis", "A blade enclosure: shared supplies, fans, switches.", nodeSpec)
-	rackSpec    = placeSpec("rack", "A rack.", chassisSpec, nodeSpec)
-	zoneSpec    = placeSpec("zone", "A power and network failure domain.", rackSpec)
-	regionSpec  = func() *blockSpec {
+	rackSpec    = func() *blockSpec {
+		s := placeSpec("rack", "A rack.", chassisSpec, nodeSpec)
+		s.attrs = with(placeAttrs, map[string]attrSpec{"uplink_mib_s": opt(kInt, "what migrations may use of its uplink, in MiB/s; absent: no limit")})
+		return s
+	}()
+	zoneSpec   = placeSpec("zone", "A power and network failure domain.", rackSpec)
+	regionSpec = func() *blockSpec {
 		s := placeSpec("region", "One control plane.", zoneSpec, cephSpec, workloadSpec)
 		s.attrs = with(placeAttrs, map[string]attrSpec{
 			"vm_authority": opt(kString, `who may move VMs: "libvirt" (default) or "nova"`),
@@ -231,12 +240,14 @@ var workloadSpec = &blockSpec{typ: "workload", single: true, doc: "Virtual machi
 		"vms":   req(kInt, "how many"),
 		"vcpus": opt(kInt, "vCPU in all"),
 		"seed":  opt(kInt, "of the generator"),
+		"apart": opt(kFloat, "the part of them, 0 to 1, that are members of anti-affinity groups of three"),
 	},
 	blocks: blocks(&blockSpec{typ: "flavor", label: true, doc: "A size of virtual machine.", attrs: map[string]attrSpec{
 		"vcpus":       req(kInt, "vCPU"),
 		"memory_mib":  req(kInt, "memory in MiB"),
 		"weight":      opt(kFloat, "how often; default 1"),
 		"dirty_mib_s": opt(kFloat, "memory written per second in MiB"),
+		"numa_cells":  opt(kInt, "pinned to so many NUMA cells, with huge pages; absent: it floats"),
 	}})}
 
 var vmSpec = &blockSpec{typ: "vm", label: true, doc: "A virtual machine that this inventory declares.",
@@ -262,6 +273,8 @@ var rolloutSpec = &blockSpec{typ: "rollout", single: true, fixed: true, doc: "Th
 	"bake":            opt(kString, `time between batches: "5m"`),
 	"canary":          opt(kInt, "nodes changed first, alone"),
 	"max_parallel":    opt(kInt, "nodes changed at once"),
+	"reserve":         opt(kString, `part of each host that moved virtual machines leave free: "10%"`),
+	"method":          opt(kString, `how a host is changed: "slot" (default: the idle slot, then a restart), "reinstall" or "packages"`),
 }}
 
 var secretsSpec = &blockSpec{typ: "secrets", single: true, fixed: true, doc: "Where secret(\"NAME\") is looked up. Default: secrets.age, else secrets.dev-cleartext.json.",

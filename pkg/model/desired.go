@@ -38,6 +38,8 @@ type Cloud struct {
 // Place is a site, zone, rack or chassis.
 type Place struct {
 	Path Path `json:"path"`
+	// UplinkMiBs is, of a rack, what migrations may use of its uplink, MiB/s; 0: not said.
+	UplinkMiBs int `json:"uplink_mib_s,omitempty"`
 }
 
 // Region is one control plane, with its Ceph cluster where it has one.
@@ -112,6 +114,12 @@ type Profile struct {
 	CPUOvercommit float64 `json:"cpu_overcommit,omitempty"` // vCPU per core; 0: 1
 	OSDs          int     `json:"osds,omitempty"`
 	OSDGiB        int     `json:"osd_gib,omitempty"`
+	// MigrationMiBs is what migrations may use of its network card, MiB/s; 0: not said.
+	MigrationMiBs int `json:"migration_mib_s,omitempty"`
+	// What is set apart for pinned machines: cores and memory in huge pages, in equal parts on NUMACells cells.
+	NUMACells    int `json:"numa_cells,omitempty"`
+	PinnedCores  int `json:"pinned_cores,omitempty"`
+	HugePagesGiB int `json:"huge_pages_gib,omitempty"`
 }
 
 // Node is a name in the inventory that a machine stands behind.
@@ -185,10 +193,12 @@ type VMNIC struct {
 
 // Workload describes, in numbers, virtual machines that somebody else owns: what a synthetic observation generates.
 type Workload struct {
-	Region  Path     `json:"region"`
-	VMs     int      `json:"vms"`
-	VCPUs   int      `json:"vcpus,omitempty"` // in all
-	Seed    int64    `json:"seed,omitempty"`
+	Region Path  `json:"region"`
+	VMs    int   `json:"vms"`
+	VCPUs  int   `json:"vcpus,omitempty"` // in all
+	Seed   int64 `json:"seed,omitempty"`
+	// Apart is the part of the machines that are members of anti-affinity groups of three: 0 to 1.
+	Apart   float64  `json:"apart,omitempty"`
 	Flavors []Flavor `json:"flavors,omitempty"`
 }
 
@@ -199,6 +209,7 @@ type Flavor struct {
 	MemoryMiB int     `json:"memory_mib"`
 	Weight    float64 `json:"weight"`
 	DirtyMiBs float64 `json:"dirty_mib_s,omitempty"`
+	NUMACells int     `json:"numa_cells,omitempty"` // pinned to so many cells; 0: it floats
 }
 
 // Rollout is the policy under which a cloud is changed.
@@ -209,4 +220,6 @@ type Rollout struct {
 	Bake           string `json:"bake,omitempty"`            // duration
 	Canary         int    `json:"canary,omitempty"`
 	MaxParallel    int    `json:"max_parallel,omitempty"`
+	Reserve        string `json:"reserve,omitempty"` // "10%" of each host is kept free of machines that are moved
+	Method         string `json:"method,omitempty"`  // slot (default), reinstall, packages
 }

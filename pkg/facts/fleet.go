@@ -1,0 +1,145 @@
+package facts
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/plan"
+)
+
+// What a host keeps for itself, in MiB: the system with Open vSwitch and libvirt; one part in 64 of its memory for page tables and for what QEMU
+// needs beside each guest's memory; for each OSD its default cache target of 4 GiB and a quarter for peaks; monitors and managers.
+const (
+	systemMiB  = 8 << 10
+	tablesPart = 64
+	osdMiB     = 5 << 10
+	monMiB     = 4 << 10
+	mgrMiB     = 2 << 10
+)
+
+// defaultMigrationMiBs is assumed of a network card of which the inventory says nothing: 10 Gbit/s, less what else goes over it.
+const defaultMigrationMiBs = 1000
+
+// Fleet reduces an observation to what a rollout's safety depends on. change tells which nodes the rollout takes out of service.
+//
+// A host that does not answer, that was not observed, or that should run virtual machines and whose libvirt is silent, is Down. A host's VCPUs are
+// its cores without the pinned ones times the profile's overcommit, which is stated over all its cores; its MemoryMiB are without huge pages and
+// without what it keeps for itself (the constants above). What is not known well enough to reason from is an error; all such are reported.
+func Fleet(d model.Desired, o model.Observed, change func(model.Node) bool) (plan.Fleet, error) {
+	b := newFleet(d, o, change)
+	b.hosts()
+	b.machines()
+	b.classes()
+	b.links()
+	for _, r := range d.Regions {
+		b.cluster(r)
+		b.groups(r.Path)
+	}
+	return b.out, errors.Join(b.errs...)
+}
+
+type fleet struct {
+	d        model.Desired
+	o        model.Observed
+	change   func(model.Node) bool
+	nodes    []model.Node // sorted by path: as Hosts
+	index    map[model.Path]int32
+	seen     map[model.Path]*model.ObservedHost
+	profiles map[string]model.Profile
+	shapes   []shapeKey
+	runs     map[kind][]bool // what was seen to run on hosts of a kind: by shape
+	out      plan.Fleet
+	errs     []error
+}
+
+func newFleet(d model.Desired, o model.Observed, change func(model.Node) bool) *fleet {
+	b := &fleet{d: d, o: o, change: change, nodes: d.Nodes, index: make(map[model.Path]int32, len(d.Nodes)),
+		seen: make(map[model.Path]*model.ObservedHost, len(o.Nodes)), profiles: make(map[string]model.Profile, len(d.Profiles)), runs: map[kind][]bool{}}
+	byPath := func(a, b model.Node) int { return comparePaths(a.Path, b.Path) }
+	if !slices.IsSortedFunc(b.nodes, byPath) {
+		b.nodes = slices.Clone(b.nodes)
+		slices.SortFunc(b.nodes, byPath)
+	}
+	for i, n := range b.nodes {
+		b.index[n.Path] = int32(i)
+	}
+	for i := range o.Nodes {
+		b.seen[o.Nodes[i].Path] = &o.Nodes[i].Host
+	}
+	for _, p := range d.Profiles {
+		b.profiles[p.Name] = p
+	}
+	return b
+}
+
+func (b *fleet) wrong(format string, args ...any) {
+	b.errs = append(b.errs, fmt.Errorf(format, args...))
+}
+
+func (b *fleet) hosts() {
+	b.out.Hosts = make([]plan.Host, len(b.nodes))
+	for i, n := range b.nodes {
+		h := plan.Host{Path: n.Path, Chassis: n.Chassis, Change: b.change(n), Class: -1, ClassAfter: -1, Down: b.down(n)}
+		if Carries(n) {
+			Room(&h, n, b.profiles[n.Profile])
+		}
+		b.out.Hosts[i] = h
+	}
+}
+
+func (b *fleet) down(n model.Node) bool {
+	h := b.seen[n.Path]
+	return h == nil || !h.Reachable || (Carries(n) && h.Libvirt == "")
+}
+
+// Carries reports whether virtual machines run on a node.
+func Carries(n model.Node) bool { return slices.Contains(n.Roles, model.RoleCompute) }
+
+// Room fills in what virtual machines may use of a host; see Fleet.
+func Room(h *plan.Host, n model.Node, p model.Profile) {
+	over := p.CPUOvercommit
+	if over == 0 {
+		over = 1
+	}
+	h.VCPUs = int64(float64(max(n.Cores-p.PinnedCores, 0)) * over)
+	total := int64(n.MemoryGiB) << 10
+	own := systemMiB + total/tablesPart
+	for _, r := range n.Roles {
+		switch r {
+		case model.RoleCephOSD:
+			own += int64(p.OSDs) * osdMiB
+		case model.RoleCephMon:
+			own += monMiB
+		case model.RoleCephMgr:
+			own += mgrMiB
+		}
+	}
+	h.MemoryMiB = max(total-int64(p.HugePagesGiB)<<10-own, 0)
+	h.MiBs = defaultMigrationMiBs
+	if p.MigrationMiBs > 0 {
+		h.MiBs = int64(p.MigrationMiBs)
+	}
+	for range p.NUMACells {
+		h.Cells = append(h.Cells, plan.Cell{CPUs: int64(p.PinnedCores / p.NUMACells), HugeMiB: int64(p.HugePagesGiB/p.NUMACells) << 10})
+	}
+}
+
+// links are the uplinks of racks of which the inventory tells the speed.
+func (b *fleet) links() {
+	for _, r := range b.d.Racks {
+		if r.UplinkMiBs <= 0 {
+			continue
+		}
+		l := plan.Link{Name: "uplink of " + string(r.Path), MiBs: int64(r.UplinkMiBs)}
+		for i, n := range b.nodes {
+			if r.Path.Contains(n.Path) && Carries(n) {
+				l.Hosts = append(l.Hosts, int32(i))
+			}
+		}
+		if len(l.Hosts) > 0 {
+			b.out.Links = append(b.out.Links, l)
+		}
+	}
+}
