@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/nuboctl/nuboctl/pkg/plan"
@@ -20,6 +21,9 @@ type chain struct {
 	// proof is everything that the ops up to last bring about together: the machine is not only installed, but by the order of this plan.
 	proof []plan.Fact
 	after plan.State
+	// lasting says of each op whether finding its effect proves anything: it was not there before the plan, and the plan does not take it away again.
+	// A cordon that is set, or noout that is not, proves nothing.
+	lasting []bool
 
 	mu     sync.Mutex
 	known  bool
@@ -46,7 +50,21 @@ func chains(p plan.Plan, again bool) map[plan.Subject]*chain {
 			c.ops = append(c.ops, op)
 		}
 	}
+	for _, c := range out {
+		for _, op := range c.ops {
+			c.lasting = append(c.lasting, c.lasts(op, p.Initial))
+		}
+	}
 	return out
+}
+
+// lasts reports whether an op brings about something that was not there, and is still there at the plan's end. What an op of a batch found out
+// is nowhere in the world.
+func (c *chain) lasts(op plan.Op, initial plan.State) bool {
+	if _, ok := op.Target.Batch(); ok || plan.Done(op, initial) || !plan.Done(op, c.after) {
+		return false
+	}
+	return slices.ContainsFunc(op.Post, func(f plan.Fact) bool { return f.Value != "" })
 }
 
 // passed reports whether the op, or a later one of its target that stands for it, holds already. It looks once for each target.
@@ -81,6 +99,9 @@ func (r *run) furthest(ctx context.Context, c *chain, from int, all bool) int {
 			continue
 		}
 		op := c.ops[i]
+		if i != c.last && !c.lasting[i] {
+			continue
+		}
 		if i == c.last {
 			op.Post = c.proof
 		}

@@ -15,6 +15,9 @@ var (
 	ErrStale = errors.New("stale: the world is no longer as the plan expects")
 	// ErrHolds: there is nothing left to do. A driver says so with an error that wraps this one, or has a method Holds() bool.
 	ErrHolds = errors.New("already so")
+	// ErrHalted: a batch is not safe to begin, or the health that must hold behind it does not; nothing is broken, and the run can go on later. A
+	// driver says so with an error that wraps this one, or has a method Halts() bool.
+	ErrHalted = errors.New("halted")
 	// ErrUnknown: an op was begun and nobody can tell what came of it.
 	ErrUnknown = errors.New("outcome is not known")
 	// ErrDeadline: an op did not end in its time.
@@ -39,6 +42,12 @@ func isStale(err error) bool {
 func isHeld(err error) bool {
 	var h interface{ Holds() bool }
 	return errors.Is(err, ErrHolds) || (errors.As(err, &h) && h.Holds())
+}
+
+// isHalted reports whether a driver's error says that the rollout is to stop here.
+func isHalted(err error) bool {
+	var h interface{ Halts() bool }
+	return errors.Is(err, ErrHalted) || (errors.As(err, &h) && h.Halts())
 }
 
 // remedy is what an error says to do, from whatever it wraps.

@@ -75,10 +75,13 @@ func (r *run) log(e Event) {
 	case e.Error != "":
 		level = slog.LevelWarn
 	}
+	if !r.opt.Log.Enabled(r.ctx, level) {
+		return
+	}
 	args := []any{"run", e.Run}
-	for k, v := range map[string]string{"op": string(e.Op), "status": string(e.Status), "title": e.Title, "text": e.Text, "error": e.Error, "result": string(e.Result)} {
-		if v != "" {
-			args = append(args, k, v)
+	for _, a := range [][2]string{{"op", string(e.Op)}, {"status", string(e.Status)}, {"title", e.Title}, {"text", e.Text}, {"error", e.Error}, {"result", string(e.Result)}} {
+		if a[1] != "" {
+			args = append(args, a[0], a[1])
 		}
 	}
 	r.opt.Log.Log(r.ctx, level, string(e.Kind), args...)

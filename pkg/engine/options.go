@@ -19,6 +19,8 @@ type Options struct {
 	// Approver is who approved the plan. It is needed for a new run that can destroy data; a run that goes on does so under the approval it
 	// began with.
 	Approver string
+	// Checked is the plan's digest, when its caller has validated the plan already and runs it often; empty: Run validates it.
+	Checked model.Digest
 	// Lost is closed when the lease is lost; nil: it cannot be.
 	Lost <-chan struct{}
 	// Journal and Drivers are needed.
@@ -28,6 +30,8 @@ type Options struct {
 	Limits  Limits
 	// Clock is SystemClock unless set.
 	Clock Clock
+	// Executor runs the ops; Goroutines unless set.
+	Executor Executor
 	// Observer may be nil.
 	Observer Observer
 	// Control may be nil.
@@ -69,6 +73,9 @@ func (o Options) withDefaults(p plan.Plan) (Options, error) {
 	}
 	if o.Clock == nil {
 		o.Clock = SystemClock{}
+	}
+	if o.Executor == nil {
+		o.Executor = Goroutines()
 	}
 	if o.Control == nil {
 		o.Control = NewControl()

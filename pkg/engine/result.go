@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
@@ -17,7 +18,7 @@ const (
 	Done        Kind = "done"        // everything the plan asks for holds
 	Failed      Kind = "failed"      // at least one op failed, or its outcome is not known
 	Stale       Kind = "stale"       // a precondition no longer held, and nothing failed
-	Halted      Kind = "halted"      // a gate did not open
+	Halted      Kind = "halted"      // a batch could not be certified, or a gate did not open
 	Interrupted Kind = "interrupted" // the context ended or the lease was lost
 	Aborted     Kind = "aborted"     // ended for good on request
 )
@@ -95,8 +96,10 @@ func (r Result) kind() Kind {
 		return Failed
 	case r.Err != nil || len(r.With(OpInterrupted)) > 0:
 		return Interrupted
-	case len(r.With(OpFailed, OpUnknown)) > 0:
+	case len(r.With(OpUnknown)) > 0 || slices.ContainsFunc(r.With(OpFailed), func(o OpResult) bool { return !isHalted(o.Err) }):
 		return Failed
+	case len(r.With(OpFailed)) > 0:
+		return Halted
 	case len(r.With(OpStale)) > 0:
 		return Stale
 	}

@@ -32,24 +32,33 @@ func (r *run) settle() {
 
 // settleRun probes the open intents of one run; false when one stays unknown.
 func (r *run) settleRun(old state.RunState) bool {
-	var wg sync.WaitGroup
 	var mu sync.Mutex
-	slots := make(chan struct{}, settleAtOnce)
+	settled, begun := 0, 0
+	ended := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return settled
+	}
 	ok := true
-	for _, rec := range old.Open() {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			err := r.settleOp(old, *rec.Op)
+	open := old.Open()
+	for ended() < len(open) {
+		if begun == len(open) || begun-ended() == settleAtOnce {
+			r.opt.Executor.Wait(nil, nil)
+			continue
+		}
+		op := *open[begun].Op
+		begun++
+		r.opt.Executor.Go(func() {
+			err := r.settleOp(old, op)
 			mu.Lock()
 			defer mu.Unlock()
+			settled++
 			if err != nil {
 				ok = false
-				r.stopped[rec.Op.Target] = err
+				r.stopped[op.Target] = err
 			}
 		})
 	}
-	wg.Wait()
 	return ok
 }
 

@@ -23,7 +23,7 @@ type node struct {
 	reporter  *reporter
 }
 
-// stage runs one stage. Everything but the ops themselves happens in the goroutine that called run.
+// stage runs one stage. Everything but the ops themselves happens where run was called; the executor runs the ops.
 type stage struct {
 	r        *run
 	index    int
@@ -34,17 +34,17 @@ type stage struct {
 	running  int
 	ok       bool
 	halted   bool // nothing new may begin: paused, or stopping
-	ended    chan ended
+	ended    inbox
 }
 
-// ended is what a worker sends.
+// ended is what came of a node that was started.
 type ended struct {
 	n   *node
 	out outcome
 }
 
 func newStage(r *run, index int) *stage {
-	s := &stage{r: r, index: index, byTarget: map[plan.Subject][]*node{}, limiter: newLimiter(r.opt.Limits), ok: true, ended: make(chan ended)}
+	s := &stage{r: r, index: index, byTarget: map[plan.Subject][]*node{}, limiter: newLimiter(r.opt.Limits), ok: true}
 	byID := map[plan.OpID]*node{}
 	for _, op := range r.plan.Stages[index].Order() {
 		n := &node{op: op, resources: resources(op), needs: len(op.Needs)}
@@ -67,14 +67,12 @@ func (s *stage) run() bool {
 		if s.running == 0 && !(s.paused() && s.left()) {
 			break
 		}
-		select {
-		case e := <-s.ended:
+		s.r.opt.Executor.Wait(changed, s.stopping())
+		for _, e := range s.ended.take() {
 			s.running--
 			s.limiter.give(e.n)
 			s.finish(e.n, e.out)
 			s.wake(e.n)
-		case <-changed:
-		case <-s.stopping():
 		}
 	}
 	s.rest()
@@ -206,11 +204,11 @@ func (s *stage) start(n *node) {
 	}}
 	s.running++
 	s.r.emit(opEvent(OpStarted, s.index, n.op))
-	go func() {
+	s.r.opt.Executor.Go(func() {
 		out := s.r.work(n.op, n.reporter.progress)
 		n.reporter.end()
-		s.ended <- ended{n, out}
-	}()
+		s.ended.put(ended{n, out})
+	})
 }
 
 // finish takes in what came of a node: what needed it goes on, or is skipped with the rest of its target.
