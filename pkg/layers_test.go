@@ -53,7 +53,7 @@ var layers = map[string]layer{
 	"view": {4, []string{"plan", "engine", "facts", "order", "state"}},
 	// The virtual rack stands beside the product: it plays the hardware, and knows nothing of what drives it.
 	"lab": {4, []string{"lab/..."}},
-	"sim": {4, []string{"sim/...", "ops", "plan", "engine", "planner", "verify", "order", "facts", "state/..."}},
+	"sim": {4, []string{"sim/...", "ops/...", "plan", "engine", "planner", "verify", "order", "facts", "state/..."}},
 
 	"app": {5, []string{"..."}},
 }

@@ -164,7 +164,7 @@ func (s *session) carryOut(ctx context.Context, p plan.Plan, lease state.Lease) 
 	go func() { done <- control.Serve(served, s.socket(), control.Handler(ctl)) }()
 	result, err := engine.Run(ctx, p, engine.Options{
 		Approver: whoAmI(), Lost: lease.Lost(), Journal: j, Limits: engine.DefaultLimits(), Observer: live, Control: ctl.engine, Log: s.env.Log,
-		Drivers: func(k plan.Kind) (engine.Driver, bool) { return driver, ops.Knows(k) },
+		Drivers: func(k plan.Kind) (engine.Driver, bool) { return driver, driver.Knows(k) },
 	})
 	stop()
 	err = errors.Join(err, <-done)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 )
 
@@ -13,7 +14,38 @@ import (
 type Driver struct{ world World }
 
 // New makes a driver for a world.
-func New(w World) *Driver { return &Driver{world: w} }
+func New(w World) *Driver {
+	if w.Clock == nil {
+		w.Clock = SystemClock{}
+	}
+	w.nodes = make(map[model.Path]model.Node, len(w.Desired.Nodes))
+	for _, n := range w.Desired.Nodes {
+		w.nodes[n.Path] = n
+	}
+	return &Driver{world: w}
+}
+
+// Knows reports whether ops of a kind can be carried out in the driver's world.
+func (d *Driver) Knows(k plan.Kind) bool {
+	w := d.world
+	switch k {
+	case plan.SlotWrite, plan.SlotCommit:
+		return w.Slots != nil
+	case plan.SlotBoot:
+		return w.Slots != nil && w.Hosts != nil && w.Guests != nil && w.Batches != nil
+	case plan.HostCordon:
+		return w.Cordons != nil
+	case plan.HostUncordon:
+		return w.Cordons != nil && w.Guests != nil
+	case plan.HostDrain:
+		return w.Guests != nil && w.Batches != nil
+	case plan.CephNoout, plan.CephStop, plan.CephStart, plan.CephRestore:
+		return w.Storage != nil
+	case plan.BatchCertify, plan.BatchGate, plan.BatchBake:
+		return w.Batches != nil
+	}
+	return applies[k] != nil
+}
 
 // apply is what a kind of op does.
 type apply func(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error
@@ -31,6 +63,20 @@ var applies = map[plan.Kind]apply{
 	plan.OVSEnsure:   ovsEnsure,
 	plan.KVMEnsure:   kvmEnsure,
 	plan.VMEnsure:    vmEnsure,
+
+	plan.SlotWrite:    slotWrite,
+	plan.BatchCertify: certify,
+	plan.HostCordon:   cordon,
+	plan.HostDrain:    drain,
+	plan.CephNoout:    noout,
+	plan.CephStop:     cephStop,
+	plan.SlotBoot:     slotBoot,
+	plan.CephStart:    cephStart,
+	plan.CephRestore:  cephRestore,
+	plan.SlotCommit:   slotCommit,
+	plan.HostUncordon: uncordon,
+	plan.BatchGate:    gate,
+	plan.BatchBake:    bake,
 }
 
 // Check reads the op's conditions from the world: nil when it may begin, a *HeldError when there is nothing left to do, a *StaleError when a
@@ -40,12 +86,15 @@ func (d *Driver) Check(ctx context.Context, op plan.Op) error {
 		return fmt.Errorf("%s: this program cannot carry out ops of kind %q", op.ID, op.Kind)
 	}
 	r := newReader(d.world)
-	before := r.unmet(ctx, op.Pre)
+	before := r.unmet(ctx, required(op))
 	if before != nil && asMismatch(before) == nil {
 		return before
 	}
-	if op.Kind == plan.BMCIdentify {
-		return nil // it asks, and its effect is there all the time
+	if m := asMismatch(before); m != nil && ofBatch(op.Target) {
+		return &StaleError{m}
+	}
+	if op.Kind == plan.BMCIdentify || ofBatch(op.Target) {
+		return nil // it asks: its effect is there all the time, or nowhere
 	}
 	after := r.unmet(ctx, visible(op))
 	if after == nil {
@@ -76,10 +125,16 @@ func (d *Driver) Verify(ctx context.Context, op plan.Op) error {
 
 // Probe tells what became of an op whose intent is on record without an outcome.
 func (d *Driver) Probe(ctx context.Context, op plan.Op) (plan.Outcome, error) {
+	if ofBatch(op.Target) {
+		return plan.NotApplied, nil // it asked and waited, and left nothing
+	}
 	r := newReader(d.world)
 	after := r.unmet(ctx, visible(op))
 	if after == nil {
 		return plan.Applied, nil
+	}
+	if m := asMismatch(after); m != nil && op.Kind == plan.SlotBoot && answered(m) {
+		return plan.NotApplied, nil
 	}
 	if asMismatch(after) != nil && leavesNothing[op.Kind] {
 		return plan.NotApplied, nil
@@ -101,6 +156,15 @@ var seenElsewhere = map[plan.Kind]bool{
 	plan.HostStart: true,
 	// It only looks.
 	plan.HostVerify: true,
+	// Slots, cordons, guests and storage answer or fail.
+	plan.SlotWrite: true, plan.HostCordon: true, plan.HostDrain: true, plan.CephNoout: true, plan.CephStop: true, plan.CephStart: true,
+	plan.CephRestore: true, plan.SlotCommit: true, plan.HostUncordon: true,
+}
+
+// answered reports whether a host that does not run what it should runs something else: only a host that is silent leaves the question open.
+func answered(m *Mismatch) bool {
+	i := slices.IndexFunc(m.Want, func(f plan.Fact) bool { return f.Attr == plan.AttrHost })
+	return i < 0 || m.Found[i] != ""
 }
 
 // leavesNothing are the kinds of which an effect that is seen not to be there settles the matter, although the world may have moved on. They
@@ -109,10 +173,22 @@ var seenElsewhere = map[plan.Kind]bool{
 var leavesNothing = map[plan.Kind]bool{plan.BMCIdentify: true, plan.PowerOn: true, plan.InstallWait: true, plan.HostVerify: true}
 
 // visible are the postconditions that can be read back. What a boot consumes is gone at the controller's leisure, and what an op makes absent
-// (an unreachable host, a stopped machine) is not to be seen through the thing that is gone. That an order has not begun can be seen.
+// (an unreachable host, a stopped machine) is not to be seen through the thing that is gone. That an order has not begun can be seen, and so can
+// a flag that is not set. What an op of a batch found out is nowhere in the world.
 func visible(op plan.Op) []plan.Fact {
-	return slices.DeleteFunc(slices.Clone(op.Post), func(f plan.Fact) bool { return f.Value == "" && f.Attr != plan.AttrInstall })
+	return slices.DeleteFunc(slices.Clone(op.Post), func(f plan.Fact) bool {
+		gone := f.Value == "" && f.Attr != plan.AttrInstall && f.Attr != plan.AttrCordon && f.Attr != plan.AttrNoout
+		return gone || ofBatch(f.Subject)
+	})
 }
 
-// Knows reports whether ops of a kind can be carried out.
-func Knows(k plan.Kind) bool { return applies[k] != nil }
+// required are the preconditions that the world must show before the op begins. That a batch was certified, or its gate open, is shown by the
+// order of the ops; and what the op restores by itself need not hold yet.
+func required(op plan.Op) []plan.Fact {
+	return slices.DeleteFunc(slices.Clone(op.Pre), func(f plan.Fact) bool { return ofBatch(f.Subject) || restorable(op, f) })
+}
+
+func ofBatch(s plan.Subject) bool {
+	_, ok := s.Batch()
+	return ok
+}

@@ -61,6 +61,23 @@ func (e *HeldError) Error() string { return string(e.Op) + ": is so already" }
 // Holds tells the engine.
 func (e *HeldError) Holds() bool { return true }
 
+// HaltedError says that the rollout must not go on now, though nothing is broken.
+type HaltedError struct {
+	What string // what was tried, and on what
+	Why  []string
+}
+
+// Error says so.
+func (e *HaltedError) Error() string { return e.What + ": " + strings.Join(e.Why, "; ") }
+
+// Halts tells the engine.
+func (e *HaltedError) Halts() bool { return true }
+
+// Remedy is the same for all of them.
+func (e *HaltedError) Remedy() string {
+	return "see to what it names, then apply the same plan again: it goes on where it halted"
+}
+
 // InstallError is what the agent on the machine said when it refused or failed.
 type InstallError struct {
 	Node    model.Path

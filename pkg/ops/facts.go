@@ -64,6 +64,11 @@ const (
 	fromOrder = "order"
 	fromHost  = "host"
 	fromVM    = "vm"
+
+	fromSlots   = "slots"
+	fromCordon  = "cordon"
+	fromGuests  = "guests"
+	fromStorage = "storage"
 )
 
 func sourceOf(a plan.Attr) string {
@@ -74,6 +79,14 @@ func sourceOf(a plan.Attr) string {
 		return fromOrder
 	case plan.AttrVM, plan.AttrRuns:
 		return fromVM
+	case plan.AttrIdle, plan.AttrDefault:
+		return fromSlots
+	case plan.AttrCordon:
+		return fromCordon
+	case plan.AttrGuests:
+		return fromGuests
+	case plan.AttrNoout, plan.AttrCeph:
+		return fromStorage
 	default:
 		return fromHost
 	}
@@ -93,13 +106,17 @@ func (r *reader) load(ctx context.Context, s plan.Subject, source string) (plan.
 		on.BMC, err = r.w.observeBMC(ctx, n)
 	case fromOrder:
 		on.Order, err = r.w.Installs.Order(ctx, n)
-	default:
+	case fromHost:
 		on.Host, err = r.w.Hosts.Observe(ctx, n)
+	default:
+		return r.w.loadRollout(ctx, s, n, source)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return facts.Project(r.w.Desired, model.Observed{Nodes: []model.ObservedNode{on}}), nil
+	alone := r.w.Desired
+	alone.Nodes = []model.Node{n}
+	return facts.Project(alone, model.Observed{Nodes: []model.ObservedNode{on}}), nil
 }
 
 func (r *reader) loadVM(ctx context.Context, s plan.Subject) (plan.State, error) {
@@ -143,12 +160,9 @@ func (w World) withMachine(ctx context.Context, n model.Node, use func(Machine) 
 }
 
 func (w World) node(s plan.Subject) (model.Node, error) {
-	path, ok := s.Node()
-	if ok {
-		for _, n := range w.Desired.Nodes {
-			if n.Path == path {
-				return n, nil
-			}
+	if path, ok := s.Node(); ok {
+		if n, ok := w.nodes[path]; ok {
+			return n, nil
 		}
 	}
 	return model.Node{}, fmt.Errorf("%s: %w", s, ErrNotInInventory)

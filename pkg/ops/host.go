@@ -2,11 +2,8 @@ package ops
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
-
-	"github.com/cenkalti/backoff/v5"
 
 	"github.com/nuboctl/nuboctl/pkg/facts"
 	"github.com/nuboctl/nuboctl/pkg/model"
@@ -27,17 +24,7 @@ func hostVerify(ctx context.Context, w World, op plan.Op, report func(plan.Progr
 	}
 	report(plan.Progress{Waiting: "the host to answer over SSH"})
 	want := facts.HostSpec(model.Digest(op.Args["image"]), model.Digest(op.Args["config"]))
-	h, err := poll(ctx, func() (model.ObservedHost, error) {
-		h, err := w.Hosts.Observe(ctx, n)
-		if err != nil {
-			return h, backoff.Permanent(err)
-		}
-		if !h.Reachable {
-			report(plan.Progress{Waiting: "the host to answer over SSH: " + h.Error})
-			return h, fmt.Errorf("%s does not answer over SSH: %s; look at its console (nuboctl bmc console %s)", n.Path, h.Error, n.Name)
-		}
-		return h, nil
-	})
+	h, err := w.answers(ctx, n, report)
 	if err != nil {
 		return err
 	}
@@ -82,15 +69,27 @@ func vmEnsure(ctx context.Context, w World, op plan.Op, report func(plan.Progres
 	return w.VMs.Ensure(ctx, vm, spec)
 }
 
-// poll tries until try succeeds, fails for good, or ctx ends; then the error tells that and what the last try came to.
-func poll[T any](ctx context.Context, try func() (T, error)) (T, error) {
-	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.MaxInterval = pollEvery, pollAtMost
-	var last error
-	got, err := backoff.Retry(ctx, try, backoff.WithBackOff(b), backoff.WithMaxElapsedTime(0),
-		backoff.WithNotify(func(err error, _ time.Duration) { last = err }))
-	if err != nil && last != nil && context.Cause(ctx) != nil && !errors.Is(err, last) {
-		err = fmt.Errorf("%w; %w", last, err)
+// answers waits until a host answers over SSH.
+func (w World) answers(ctx context.Context, n model.Node, report func(plan.Progress)) (h model.ObservedHost, err error) {
+	err = w.poll(ctx, func() (bool, error) {
+		if h, err = w.Hosts.Observe(ctx, n); err != nil || h.Reachable {
+			return true, err
+		}
+		report(plan.Progress{Waiting: "the host to answer over SSH: " + h.Error})
+		return false, fmt.Errorf("%s does not answer over SSH: %s; look at its console (nuboctl bmc console %s)", n.Path, h.Error, n.Name)
+	})
+	return h, err
+}
+
+// poll tries until try is final or ctx ends; then the error tells that and what the last try came to.
+func (w World) poll(ctx context.Context, try func() (final bool, err error)) error {
+	for pause := pollEvery; ; pause = min(pause*3/2, pollAtMost) {
+		final, err := try()
+		if final {
+			return err
+		}
+		if ended := w.Clock.Sleep(ctx, pause); ended != nil {
+			return fmt.Errorf("%w; %w", err, ended)
+		}
 	}
-	return got, err
 }

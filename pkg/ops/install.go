@@ -56,8 +56,9 @@ func installWait(ctx context.Context, w World, op plan.Op, report func(plan.Prog
 func (w World) follow(ctx context.Context, n model.Node, was order.Status, report func(plan.Progress), there func(order.Status) bool) (order.Status, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	silence := time.AfterFunc(SilenceLimit, func() { cancel(silent(n)) })
-	defer silence.Stop()
+	hush := func() (stop func() bool) { return w.Clock.AfterFunc(SilenceLimit, func() { cancel(silent(n)) }) }
+	stop := hush()
+	defer func() { stop() }()
 	for version := 0; ; {
 		s, next, err := w.Installs.Watch(ctx, n, version)
 		if err != nil {
@@ -78,7 +79,8 @@ func (w World) follow(ctx context.Context, n model.Node, was order.Status, repor
 			continue
 		}
 		version = next
-		silence.Reset(SilenceLimit)
+		stop()
+		stop = hush()
 		if s.Last != nil && s.Last.Progress != nil {
 			p := s.Last.Progress
 			report(plan.Progress{Text: strings.TrimSpace(p.Phase + " " + p.Text), Done: p.Done, Total: p.Total})

@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 
 	"github.com/nuboctl/nuboctl/pkg/engine"
-	"github.com/nuboctl/nuboctl/pkg/ops/opstest"
+	"github.com/nuboctl/nuboctl/pkg/ops/rack"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 )
 
@@ -37,19 +37,19 @@ func TestThreeBladesBecomeHosts(t *testing.T) {
 // TestOneFailsOthersGoOn breaks one blade in each way; the others become hosts, and when it is mended it becomes one too.
 func TestOneFailsOthersGoOn(t *testing.T) {
 	for _, tc := range []struct {
-		fault opstest.Fault
+		fault rack.Fault
 		begun int // under the first apply
 		total int // in the end
 	}{
-		{opstest.Unreachable, 0, 1},
-		{opstest.Impostor, 0, 1},
-		{opstest.Forgetful, 0, 1},
-		{opstest.Hung, 0, 1},
-		{opstest.Refused, 0, 1},
-		{opstest.Silent, 1, 2},
-		{opstest.HostSilent, 1, 1},
-		{opstest.HostOther, 1, 1},
-		{opstest.LostReply, 0, 1},
+		{rack.Unreachable, 0, 1},
+		{rack.Impostor, 0, 1},
+		{rack.Forgetful, 0, 1},
+		{rack.Hung, 0, 1},
+		{rack.Refused, 0, 1},
+		{rack.Silent, 1, 2},
+		{rack.HostSilent, 1, 1},
+		{rack.HostOther, 1, 1},
+		{rack.LostReply, 0, 1},
 	} {
 		t.Run(string(tc.fault), func(t *testing.T) {
 			dir := t.TempDir()
@@ -69,7 +69,7 @@ func TestOneFailsOthersGoOn(t *testing.T) {
 				if n := s.lab.Begun(s.node(1)); n != tc.begun {
 					t.Errorf("its disk was begun to be written %d times, want %d", n, tc.begun)
 				}
-				s.lab.Break(s.node(1), opstest.Sound)
+				s.lab.Break(s.node(1), rack.Sound)
 				s.apply()
 				if n := s.lab.Begun(s.node(1)); n != tc.total {
 					t.Errorf("in the end its disk was begun to be written %d times, want %d", n, tc.total)

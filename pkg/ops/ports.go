@@ -6,9 +6,11 @@ package ops
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/order"
+	"github.com/nuboctl/nuboctl/pkg/plan"
 )
 
 // Machines opens management controllers.
@@ -57,19 +59,149 @@ type VMs interface {
 	Ensure(ctx context.Context, vm model.VM, spec model.Digest) error
 }
 
-// World is all that ops reach.
+// Guests is the VM authority: who may place, move, stop and start virtual machines. Virtual machines are named by their names.
+type Guests interface {
+	// List are the virtual machines on a node, running or held; an error when that cannot be told for certain.
+	List(ctx context.Context, n model.Node) ([]Guest, error)
+	// Migrate moves a running machine live. It returns when the machine runs at its destination and is gone from its source; after an error it still
+	// runs at its source. The error wraps ErrNoRoom when the destination does not take it.
+	Migrate(ctx context.Context, vm string, from, to model.Node, report func(plan.Progress)) error
+	// Hold stops a machine whose owner consents, and marks it so that Release finds it.
+	Hold(ctx context.Context, vm string, n model.Node) error
+	// Release starts a held machine on its node again.
+	Release(ctx context.Context, vm string, n model.Node) error
+}
+
+// Guest is a virtual machine on a node.
+type Guest struct {
+	Name      string
+	DirtyMiBs float64 // how fast it writes to its memory
+	Fixed     bool    // it cannot be migrated
+	Consent   bool    // its owner allows it to be stopped and started again
+	Held      bool    // stopped by Hold
+}
+
+// Slots are the two root file systems of running hosts. Every method fails on a host that does not answer.
+type Slots interface {
+	State(ctx context.Context, n model.Node) (SlotState, error)
+	// Write lays the node's image and configuration down in the idle slot; spec is their digest. A slot counts only when it is complete.
+	Write(ctx context.Context, n model.Node, spec model.Digest, report func(plan.Progress)) error
+	// BootOnce restarts the host into its idle slot, once: whatever happens then, the boot after it is from the default slot. It returns when the
+	// restart is ordered.
+	BootOnce(ctx context.Context, n model.Node) error
+	// Commit makes the running slot the default.
+	Commit(ctx context.Context, n model.Node) error
+}
+
+// SlotState is what the slots hold, each by the digest of facts.HostSpec; empty when it holds nothing complete.
+type SlotState struct {
+	Idle    model.Digest
+	Default model.Digest
+}
+
+// Cordons keep new virtual machines away from nodes. What is seen and changed is nuboctl's own mark; somebody else's stays as it is.
+type Cordons interface {
+	// Cordon is when the mark ends by itself; zero when there is none.
+	Cordon(ctx context.Context, n model.Node) (until time.Time, err error)
+	// SetCordon sets the mark, or removes it when until is zero.
+	SetCordon(ctx context.Context, n model.Node, until time.Time) error
+}
+
+// Storage is the Ceph cluster that a node belongs to.
+type Storage interface {
+	// Observe tells of the node's daemons, and of every placement group of its cluster.
+	Observe(ctx context.Context, n model.Node) (Ceph, error)
+	// SetNoout sets noout for the node's bucket, or unsets it when until is zero. The cluster's side keeps the expiry: it needs nobody to come back.
+	SetNoout(ctx context.Context, n model.Node, until time.Time) error
+	// OKToStop is Ceph's own answer to whether the node's daemons may stop now: nil, or why not.
+	OKToStop(ctx context.Context, n model.Node) error
+	// SetDaemons starts or stops the node's daemons, and returns when that is ordered.
+	SetDaemons(ctx context.Context, n model.Node, run bool) error
+}
+
+// Ceph is a cluster as seen from one node.
+type Ceph struct {
+	// Daemons is plan.Up when all of the node's are in service, plan.Stopped when none is running, empty in between.
+	Daemons string
+	Noout   time.Time // when it ends; zero when it is not set for the node
+	OSDs    []int32   // the node's
+	Pools   []CephPool
+	// Unsure says why the placement groups are not all known; empty when they are.
+	Unsure string
+}
+
+// CephPool is a pool with the acting sets of its placement groups.
+type CephPool struct {
+	Name    string
+	MinSize int
+	Size    int
+	Acting  []int32 // Size OSDs for each placement group, one after the other; -1 is a copy that is missing
+}
+
+// Batches knows the certificate of the plan that is being run, and the health of the places that its batches lie in.
+type Batches interface {
+	// Certify solves the batch's placements again for what is there now, and has them verified. The error is a *HaltedError when none is safe.
+	Certify(ctx context.Context, batch int) error
+	// Destinations says where the certified placement puts the virtual machines of a node. It certifies the node's batch when this process has not
+	// yet, or when again is true.
+	Destinations(ctx context.Context, n model.Node, again bool) (map[string]model.Path, error)
+	// Health lists what is wrong in the batch's region; nothing when it is healthy.
+	Health(ctx context.Context, batch int) ([]string, error)
+}
+
+// Clock is the time in which ops wait.
+type Clock interface {
+	Now() time.Time
+	// Sleep returns after d, or with the context's error when that ends before.
+	Sleep(ctx context.Context, d time.Duration) error
+	// AfterFunc calls f after d, beside its caller, unless stopped before.
+	AfterFunc(d time.Duration, f func()) (stop func() bool)
+}
+
+// SystemClock is the machine's clock.
+type SystemClock struct{}
+
+// Now implements Clock.
+func (SystemClock) Now() time.Time { return time.Now() }
+
+// Sleep implements Clock.
+func (SystemClock) Sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// AfterFunc implements Clock.
+func (SystemClock) AfterFunc(d time.Duration, f func()) func() bool { return time.AfterFunc(d, f).Stop }
+
+// World is all that ops reach. A port that is nil cannot be reached: ops that need it are not known.
 type World struct {
 	Desired  model.Desired
+	Clock    Clock // SystemClock unless set
 	Machines Machines
 	Installs Installs
 	Hosts    Hosts
 	VMs      VMs
+	Guests   Guests
+	Slots    Slots
+	Cordons  Cordons
+	Storage  Storage
+	Batches  Batches
+
+	nodes map[model.Path]model.Node
 }
 
 // The ways in which an op fails that its caller tells apart.
 var (
 	// ErrUnverified says that an op was carried out and its effect cannot be seen.
 	ErrUnverified = errors.New("the effect is not there")
+	// ErrNoRoom says that a host does not take a virtual machine now.
+	ErrNoRoom = errors.New("no room")
 	// ErrNotInInventory says that a plan names something that the inventory does not have.
 	ErrNotInInventory = errors.New("not in the inventory")
 )

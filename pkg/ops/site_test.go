@@ -64,9 +64,10 @@ func (s *site) run(ctx context.Context, p plan.Plan, change ...func(*engine.Opti
 			s.t.Error(err)
 		}
 	}()
-	d := &once{Driver: ops.New(s.lab.World()), t: s.t, done: map[plan.OpID]bool{}}
+	driver := ops.New(s.lab.World())
+	d := &once{Driver: driver, t: s.t, done: map[plan.OpID]bool{}}
 	opt := engine.Options{Journal: j, Approver: "ann", Limits: engine.DefaultLimits(),
-		Drivers: func(k plan.Kind) (engine.Driver, bool) { return d, ops.Knows(k) }}
+		Drivers: func(k plan.Kind) (engine.Driver, bool) { return d, driver.Knows(k) }}
 	for _, c := range change {
 		c(&opt)
 	}

@@ -1,5 +1,5 @@
-// Package opstest holds what every world of ops must pass, whoever plays the hardware, and a fake world to try planner, engine and ops in. Both live in
-// the time of package testing/synctest: firmware, installs and silences take as long as they do, and the test does not wait for them.
+// Package opstest holds what every world of ops must pass, whoever plays the hardware. It lives in the world's own time: firmware, installs and
+// silences take as long as they do, and the test does not wait for them.
 package opstest
 
 import (
@@ -10,6 +10,7 @@ import (
 
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/ops"
+	"github.com/nuboctl/nuboctl/pkg/ops/rack"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 )
 
@@ -17,37 +18,24 @@ import (
 type Lab interface {
 	// World is what ops reach; it is the same world each time.
 	World() ops.World
-	// Break makes what belongs to a node fail from now on; Sound mends it.
-	Break(n model.Path, f Fault)
+	// Break makes what belongs to a node fail from now on; rack.Sound mends it.
+	Break(n model.Path, f rack.Fault)
 	// Begun counts how often an install began to write the node's root disk.
 	Begun(n model.Path) int
+	// Ready makes every machine an installed host with its virtual machines and its Ceph daemons.
+	Ready()
+	// Place lets somebody start a virtual machine, whatever we think of it.
+	Place(vm model.ObservedVM)
 }
 
 // New makes a lab in which every machine of the inventory is powered on, runs nothing of ours and has an empty root disk.
 type New func(d model.Desired) Lab
 
+// NewFake is a New: a rack by the machine's clock, to be used in the time of package testing/synctest.
+func NewFake(d model.Desired) Lab { return rack.New(d, ops.SystemClock{}) }
+
 // Plan makes the plan from what is observed, as package planner does.
 type Plan func(d model.Desired, o model.Observed, g plan.Goal) (plan.Plan, error)
-
-// Fault is a way in which a node, or what leads to it, fails.
-type Fault string
-
-// The faults.
-const (
-	Sound       Fault = ""
-	Unreachable Fault = "its BMC does not answer"
-	Impostor    Fault = "another machine is behind the address"
-	Forgetful   Fault = "its BMC forgets the boot override"
-	Hung        Fault = "it hangs in its firmware"
-	Silent      Fault = "its ramdisk dies after the first write"
-	Refused     Fault = "its ramdisk refuses"
-	Failed      Fault = "its ramdisk fails after the first write"
-	RelayLost   Fault = "the relay of its network does not answer"
-	HostSilent  Fault = "its host does not answer"
-	HostOther   Fault = "its host runs another image"
-	// LostReply lets one write take effect, tells its caller that it failed, and is gone with that.
-	LostReply Fault = "a reply is lost"
-)
 
 // Site is an inventory of n blades in one rack, each with a bridge and a virtual machine.
 func Site(n int) model.Desired {

@@ -3,6 +3,7 @@ package opstest
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -10,26 +11,13 @@ import (
 
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/ops"
+	"github.com/nuboctl/nuboctl/pkg/ops/rack"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 )
 
-// Run is the suite of every op kind, over the ops that install one blade with a virtual machine.
+// Run is the suite of every op kind, over the ops that install a blade with a virtual machine, and those that take one through a rollout.
 func Run(t *testing.T, lab New, planFor Plan) {
-	names := map[plan.Kind]bool{}
-	synctest.Test(t, func(t *testing.T) {
-		for _, op := range newBench(t, lab, planFor).ops {
-			names[op.Kind] = true
-		}
-	})
 	for _, k := range plan.Kinds() {
-		if !names[k] && ops.Knows(k) && k != plan.HostStart { // it is no part of an install
-			t.Errorf("the suite has no op of kind %s", k)
-		}
-	}
-	for _, k := range plan.Kinds() {
-		if !names[k] {
-			continue
-		}
 		t.Run(string(k), func(t *testing.T) {
 			for _, c := range []struct {
 				name string
@@ -42,27 +30,37 @@ func Run(t *testing.T, lab New, planFor Plan) {
 				{"nobody can tell", (*bench).unknown},
 			} {
 				t.Run(c.name, func(t *testing.T) {
-					synctest.Test(t, func(t *testing.T) { b := newBench(t, lab, planFor); c.test(b, b.before(k)) })
+					synctest.Test(t, func(t *testing.T) { b := benchFor(t, lab, planFor, k); c.test(b, b.before(k)) })
 				})
 			}
 		})
 	}
 	faults(t, lab, planFor)
+	disturbances(t, lab)
 }
 
 // bench is a lab with one blade, and the ops that install it.
 type bench struct {
 	*testing.T
 	lab    Lab
+	clock  ops.Clock
 	node   model.Node
 	driver *ops.Driver
 	ops    []plan.Op
 }
 
+// benchFor is the bench on which the op of a kind can be carried out.
+func benchFor(t *testing.T, lab New, planFor Plan, k plan.Kind) *bench {
+	if slices.Contains(rolloutKinds, k) {
+		return newRollout(t, lab)
+	}
+	return newBench(t, lab, planFor)
+}
+
 func newBench(t *testing.T, lab New, planFor Plan) *bench {
 	d := Site(1)
 	b := &bench{T: t, lab: lab(d), node: d.Nodes[0]}
-	b.driver = ops.New(b.lab.World())
+	b.driver, b.clock = ops.New(b.lab.World()), b.lab.World().Clock
 	o := model.Observed{} // as if nothing had been seen: the plan then has every op
 	p, err := planFor(d, o, plan.GoalInstall)
 	if err != nil {
@@ -82,6 +80,9 @@ func (b *bench) before(k plan.Kind) plan.Op {
 			return op
 		}
 		b.do(op)
+	}
+	if k != plan.HostStart { // it is no part of an install
+		b.Fatalf("the suite has no op of kind %s", k)
 	}
 	return b.hostStart()
 }
@@ -126,7 +127,14 @@ func (b *bench) told(p plan.Progress) {
 
 func (b *bench) deadline(op plan.Op) (context.Context, context.CancelFunc) {
 	info, _ := op.Kind.Info()
-	return context.WithTimeout(b.Context(), info.Timeout)
+	return b.within(info.Timeout)
+}
+
+// within is a context that ends after a while of the world's time.
+func (b *bench) within(d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(b.Context())
+	stop := b.clock.AfterFunc(d, cancel)
+	return ctx, func() { stop(); cancel() }
 }
 
 func (b *bench) probe(op plan.Op, want plan.Outcome) {
@@ -137,8 +145,13 @@ func (b *bench) probe(op plan.Op, want plan.Outcome) {
 	}
 }
 
-// asks is true of a kind that only asks, so that its effect is there all the time.
-func asks(op plan.Op) bool { return op.Kind == plan.BMCIdentify }
+// asks is true of a kind that only asks, so that its effect is there all the time, or nowhere.
+func asks(op plan.Op) bool { return op.Kind == plan.BMCIdentify || ofBatch(op.Target) }
+
+func ofBatch(s plan.Subject) bool {
+	_, ok := s.Batch()
+	return ok
+}
 
 func (b *bench) acts(op plan.Op) {
 	if err := b.driver.Check(b.Context(), op); err != nil {
@@ -151,6 +164,10 @@ func (b *bench) acts(op plan.Op) {
 		b.probe(op, plan.NotApplied)
 	}
 	b.do(op)
+	if ofBatch(op.Target) {
+		b.probe(op, plan.NotApplied) // it leaves nothing
+		return
+	}
 	b.probe(op, plan.Applied)
 	var held interface{ Holds() bool }
 	if err := b.driver.Check(b.Context(), op); !asks(op) && (!errors.As(err, &held) || !held.Holds()) {
@@ -163,6 +180,9 @@ func (b *bench) acts(op plan.Op) {
 
 func (b *bench) stale(op plan.Op) {
 	for i := range op.Pre {
+		if ofBatch(op.Pre[i].Subject) {
+			continue // it is shown by the order of the ops
+		}
 		changed := op
 		changed.Pre = append([]plan.Fact(nil), op.Pre...)
 		changed.Pre[i].Value = "something else"
@@ -182,7 +202,14 @@ func (b *bench) stranger(op plan.Op) {
 	if _, ok := op.Target.VM(); ok {
 		stranger = plan.VMSubject("nobody")
 	}
-	op.Target = stranger
+	if ofBatch(op.Target) {
+		op.Target = plan.BatchSubject(9999)
+		if err := b.driver.Apply(b.Context(), op, b.told); !errors.Is(err, ops.ErrNotInInventory) && op.Kind == plan.BatchCertify {
+			b.Errorf("apply: %v", err)
+		}
+		return
+	}
+	op.Target, op.Pre = stranger, nil
 	op.Post = []plan.Fact{{Subject: stranger, Attr: op.Post[0].Attr, Value: "x"}}
 	for name, err := range map[string]error{"check": b.driver.Check(b.Context(), op), "apply": b.driver.Apply(b.Context(), op, b.told), "verify": b.driver.Verify(b.Context(), op)} {
 		if name == "check" && asks(op) {
@@ -204,14 +231,14 @@ func (b *bench) interrupted(op plan.Op) {
 	if err := b.driver.Apply(ctx, op, b.told); !errors.Is(err, context.Canceled) {
 		b.Errorf("with a context that has ended: %v", err)
 	}
-	ctx, cancel = context.WithTimeout(b.Context(), time.Millisecond)
+	ctx, cancel = b.within(time.Millisecond)
 	defer cancel()
-	began := time.Now()
+	began := b.clock.Now()
 	err := b.driver.Apply(ctx, op, b.told)
-	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	if err != nil && !errors.Is(err, context.Canceled) {
 		b.Errorf("with a context that ends soon: %v", err)
 	}
-	if late := time.Since(began); late > time.Second {
+	if late := b.clock.Now().Sub(began); late > time.Second {
 		b.Errorf("it went on for %s after its context had ended", late)
 	}
 }
@@ -223,12 +250,18 @@ func (b *bench) unknown(op plan.Op) {
 	if op.Kind == plan.HostVerify {
 		want = plan.NotApplied // a host that does not answer is not verified, and that is all there is to it
 	}
+	if ofBatch(op.Target) {
+		want = plan.NotApplied
+	}
 	b.probe(op, want)
 }
 
 // blinds names the fault that hides the effect of each kind.
-var blinds = map[plan.Kind]Fault{
-	plan.BMCIdentify: Unreachable, plan.PowerOff: Unreachable, plan.BootNetwork: Unreachable, plan.PowerOn: Unreachable, plan.HostStart: Unreachable,
-	plan.OrderArm: RelayLost, plan.InstallWait: RelayLost,
-	plan.HostVerify: HostSilent, plan.OVSEnsure: HostSilent, plan.KVMEnsure: HostSilent, plan.VMEnsure: HostSilent,
+var blinds = map[plan.Kind]rack.Fault{
+	plan.BMCIdentify: rack.Unreachable, plan.PowerOff: rack.Unreachable, plan.BootNetwork: rack.Unreachable, plan.PowerOn: rack.Unreachable, plan.HostStart: rack.Unreachable,
+	plan.OrderArm: rack.RelayLost, plan.InstallWait: rack.RelayLost,
+	plan.HostVerify: rack.HostSilent, plan.OVSEnsure: rack.HostSilent, plan.KVMEnsure: rack.HostSilent, plan.VMEnsure: rack.HostSilent,
+
+	plan.SlotWrite: rack.HostSilent, plan.HostCordon: rack.HostSilent, plan.HostDrain: rack.HostSilent, plan.CephNoout: rack.HostSilent, plan.CephStop: rack.HostSilent,
+	plan.SlotBoot: rack.HostSilent, plan.CephStart: rack.HostSilent, plan.CephRestore: rack.HostSilent, plan.SlotCommit: rack.HostSilent, plan.HostUncordon: rack.HostSilent,
 }

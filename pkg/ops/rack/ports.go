@@ -1,4 +1,4 @@
-package opstest
+package rack
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/order"
 )
 
-type machines struct{ f *Fake }
+type machines struct{ f *Rack }
 
 func (p machines) Open(ctx context.Context, n model.Node) (ops.Machine, error) {
 	p.f.mu.Lock()
@@ -31,7 +31,7 @@ func (p machines) Open(ctx context.Context, n model.Node) (ops.Machine, error) {
 }
 
 type machine struct {
-	f *Fake
+	f *Rack
 	b *blade
 }
 
@@ -74,7 +74,7 @@ func (m machine) SetBootOnce(ctx context.Context) error {
 
 func (m machine) Close(context.Context) error { return nil }
 
-type installs struct{ f *Fake }
+type installs struct{ f *Rack }
 
 var errRelay = errors.New("the relay does not answer")
 
@@ -97,11 +97,11 @@ func (p installs) Arm(ctx context.Context, n model.Node, goal order.Goal, spec m
 	p.f.orders++
 	o := order.Order{FormatVersion: order.FormatVersion, ID: fmt.Sprintf("%s-%d", n.Name, p.f.orders), Goal: goal, Node: n.Path, Hostname: n.Name,
 		Machine: order.Machine{Serial: n.Serial, MACs: []string{n.NICs[0].MAC}}, Nonce: fmt.Sprintf("%032x", p.f.orders),
-		IssuedAt: time.Now(), ExpiresAt: time.Now().Add(4 * time.Hour), MaxAttempts: 3, Spec: spec, Image: n.Image, Disks: order.Disks{Root: n.RootDevice}}
+		IssuedAt: p.f.clock.Now(), ExpiresAt: p.f.clock.Now().Add(4 * time.Hour), MaxAttempts: 3, Spec: spec, Image: n.Image, Disks: order.Disks{Root: n.RootDevice}}
 	if err := o.Validate(); err != nil {
 		return err
 	}
-	b.rec, b.kept = &order.Record{Order: o, Phase: order.PhaseArmed, Updated: time.Now()}, nil
+	b.rec, b.kept = &order.Record{Order: o, Phase: order.PhaseArmed, Updated: p.f.clock.Now()}, nil
 	p.f.news(b)
 	return b.reply("arm")
 }
@@ -121,7 +121,7 @@ func (p installs) Order(ctx context.Context, n model.Node) (model.ObservedOrder,
 		o.Phase = facts.PhaseArmed
 	case b.rec.Phase == order.PhaseRefused || b.rec.Phase == order.PhaseFailed:
 		o.Phase = facts.PhaseFailed
-	case b.rec.Phase != order.PhaseInstalled && time.Since(b.rec.Updated) >= ops.SilenceLimit:
+	case b.rec.Phase != order.PhaseInstalled && p.f.clock.Now().Sub(b.rec.Updated) >= ops.SilenceLimit:
 		o.Phase = facts.PhaseStalled
 	default:
 		o.Phase = facts.PhaseStarted
@@ -130,9 +130,9 @@ func (p installs) Order(ctx context.Context, n model.Node) (model.ObservedOrder,
 }
 
 func (p installs) Watch(ctx context.Context, n model.Node, after int) (order.Status, int, error) {
-	timer := time.NewTimer(newsTime)
-	defer timer.Stop()
-	for late := false; ; {
+	began := p.f.clock.Now()
+	for {
+		late := p.f.clock.Now().Sub(began) >= newsTime
 		p.f.mu.Lock()
 		b, err := p.blade(ctx, n)
 		if err == nil && b.rec == nil {
@@ -145,14 +145,9 @@ func (p installs) Watch(ctx context.Context, n model.Node, after int) (order.Sta
 			}
 			return b.rec.Status(), b.version, nil
 		}
-		changed := p.f.changed
 		p.f.mu.Unlock()
-		select {
-		case <-changed:
-		case <-timer.C:
-			late = true
-		case <-ctx.Done():
-			return order.Status{}, after, ctx.Err()
+		if err := p.f.clock.Sleep(ctx, lookTime); err != nil {
+			return order.Status{}, after, err
 		}
 	}
 }

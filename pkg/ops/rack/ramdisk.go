@@ -1,17 +1,16 @@
-package opstest
+package rack
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/order"
 )
 
 // ramdisk asks the relay for its boot and installs, one step after the other.
-func (f *Fake) ramdisk(b *blade) {
+func (f *Rack) ramdisk(b *blade) {
 	if b.rec.Phase == order.PhaseArmed {
-		b.rec.Phase, b.rec.Updated = order.PhaseBooted, time.Now()
+		b.rec.Phase, b.rec.Updated = order.PhaseBooted, f.clock.Now()
 	}
 	f.news(b)
 	b.bootID = fmt.Sprintf("boot-%d", b.life)
@@ -22,13 +21,13 @@ func (f *Fake) ramdisk(b *blade) {
 }
 
 // write asks whether the disk may be written, and writes it.
-func (f *Fake) write(b *blade) {
+func (f *Rack) write(b *blade) {
 	if b.fault == Refused {
 		f.report(b, order.Report{Kind: order.ReportRefused, Problem: &order.Problem{
 			Phase: "verify", Tried: "choose the root disk", Got: "no disk matches serial=root-*", Remedy: "correct root_device", Log: []string{"no disk", "refused"}}})
 		return
 	}
-	rec, err := b.rec.Grant(order.Consume{Nonce: b.rec.Order.Nonce, Serial: b.node.Serial, Boot: b.bootID, DiskNonce: b.disk}, time.Now())
+	rec, err := b.rec.Grant(order.Consume{Nonce: b.rec.Order.Nonce, Serial: b.node.Serial, Boot: b.bootID, DiskNonce: b.disk}, f.clock.Now())
 	if err != nil {
 		f.report(b, order.Report{Kind: order.ReportRefused, Problem: &order.Problem{Tried: "be granted the first write", Got: err.Error()}})
 		return
@@ -52,7 +51,7 @@ func (f *Fake) write(b *blade) {
 }
 
 // finish reports the host's keys and reboots into it.
-func (f *Fake) finish(b *blade) {
+func (f *Rack) finish(b *blade) {
 	o := b.rec.Order
 	b.installed = order.Installed{Nonce: o.Nonce, Slot: "a", Image: o.Image.Digest, Config: b.node.Config, RootDisk: model.Disk{Serial: "root-01"},
 		HostKeys: []string{"ssh-ed25519 AAAA" + o.Nonce}, Attempt: b.rec.Attempts}
@@ -62,9 +61,9 @@ func (f *Fake) finish(b *blade) {
 }
 
 // report posts to the relay; what it refuses to hear is lost.
-func (f *Fake) report(b *blade, r order.Report) {
-	r.FormatVersion, r.Order, r.Boot, r.Time = order.FormatVersion, b.rec.Order.ID, b.bootID, time.Now()
-	if rec, err := b.rec.Report(r, time.Now()); err == nil {
+func (f *Rack) report(b *blade, r order.Report) {
+	r.FormatVersion, r.Order, r.Boot, r.Time = order.FormatVersion, b.rec.Order.ID, b.bootID, f.clock.Now()
+	if rec, err := b.rec.Report(r, f.clock.Now()); err == nil {
 		*b.rec = rec
 	}
 	f.news(b)

@@ -1,4 +1,4 @@
-package opstest
+package rack
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/model"
 )
 
-type hosts struct{ f *Fake }
+type hosts struct{ f *Rack }
 
 // answers reports whether a host can be reached under the keys that its install reported.
 func (b *blade) answers() bool {
@@ -22,7 +22,7 @@ func (p hosts) Observe(ctx context.Context, n model.Node) (model.ObservedHost, e
 	if !b.answers() {
 		return model.ObservedHost{Error: "connection refused"}, ctx.Err()
 	}
-	h := model.ObservedHost{Reachable: true, Release: "trixie", Slot: b.installed.Slot, Image: b.installed.Image, Config: b.installed.Config,
+	h := model.ObservedHost{Reachable: true, Release: "trixie", Slot: b.installed.Slot, BootID: fmt.Sprintf("%s-%d", b.node.Name, b.boots), Image: b.installed.Image, Config: b.installed.Config,
 		OVS: b.ovs, Libvirt: b.libvirt}
 	if b.fault == HostOther {
 		h.Image = model.DigestBytes([]byte("other"))
@@ -31,14 +31,14 @@ func (p hosts) Observe(ctx context.Context, n model.Node) (model.ObservedHost, e
 }
 
 func (p hosts) EnsureBridges(ctx context.Context, n model.Node) error {
-	return p.change(ctx, n, func(b *blade) { b.ovs = append([]model.Bridge{{Name: "br-int"}}, facts.Bridges(p.f.desired, n)...) })
+	return p.alter(ctx, n, func(b *blade) { b.ovs = append([]model.Bridge{{Name: "br-int"}}, facts.Bridges(p.f.desired, n)...) })
 }
 
 func (p hosts) EnsureHypervisor(ctx context.Context, n model.Node) error {
-	return p.change(ctx, n, func(b *blade) { b.libvirt = "11.3.0" })
+	return p.alter(ctx, n, func(b *blade) { b.libvirt = "11.3.0" })
 }
 
-func (p hosts) change(ctx context.Context, n model.Node, do func(*blade)) error {
+func (p hosts) alter(ctx context.Context, n model.Node, do func(*blade)) error {
 	p.f.mu.Lock()
 	defer p.f.mu.Unlock()
 	b := p.f.blades[n.Path]
@@ -52,7 +52,7 @@ func (p hosts) change(ctx context.Context, n model.Node, do func(*blade)) error 
 	return b.reply("change the host")
 }
 
-type vms struct{ f *Fake }
+type vms struct{ f *Rack }
 
 func (p vms) Observe(ctx context.Context, vm model.VM) (model.ObservedVM, error) {
 	p.f.mu.Lock()
@@ -73,6 +73,6 @@ func (p vms) Ensure(ctx context.Context, vm model.VM, spec model.Digest) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	p.f.vms[vm.Name] = model.ObservedVM{Name: vm.Name, Node: vm.Node, State: "running", Spec: spec}
+	p.f.vms[vm.Name] = model.ObservedVM{Name: vm.Name, Node: vm.Node, State: stateRunning, Spec: spec}
 	return b.reply("define the machine")
 }

@@ -1,0 +1,107 @@
+package ops
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/plan"
+)
+
+// A migration is tried a few times, since one that fails leaves the machine where it was; each try asks for a destination again.
+const (
+	migrateTries = 4
+	migratePause = 30 * time.Second
+)
+
+// drain moves every virtual machine off a host, the one that writes fastest to its memory first, until none is left: what comes meanwhile is moved too.
+// Where a machine goes is what the certified placement says; when that has no place for it, the batch is certified again.
+func drain(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
+	if err := w.restore(ctx, op, report); err != nil {
+		return err
+	}
+	return empty(ctx, w, op, report)
+}
+
+func empty(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
+	n, err := w.node(op.Target)
+	if err != nil {
+		return err
+	}
+	failed := map[string]int{}
+	for moved := 0; ; moved++ {
+		guests, err := w.Guests.List(ctx, n)
+		if err != nil {
+			return err
+		}
+		left := running(guests)
+		if len(left) == 0 {
+			return ctx.Err()
+		}
+		g := left[0]
+		report(plan.Progress{Text: fmt.Sprintf("%d moved, %d left, now %s", moved, len(left), g.Name)})
+		if err := w.evacuate(ctx, n, g, failed[g.Name] > 0, report); err != nil {
+			failed[g.Name]++
+			if halts(err) || failed[g.Name] == migrateTries || ctx.Err() != nil {
+				return err
+			}
+			report(plan.Progress{Text: fmt.Sprintf("%s: %v; once more", g.Name, err)})
+			if err := w.Clock.Sleep(ctx, migratePause); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// evacuate takes one virtual machine off a host.
+func (w World) evacuate(ctx context.Context, n model.Node, g Guest, again bool, report func(plan.Progress)) error {
+	if g.Fixed {
+		if !g.Consent {
+			return &HaltedError{What: "drain " + string(n.Path), Why: []string{g.Name + " cannot be migrated, and its owner does not consent to its being stopped"}}
+		}
+		return w.Guests.Hold(ctx, g.Name, n)
+	}
+	to, err := w.destination(ctx, n, g, again)
+	if err != nil {
+		return err
+	}
+	if err := w.Guests.Migrate(ctx, g.Name, n, to, report); err != nil {
+		return fmt.Errorf("migrate %s from %s to %s: %w", g.Name, n.Path, to.Path, err)
+	}
+	return nil
+}
+
+// destination asks where a virtual machine goes, and has the batch certified again when nobody knows.
+func (w World) destination(ctx context.Context, n model.Node, g Guest, again bool) (model.Node, error) {
+	for {
+		places, err := w.Batches.Destinations(ctx, n, again)
+		if err != nil {
+			return model.Node{}, err
+		}
+		if to, ok := places[g.Name]; ok {
+			return w.node(plan.NodeSubject(to))
+		}
+		if again {
+			return model.Node{}, &HaltedError{What: "drain " + string(n.Path), Why: []string{"the certified placement has no place for " + g.Name}}
+		}
+		again = true
+	}
+}
+
+// running are the virtual machines that are to leave, in the order in which they go.
+func running(guests []Guest) []Guest {
+	out := slices.DeleteFunc(slices.Clone(guests), func(g Guest) bool { return g.Held })
+	slices.SortFunc(out, func(a, b Guest) int {
+		return cmp.Or(cmp.Compare(b.DirtyMiBs, a.DirtyMiBs), cmp.Compare(a.Name, b.Name))
+	})
+	return out
+}
+
+func halts(err error) bool {
+	var h interface{ Halts() bool }
+	return errors.As(err, &h) && h.Halts()
+}

@@ -1,0 +1,26 @@
+package rack
+
+// Fault is a way in which a node, or what leads to it, fails.
+type Fault string
+
+// The faults.
+const (
+	Sound       Fault = ""
+	Unreachable Fault = "its BMC does not answer"
+	Impostor    Fault = "another machine is behind the address"
+	Forgetful   Fault = "its BMC forgets the boot override"
+	Hung        Fault = "it hangs in its firmware"
+	Silent      Fault = "its ramdisk dies after the first write"
+	Refused     Fault = "its ramdisk refuses"
+	Failed      Fault = "its ramdisk fails after the first write"
+	RelayLost   Fault = "the relay of its network does not answer"
+	HostSilent  Fault = "its host does not answer"
+	HostOther   Fault = "its host runs another image"
+	FallsBack   Fault = "its idle slot does not come up"
+	Immovable   Fault = "its virtual machines do not migrate"
+	Unsafe      Fault = "its batch cannot be certified"
+	Degraded    Fault = "placement groups have lost a copy"
+	Alarming    Fault = "its region is not healthy"
+	// LostReply lets one write take effect, tells its caller that it failed, and is gone with that.
+	LostReply Fault = "a reply is lost"
+)

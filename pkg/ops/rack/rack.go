@@ -1,0 +1,167 @@
+// Package rack plays blades in memory: firmware, BMC, relay, ramdisk, two slots and a host, each as slow as it is. It goes on by itself whether or not
+// anybody watches, in whatever time its clock keeps. The tests of ops use it as their world; the simulated data centre builds on it.
+package rack
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/ops"
+	"github.com/nuboctl/nuboctl/pkg/order"
+)
+
+// How long things take in the fake world.
+const (
+	firmwareTime = 40 * time.Second // from power to a boot loader, and from there to a host that answers
+	stepTime     = 10 * time.Second // between two reports of the ramdisk
+	newsTime     = 25 * time.Second // that Watch waits
+	lookTime     = time.Second      // between two looks of Watch
+	daemonTime   = 30 * time.Second // from a host that answers to its Ceph daemons
+)
+
+// Rack is a world in memory.
+type Rack struct {
+	desired model.Desired
+	clock   ops.Clock
+	// Booted is told of every host that has come up, and Down of every one that goes down, before anything else happens; both may be nil. They are
+	// called with the rack locked, and must not call it.
+	Booted, Down func(n model.Path)
+
+	mu     sync.Mutex
+	blades map[model.Path]*blade
+	vms    map[string]model.ObservedVM
+	orders int
+}
+
+// blade is one machine, what is on its disk, and the order for it.
+type blade struct {
+	node  model.Node
+	fault Fault
+	power model.Power
+	boot  string
+	life  int // counts what ends all that was going on: power off and on, a reboot
+
+	rec     *order.Record // as the relay keeps it
+	version int
+	bootID  string
+	kept    *order.Installed // as the state keeps it
+	disk    string           // the nonce that the root disk carries
+	begun   int
+
+	installed order.Installed // the running slot
+	idle      slot
+	def       slot // empty: the only one that there is
+	once      bool // the next boot is from the idle slot
+	boots     int  // of hosts
+	up        bool
+	cordon    time.Time
+	ceph      bool
+	noout     time.Time
+	ovs       []model.Bridge
+	libvirt   string
+}
+
+// New makes a rack in which every machine of the inventory is powered on, runs nothing of ours and has an empty root disk.
+func New(d model.Desired, clock ops.Clock) *Rack {
+	f := &Rack{desired: d, clock: clock, blades: make(map[model.Path]*blade, len(d.Nodes)), vms: map[string]model.ObservedVM{}}
+	for _, n := range d.Nodes {
+		f.blades[n.Path] = &blade{node: n, power: model.PowerOn}
+	}
+	return f
+}
+
+// World is what ops reach; it is the same world each time.
+func (f *Rack) World() ops.World {
+	return ops.World{Desired: f.desired, Machines: machines{f}, Installs: installs{f}, Hosts: hosts{f}, VMs: vms{f},
+		Clock: f.clock, Guests: guests{f}, Slots: slots{f}, Cordons: cordons{f}, Storage: storage{f}, Batches: batches{f}}
+}
+
+// Break makes what belongs to a node fail from now on; Sound mends it.
+func (f *Rack) Break(n model.Path, fault Fault) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.blades[n].fault = fault
+}
+
+// Begun counts how often an install began to write the node's root disk.
+func (f *Rack) Begun(n model.Path) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.blades[n].begun
+}
+
+// reply is what the caller of a write that took effect is told.
+func (b *blade) reply(what string) error {
+	if b.fault != LostReply {
+		return nil
+	}
+	b.fault = Sound
+	return fmt.Errorf("%s: %s: connection reset by peer", b.node.Path, what)
+}
+
+// after lets something happen to a machine, unless its power or a reboot ends that before.
+func (f *Rack) after(b *blade, d time.Duration, then func()) {
+	life := b.life
+	f.clock.AfterFunc(d, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if b.life == life {
+			then()
+		}
+	})
+}
+
+// news is for those who watch orders.
+func (f *Rack) news(b *blade) { b.version++ }
+
+// start is what firmware does.
+func (f *Rack) start(b *blade) {
+	b.life++
+	once := b.boot
+	b.boot = ""
+	if b.fault == Hung {
+		return
+	}
+	f.after(b, firmwareTime, func() {
+		if once != "" && b.rec != nil && b.rec.Boots(f.clock.Now()) {
+			f.ramdisk(b)
+			return
+		}
+		f.disk(b)
+	})
+}
+
+// disk boots what is installed: the idle slot when it is asked to, once, and otherwise the default.
+func (f *Rack) disk(b *blade) {
+	if b.installed.Nonce == "" {
+		return
+	}
+	once := b.once && b.fault != FallsBack && b.idle != slot{}
+	b.once = false
+	if once || (b.def != slot{} && b.def != b.runs()) {
+		b.swap()
+	}
+	b.up = true
+	b.boots++
+	if f.Booted != nil {
+		f.Booted(b.node.Path)
+	}
+	f.after(b, daemonTime, func() { b.ceph = true })
+}
+
+// stop ends everything on a machine.
+func (f *Rack) stop(b *blade) {
+	b.life++
+	if b.up && f.Down != nil {
+		f.Down(b.node.Path)
+	}
+	b.up, b.ceph = false, false
+	for name, vm := range f.vms {
+		if vm.Node == b.node.Path {
+			vm.State = stateOff
+			f.vms[name] = vm
+		}
+	}
+}

@@ -1,0 +1,135 @@
+package ops
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/plan"
+)
+
+// How long marks hold that end by themselves. Noout is that of Rook: longer than a restart takes, shorter than a night.
+const (
+	cordonFor = 24 * time.Hour
+	nooutFor  = 30 * time.Minute
+)
+
+// restores are the preconditions that an op brings about again when somebody has undone them since the op that did so first: an operator who starts a
+// machine on a drained host, a flag that has expired, daemons that came back with a host that restarted by itself. In this order.
+var restores = map[plan.Kind][]plan.Attr{
+	plan.HostDrain: {plan.AttrCordon},
+	plan.CephStop:  {plan.AttrNoout},
+	plan.SlotBoot:  {plan.AttrCordon, plan.AttrNoout, plan.AttrGuests, plan.AttrCeph, plan.AttrGuests}, // guests are proven gone last
+}
+
+// restorer is what brings a precondition about; nil when nothing does.
+func restorer(f plan.Fact) apply {
+	switch {
+	case f.Attr == plan.AttrCordon && f.Value == plan.Set:
+		return cordon
+	case f.Attr == plan.AttrNoout && f.Value == plan.Set:
+		return noout
+	case f.Attr == plan.AttrGuests && f.Value == plan.None:
+		return empty
+	case f.Attr == plan.AttrCeph && f.Value == plan.Stopped:
+		return stopDaemons
+	}
+	return nil
+}
+
+// restorable reports whether the op brings a precondition about again by itself.
+func restorable(op plan.Op, f plan.Fact) bool {
+	if f.Subject != op.Target || restorer(f) == nil {
+		return false
+	}
+	for _, a := range restores[op.Kind] {
+		if a == f.Attr {
+			return true
+		}
+	}
+	return false
+}
+
+// restore brings about what an op restores, one after the other; each is read from the world right before.
+func (w World) restore(ctx context.Context, op plan.Op, report func(plan.Progress)) error {
+	for _, a := range restores[op.Kind] {
+		for _, f := range op.Pre {
+			if f.Attr != a || !restorable(op, f) {
+				continue
+			}
+			err := newReader(w).unmet(ctx, []plan.Fact{f})
+			if asMismatch(err) != nil {
+				report(plan.Progress{Text: fmt.Sprintf("%s is not %s any more", f.Attr, f.Value)})
+				err = restorer(f)(ctx, w, op, report)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func cordon(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
+	n, err := w.node(op.Target)
+	if err != nil {
+		return err
+	}
+	report(plan.Progress{Waiting: "the scheduler to leave the host alone"})
+	return w.Cordons.SetCordon(ctx, n, w.Clock.Now().Add(cordonFor))
+}
+
+// uncordon starts what was stopped with consent, and then lets the host be used again.
+func uncordon(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
+	n, err := w.node(op.Target)
+	if err != nil {
+		return err
+	}
+	guests, err := w.Guests.List(ctx, n)
+	if err != nil {
+		return err
+	}
+	for _, g := range guests {
+		if !g.Held {
+			continue
+		}
+		report(plan.Progress{Waiting: g.Name + " to start"})
+		if err := w.Guests.Release(ctx, g.Name, n); err != nil {
+			return fmt.Errorf("start %s, which was stopped with its owner's consent: %w", g.Name, err)
+		}
+	}
+	report(plan.Progress{Waiting: "the scheduler to use the host"})
+	return w.Cordons.SetCordon(ctx, n, time.Time{})
+}
+
+// loadRollout reads the facts of a rollout from one source.
+func (w World) loadRollout(ctx context.Context, s plan.Subject, n model.Node, source string) (plan.State, error) {
+	st := plan.State{}
+	set := func(a plan.Attr, v string) { st.Set(plan.Fact{Subject: s, Attr: a, Value: v}) }
+	switch source {
+	case fromSlots:
+		slots, err := w.Slots.State(ctx, n)
+		set(plan.AttrIdle, string(slots.Idle))
+		set(plan.AttrDefault, string(slots.Default))
+		return st, err
+	case fromCordon:
+		until, err := w.Cordons.Cordon(ctx, n)
+		if !until.IsZero() {
+			set(plan.AttrCordon, plan.Set)
+		}
+		return st, err
+	case fromGuests:
+		guests, err := w.Guests.List(ctx, n)
+		if len(running(guests)) == 0 {
+			set(plan.AttrGuests, plan.None)
+		}
+		return st, err
+	}
+	c, err := w.Storage.Observe(ctx, n)
+	set(plan.AttrCeph, c.Daemons)
+	if !c.Noout.IsZero() {
+		set(plan.AttrNoout, plan.Set)
+	}
+	return st, err
+}
