@@ -1,0 +1,198 @@
+package verify
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/plan"
+)
+
+// letters reads a grade; false: it is not one in its only form, such as "A+C".
+func letters(g plan.Grade) (map[byte]bool, bool) {
+	if !slices.Contains([]plan.Grade{"", "A", "B", "C", "A+B", "A+C", "B+C", "A+B+C"}, g) {
+		return nil, false
+	}
+	return map[byte]bool{'A': strings.Contains(string(g), "A"), 'B': strings.Contains(string(g), "B"), 'C': strings.Contains(string(g), "C")}, true
+}
+
+// above names the letters of a grade that another does not have.
+func above(g, than plan.Grade) string {
+	want, _ := letters(g)
+	have, _ := letters(than)
+	out := ""
+	for _, l := range []byte("ABC") {
+		if want[l] && !have[l] {
+			out += string(l)
+		}
+	}
+	return out
+}
+
+// eachSet calls do with every acting set of the batch's region.
+func (c *checker) eachSet(do func(p *plan.Pool, set plan.Ints, count int)) {
+	for i := range c.cluster.Pools {
+		p := &c.cluster.Pools[i]
+		for j, n := range p.Count {
+			do(p, p.Acting[j*p.Size:][:p.Size], int(n))
+		}
+	}
+}
+
+// eachGroup calls do with every group that has a member in the batch's region.
+func (c *checker) eachGroup(do func(g *plan.Group)) {
+	for i, g := range c.fleet.Groups {
+		if slices.ContainsFunc(g.Hosts, func(h int32) bool { return c.path(h).Region() == c.cluster.Region }) {
+			do(&c.fleet.Groups[i])
+		}
+	}
+}
+
+// up counts the hosts of a list that are not down, and the most of them that one place of the failure domain holds.
+func (c *checker) up(hosts plan.Ints) (up, together int) {
+	place := c.place[c.cluster.FailureDomain]
+	for i, h := range hosts {
+		if h < 0 || c.down[h] {
+			continue
+		}
+		up++
+		same := 0
+		for _, other := range hosts[:i+1] {
+			if other >= 0 && !c.down[other] && place[other] == place[h] {
+				same++
+			}
+		}
+		together = max(together, same)
+	}
+	return up, together
+}
+
+func majority(g *plan.Group) int { return len(g.Hosts)/2 + 1 }
+
+func quorum(c *checker) {
+	c.eachGroup(func(g *plan.Group) {
+		if up, _ := c.up(g.Hosts); g.Kind == plan.Quorum && up < majority(g) {
+			c.wrong(c.b.Zone, "group %s would have %d of %d members up, and needs %d", g.Name, up, len(g.Hosts), majority(g))
+		}
+	})
+}
+
+// oneMember: the members of a standby group go one at a time, the lost ones counted, and one stays.
+func oneMember(c *checker) {
+	c.eachGroup(func(g *plan.Group) {
+		up, _ := c.up(g.Hosts)
+		touched := slices.ContainsFunc(g.Hosts, func(h int32) bool { return c.in[h] })
+		if g.Kind == plan.Standby && touched && (len(g.Hosts)-up > 1 || up < 1) {
+			c.wrong(c.b.Zone, "group %s would have %d of %d members up; they go one at a time, and one stays", g.Name, up, len(g.Hosts))
+		}
+	})
+}
+
+func placementGroups(c *checker) {
+	c.eachSet(func(p *plan.Pool, set plan.Ints, count int) {
+		if up, _ := c.up(set); up < p.MinSize {
+			c.wrong(c.b.Zone, "pool %s: %d placement groups on %s would have %d copies, and min_size is %d", p.Name, count, c.hosts(set), up, p.MinSize)
+		}
+	})
+}
+
+func (c *checker) hosts(set plan.Ints) string {
+	var out []string
+	for _, h := range set {
+		if h >= 0 {
+			out = append(out, c.path(h).Name())
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// grades loses any one more place, and compares what is left with what is claimed. A is what the other rules demand.
+func grades(c *checker) {
+	claimed, ok := letters(c.b.Grade)
+	if !ok {
+		c.wrong(c.b.Zone, "%q is no grade", c.b.Grade)
+	}
+	c.eachSet(func(p *plan.Pool, set plan.Ints, count int) {
+		up, together := c.up(set)
+		if claimed['B'] && up-together < p.MinSize {
+			c.wrong(c.b.Zone, "it claims %s: pool %s: %d placement groups on %s would have %d copies when one more failure domain is lost, and min_size is %d",
+				c.b.Grade, p.Name, count, c.hosts(set), up-together, p.MinSize)
+		}
+		if claimed['C'] && up-together < p.Data {
+			c.wrong(c.b.Zone, "it claims %s: pool %s: %d placement groups on %s would have %d copies when one more failure domain is lost, and data needs %d",
+				c.b.Grade, p.Name, count, c.hosts(set), up-together, p.Data)
+		}
+	})
+	c.eachGroup(func(g *plan.Group) {
+		up, together := c.up(g.Hosts)
+		need := map[plan.GroupKind]int{plan.Quorum: majority(g), plan.Standby: 1}[g.Kind]
+		if claimed['B'] && up-together < need {
+			c.wrong(c.b.Zone, "it claims %s: group %s would have %d of %d members up when one more failure domain is lost, and needs %d", c.b.Grade, g.Name, up-together, len(g.Hosts), need)
+		}
+		if claimed['C'] && g.Kind == plan.Quorum && up-together < 1 {
+			c.wrong(c.b.Zone, "it claims %s: group %s would have no member when one more failure domain is lost", c.b.Grade, g.Name)
+		}
+	})
+}
+
+func survive(c *checker) {
+	if more := above(c.policy.Survive, c.b.Grade); more != "" {
+		c.wrong(c.b.Zone, "the policy wants %s, and this reaches %q", c.policy.Survive, c.b.Grade)
+	}
+}
+
+// tally counts what the batch says of itself.
+func (c *checker) tally() plan.Counts {
+	out := plan.Counts{Displaced: len(c.b.Moves.VM), QuorumSpare: -1}
+	c.eachSet(func(p *plan.Pool, set plan.Ints, count int) {
+		if slices.ContainsFunc(set, func(h int32) bool { return h >= 0 && c.in[h] }) {
+			out.PGsDown += count
+			if up, _ := c.up(set); up == p.MinSize {
+				out.PGsAtMin += count
+			}
+		}
+	})
+	c.eachGroup(func(g *plan.Group) {
+		if g.Kind == plan.Quorum && slices.ContainsFunc(g.Hosts, func(h int32) bool { return c.in[h] }) {
+			up, _ := c.up(g.Hosts)
+			if spare := up - majority(g); out.QuorumSpare < 0 || spare < out.QuorumSpare {
+				out.QuorumSpare = max(spare, 0)
+			}
+		}
+	})
+	return out
+}
+
+// Summary says how much was checked.
+type Summary struct {
+	Batches         int        `json:"batches"`
+	Binding         string     `json:"binding_constraint"`
+	Grade           plan.Grade `json:"grade"`
+	Hosts           int        `json:"hosts"`
+	Moves           int        `json:"moves"`
+	PlacementGroups int        `json:"placement_groups"`
+	Rounds          int        `json:"rounds"`
+	RoundsBound     int        `json:"rounds_lower_bound"`
+	VMs             int        `json:"vms"`
+	Zones           int        `json:"zones"`
+}
+
+// Sum counts what Plan checks of a certificate.
+func Sum(x *plan.Certificate) Summary {
+	out := Summary{Batches: len(x.Batches), Binding: x.Bound.Binding, Grade: x.Grade, Rounds: len(x.Batches), RoundsBound: x.Bound.Rounds, VMs: len(x.Fleet.VMs.Names)}
+	zones := map[model.Path]bool{}
+	for _, b := range x.Batches {
+		out.Hosts += len(b.Hosts)
+		out.Moves += len(b.Moves.VM)
+		zones[b.Zone] = true
+	}
+	out.Zones = len(zones)
+	for _, k := range x.Fleet.Clusters {
+		for _, p := range k.Pools {
+			for _, n := range p.Count {
+				out.PlacementGroups += int(n)
+			}
+		}
+	}
+	return out
+}
