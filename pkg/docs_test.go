@@ -87,7 +87,7 @@ var purposes = map[string]string{
 	"order":          "install orders and what relay and agent say to each other",
 	"image/manifest": "manifest, chunk digests, signature",
 	"planner":        "desired + facts → plan, or a refusal",
-	"verify":         "will re-check a plan's certificate; not there yet",
+	"verify":         "checks a plan's certificate; shares no algorithm with the planner",
 	"bmc":            "machines through Redfish and IPMI",
 	"netboot":        "DHCP, TFTP, HTTP and iPXE scripts behind one question: what may this machine boot?",
 	"image":          "build, sign, keep, check and serve images",

@@ -29,6 +29,7 @@ var batchRules = []rule{
 	{"max_parallel", "I11", maxParallel},
 	{"max_unavailable", "I11", maxUnavailable},
 	{"quorum", "I1", quorum},
+	{"one member of a quorum", "I1", oneOfQuorum},
 	{"placement groups", "I2", placementGroups},
 	{"grade", "grade", grades},
 	{"survive", "grade", survive},

@@ -77,12 +77,30 @@ func quorum(c *checker) {
 	})
 }
 
+func oneOfQuorum(c *checker) {
+	c.eachGroup(func(g *plan.Group) {
+		if n := c.inBatch(g.Hosts); g.Kind == plan.Quorum && n > 1 {
+			c.wrong(c.b.Zone, "%d members of group %s would be down at once; they go one at a time", n, g.Name)
+		}
+	})
+}
+
+// inBatch counts the hosts of a list that are in the batch.
+func (c *checker) inBatch(hosts plan.Ints) int {
+	n := 0
+	for _, h := range hosts {
+		if h >= 0 && c.in[h] {
+			n++
+		}
+	}
+	return n
+}
+
 // oneMember: the members of a standby group go one at a time, the lost ones counted, and one stays.
 func oneMember(c *checker) {
 	c.eachGroup(func(g *plan.Group) {
 		up, _ := c.up(g.Hosts)
-		touched := slices.ContainsFunc(g.Hosts, func(h int32) bool { return c.in[h] })
-		if g.Kind == plan.Standby && touched && (len(g.Hosts)-up > 1 || up < 1) {
+		if g.Kind == plan.Standby && c.inBatch(g.Hosts) > 0 && (len(g.Hosts)-up > 1 || up < 1) {
 			c.wrong(c.b.Zone, "group %s would have %d of %d members up; they go one at a time, and one stays", g.Name, up, len(g.Hosts))
 		}
 	})
@@ -145,7 +163,7 @@ func survive(c *checker) {
 func (c *checker) tally() plan.Counts {
 	out := plan.Counts{Displaced: len(c.b.Moves.VM), QuorumSpare: -1}
 	c.eachSet(func(p *plan.Pool, set plan.Ints, count int) {
-		if slices.ContainsFunc(set, func(h int32) bool { return h >= 0 && c.in[h] }) {
+		if c.inBatch(set) > 0 {
 			out.PGsDown += count
 			if up, _ := c.up(set); up == p.MinSize {
 				out.PGsAtMin += count
@@ -153,7 +171,7 @@ func (c *checker) tally() plan.Counts {
 		}
 	})
 	c.eachGroup(func(g *plan.Group) {
-		if g.Kind == plan.Quorum && slices.ContainsFunc(g.Hosts, func(h int32) bool { return c.in[h] }) {
+		if g.Kind == plan.Quorum && c.inBatch(g.Hosts) > 0 {
 			up, _ := c.up(g.Hosts)
 			if spare := up - majority(g); out.QuorumSpare < 0 || spare < out.QuorumSpare {
 				out.QuorumSpare = max(spare, 0)

@@ -95,7 +95,7 @@ var mutations = []mutation{
 	{name: "a machine pinned to two cells of one", rule: "masks", text: "as many NUMA cells", only: true, damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.VMs.Cells[25] = 3 }},
 	{name: "a monitor told twice", rule: "groups", text: "told twice", only: true,
 		damage: func(_ *testing.T, p *plan.Plan) {
-			cert(p).Fleet.Groups[0].Hosts = append(cert(p).Fleet.Groups[0].Hosts, cert(p).Fleet.Groups[0].Hosts[0])
+			cert(p).Fleet.Groups[0].Hosts = append(cert(p).Fleet.Groups[0].Hosts, no(1, 2, 1), no(1, 2, 1))
 		}},
 	{name: "a group of no kind", rule: "groups", text: "of kind", damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.Groups[0].Kind = "friends" }},
 	{name: "data without a copy", rule: "pools", text: "data 0", only: true, damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.Clusters[0].Pools[0].Data = 0 }},
@@ -264,11 +264,14 @@ var mutations = []mutation{
 			cert(p).Policy.MaxUnavailable = plan.MaxUnavailable{Percent: 24, Per: "region"}
 		}},
 	{name: "a quorum lost", rule: "quorum", text: "1 of 3 members up, and needs 2", only: true, damage: func(_ *testing.T, p *plan.Plan) {
-		cert(p).Fleet.Groups[0].Hosts, cert(p).Policy.Survive = plan.Ints{no(0, 0, 0), no(0, 1, 0), no(0, 1, 1)}, "A"
+		cert(p).Fleet.Groups[0].Hosts, cert(p).Policy.Survive = plan.Ints{no(0, 0, 0), no(0, 1, 0), no(1, 2, 1)}, "A"
 		for i := range cert(p).Batches {
 			cert(p).Batches[i].Grade = "A"
 		}
 		cert(p).Grade = "A"
+	}},
+	{name: "two of five monitors at once", rule: "one member of a quorum", text: "2 members of group mon", only: true, damage: func(_ *testing.T, p *plan.Plan) {
+		cert(p).Fleet.Groups[0].Hosts = plan.Ints{no(0, 0, 0), no(0, 1, 0), no(0, 1, 1), no(0, 2, 0), no(1, 1, 0)}
 	}},
 	{name: "a quorum lost elsewhere in the region", rule: "quorum", text: "0 of 1 members up", damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.Groups[0].Hosts = plan.Ints{no(1, 2, 1)} }},
 	{name: "min_size raised", rule: "placement groups", text: "min_size is 3", only: true, damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.Clusters[0].Pools[0].MinSize = 3 }},
