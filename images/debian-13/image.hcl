@@ -60,6 +60,10 @@ image {
     "/usr/lib/firmware/ctspeq*", "/lib/firmware/ctspeq*",
     # QEMU for machines that no guest here uses
     "/usr/bin/qemu-system-i386", "/usr/bin/qemu-system-x86_64-microvm",
+    # modules of ceph-mgr that nothing here uses: it loads all that it finds, whether enabled or not
+    "/usr/share/ceph/mgr/alerts/*", "/usr/share/ceph/mgr/influx/*", "/usr/share/ceph/mgr/insights/*", "/usr/share/ceph/mgr/localpool/*", "/usr/share/ceph/mgr/mirroring/*",
+    "/usr/share/ceph/mgr/nfs/*", "/usr/share/ceph/mgr/osd_perf_query/*", "/usr/share/ceph/mgr/osd_support/*", "/usr/share/ceph/mgr/restful/*", "/usr/share/ceph/mgr/selftest/*",
+    "/usr/share/ceph/mgr/snap_schedule/*", "/usr/share/ceph/mgr/stats/*", "/usr/share/ceph/mgr/telegraf/*", "/usr/share/ceph/mgr/test_orchestrator/*", "/usr/share/ceph/mgr/zabbix/*",
   ]
   include = ["/usr/share/doc/*/copyright"]
 
@@ -125,5 +129,7 @@ image {
   file "/etc/resolv.conf" { source = "common/resolv.conf" }
   file "/etc/default/locale" { source = "common/locale" }
   file "/etc/initramfs-tools/conf.d/nubo" { source = "common/initramfs.conf" }
+  # Without it no module of ceph-mgr loads; see the file.
+  file "/usr/share/ceph/mgr/bcrypt.py" { source = "common/ceph-mgr-bcrypt.py" }
   file "/etc/systemd/system.conf.d/10-nubo-watchdog.conf" { source = "common/watchdog.conf" }
 }

@@ -60,6 +60,8 @@ type ObservedHost struct {
 	Libvirt     string   `json:"libvirt,omitempty"` // version, empty when it does not answer
 	QEMU        string   `json:"qemu,omitempty"`
 	FailedUnits []string `json:"failed_units,omitempty"`
+	// Ceph is what of a cluster is on the host; nil on hosts without a role in one.
+	Ceph *ObservedCephHost `json:"ceph,omitempty"`
 	Error       string   `json:"error,omitempty"`
 }
 
@@ -97,7 +99,45 @@ type ObservedCeph struct {
 	Mgrs   []ObservedDaemon `json:"mgrs,omitempty"`  // Active: the one of them
 	OSDs   []ObservedOSD    `json:"osds,omitempty"`
 	Pools  []ObservedPool   `json:"pools,omitempty"`
+	Keys   []ObservedKey    `json:"keys,omitempty"`
 	Error  string           `json:"error,omitempty"` // why it could not be asked
+	// Absent is set when every host that should have a monitor answered, and none has anything of a cluster.
+	Absent bool `json:"absent,omitempty"`
+	// Settings is the digest of the declaration when pools, rules and keys are as declared; otherwise Drift says what is not.
+	Settings Digest   `json:"settings,omitempty"`
+	Drift    []string `json:"drift,omitempty"`
+	// Foreign names pools and keys that the inventory does not: they are left alone, and told.
+	Foreign []string `json:"foreign,omitempty"`
+}
+
+// ObservedCephHost is what of a cluster is on one host.
+type ObservedCephHost struct {
+	FSID string `json:"fsid,omitempty"` // of its ceph.conf
+	// Stores are the daemons whose data is there ("mon.NAME", "mgr.NAME"); Running those that run, OSDs among them ("osd.3").
+	Stores  []string `json:"stores,omitempty"`
+	Running []string `json:"running,omitempty"`
+	// Volumes are OSDs that its disks carry, of this cluster or another.
+	Volumes []ObservedVolume `json:"volumes,omitempty"`
+	// Disks are its whole disks; Signatures says what was found on each.
+	Disks []Disk `json:"disks,omitempty"`
+	// Declared is set when its ceph.conf is the inventory's.
+	Declared bool   `json:"declared,omitempty"`
+	Error    string `json:"error,omitempty"`
+}
+
+// ObservedVolume is an OSD on a disk, by the tags that ceph-volume leaves on its logical volume.
+type ObservedVolume struct {
+	OSD     int    `json:"osd"`
+	FSID    string `json:"fsid"`    // of the OSD
+	Cluster string `json:"cluster"` // FSID of its cluster
+	Device  string `json:"device"`  // the kernel's name of its disk today
+	Crypt   bool   `json:"crypt,omitempty"`
+}
+
+// ObservedKey is an identity that the cluster knows. The key itself is never observed.
+type ObservedKey struct {
+	Entity string            `json:"entity"` // client.libvirt
+	Caps   map[string]string `json:"caps,omitempty"`
 }
 
 // ObservedDaemon is a monitor or manager.
@@ -129,8 +169,11 @@ type ObservedPool struct {
 	Size    int    `json:"size"`
 	MinSize int    `json:"min_size"`
 	K       int    `json:"k,omitempty"` // data chunks of an erasure-coded pool; 0: replicated
-	// Domain is the CRUSH type that its rule spreads copies over.
-	Domain string `json:"domain,omitempty"`
+	M       int    `json:"m,omitempty"` // coding chunks
+	// Domain is the CRUSH type that its rule spreads copies over, Class the device class it is limited to.
+	Domain      string `json:"domain,omitempty"`
+	Class       string `json:"class,omitempty"`
+	Application string `json:"application,omitempty"`
 	PGs    int    `json:"pgs"`
 	// Acting holds Size OSD ids for each placement group, one after the other; -1 is a copy that is missing.
 	Acting []int32 `json:"acting,omitempty"`

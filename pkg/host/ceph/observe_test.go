@@ -1,0 +1,146 @@
+package ceph
+
+import (
+	"encoding/json"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nuboctl/nuboctl/pkg/model"
+)
+
+// captured are the answers of a real cluster (Ceph 18.2.7 of Debian 13: one monitor, one OSD, its manager restarting, keys taken out).
+func captured(t testing.TB) map[string]json.RawMessage {
+	t.Helper()
+	text, err := os.ReadFile("testdata/one-osd.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out map[string]json.RawMessage
+	if err := json.Unmarshal(text, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestDecode(t *testing.T) {
+	answers := captured(t)
+	got, err := Decode(answers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := model.ObservedCeph{
+		FSID: "5f1c1f1e-93cf-4a3a-9d3a-000000000001", Health: "HEALTH_WARN",
+		Mons: []model.ObservedDaemon{{Name: "blade-01", Node: "blade-01", Up: true}},
+		OSDs: []model.ObservedOSD{{ID: 0, Node: "blade-01", FSID: "37596e71-fc64-4d10-a853-b2776bdb5ea4", Up: true, In: true, Class: "hdd", Version: "18.2.7",
+			Location: map[string]string{"root": "default", "zone": "az1", "rack": "az1-a", "host": "blade-01"}}},
+		Pools: []model.ObservedPool{
+			{Name: "objects", ID: 2, Size: 3, MinSize: 2, K: 2, M: 1, PGs: 8, Domain: "osd", Application: "rgw"},
+			{Name: "vms", ID: 1, Size: 3, MinSize: 2, PGs: 32, Domain: "host", Application: "rbd"},
+		},
+	}
+	got.Checks, got.Keys = nil, nil
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	for prefix := range answers {
+		if strings.HasSuffix(prefix, "metadata") {
+			continue
+		}
+		without := captured(t)
+		delete(without, prefix)
+		if _, err := Decode(without); err == nil || !strings.Contains(err.Error(), prefix) {
+			t.Errorf("without an answer to %s: %v", prefix, err)
+		}
+	}
+}
+
+func TestDecodeKeepsNoKey(t *testing.T) {
+	got, err := Decode(captured(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(text), "AQ") || !slices.ContainsFunc(got.Keys, func(k model.ObservedKey) bool { return k.Entity == "client.bootstrap-osd" }) {
+		t.Errorf("keys observed: %s", text)
+	}
+}
+
+func TestPlacement(t *testing.T) {
+	answers := captured(t)
+	answers["pg dump"] = json.RawMessage(`{"pg_ready":true,"pg_stats":[
+		{"pgid":"1.0","state":"active+clean","acting":[2,0,1]},
+		{"pgid":"1.1","state":"active+clean+scrubbing+deep","acting":[0,1,2]},
+		{"pgid":"1.2","state":"active+undersized+degraded","acting":[0]},
+		{"pgid":"2.0","state":"active+undersized","acting":[0,2147483647,1]},
+		{"pgid":"12.0","state":"down","acting":[]}]}`)
+	got, err := Decode(answers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]int32{2, 0, 1, 0, 1, 2, 0, -1, -1}, got.Pools[1].Acting); diff != "" || got.Pools[1].Unclean != 1 {
+		t.Errorf("vms, %d unclean: %s", got.Pools[1].Unclean, diff)
+	}
+	if diff := cmp.Diff([]int32{0, -1, 1}, got.Pools[0].Acting); diff != "" || got.Pools[0].Unclean != 1 {
+		t.Errorf("objects, %d unclean: %s", got.Pools[0].Unclean, diff)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for prefix, raw := range captured(f) {
+		f.Add(prefix, []byte(raw))
+	}
+	f.Fuzz(func(t *testing.T, prefix string, raw []byte) {
+		answers := captured(t)
+		answers[prefix] = raw
+		got, err := Decode(answers)
+		if err != nil {
+			return
+		}
+		for _, p := range got.Pools {
+			if p.Size > 0 && len(p.Acting)%p.Size != 0 {
+				t.Errorf("pool %s of size %d has %d places", p.Name, p.Size, len(p.Acting))
+			}
+		}
+	})
+}
+
+func TestParseHost(t *testing.T) {
+	text, err := os.ReadFile("testdata/host.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := ParseHost(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := model.ObservedCephHost{
+		FSID: "5f1c1f1e-93cf-4a3a-9d3a-000000000001", Stores: []string{"mon.blade-01", "mgr.blade-01"}, Running: []string{"mgr.blade-01", "mon.blade-01", "osd.0"},
+		Volumes: []model.ObservedVolume{{OSD: 0, FSID: "37596e71-fc64-4d10-a853-b2776bdb5ea4", Cluster: "5f1c1f1e-93cf-4a3a-9d3a-000000000001", Device: "/dev/vdb"}},
+		Disks: []model.Disk{
+			{Name: "/dev/vda", Serial: "root-01", Vendor: "0x1af4", SizeBytes: 16 << 30, Rotational: true, Transport: "virtio", Signatures: []string{"PMBR", "gpt"}},
+			{Name: "/dev/vdb", Serial: "osd-01", Vendor: "0x1af4", SizeBytes: 10 << 30, Rotational: true, Transport: "virtio", Signatures: []string{"LVM2_member"}},
+		},
+	}
+	if diff := cmp.Diff(want, got.ObservedCephHost); diff != "" {
+		t.Error(diff)
+	}
+	if len(got.ConfSum) != 64 || got.Memory != 2977656<<10 {
+		t.Errorf("ceph.conf %q, memory %d", got.ConfSum, got.Memory)
+	}
+}
+
+func FuzzParseHost(f *testing.F) {
+	text, err := os.ReadFile("testdata/host.txt")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Fuzz(func(t *testing.T, raw []byte) { _, _ = ParseHost(raw) })
+}

@@ -1,0 +1,164 @@
+package ceph
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Spec is a cluster as it is wanted.
+type Spec struct {
+	FSID           string
+	Mons           []Mon // all of them, in the order in which they are made
+	Network        string
+	ClusterNetwork string // empty: the same
+	FailureDomain  string // CRUSH type: host, chassis, rack, zone
+	Pools          []Pool
+	Keys           []Key
+}
+
+// Mon is a monitor and where it listens.
+type Mon struct {
+	Name    string
+	Address netip.Addr
+}
+
+// Pool is a pool as it is wanted: replicated when K is 0.
+type Pool struct {
+	Name          string
+	Size, MinSize int
+	K, M          int
+	PGs           int // 0: the autoscaler's matter
+	Application   string
+	Class         string // CRUSH device class; empty: all
+}
+
+// Key is an identity with its rights.
+type Key struct {
+	Entity string
+	Caps   map[string]string
+}
+
+// Place is a host in the cluster.
+type Place struct {
+	Name     string
+	Location []Bucket // from the root downwards, the host itself last
+	// MemoryTarget is what each OSD may use, in bytes.
+	MemoryTarget int64
+	Crypt        bool // dm-crypt for new OSDs
+}
+
+// Bucket is a place in the CRUSH tree.
+type Bucket struct{ Type, Name string }
+
+// Port is where monitors listen for messenger version 2, the only one spoken here: version 1 knows no encryption.
+const Port = 3300
+
+func (m Mon) vector() string { return "[v2:" + netip.AddrPortFrom(m.Address, Port).String() + "]" }
+
+// The bounds of an OSD's memory target, in bytes: Ceph's own minimum (osd_memory_target in global.yaml.in), and more than what helps.
+const (
+	memoryLeast = 896 << 20
+	memoryMost  = 16 << 30
+)
+
+// MemoryTarget is an OSD's share of a host's memory: seven tenths for all OSDs of a host that does nothing else, two where virtual machines
+// need theirs. The shares are those of cephadm's autotuning (mgr/cephadm/autotune_memory_target_ratio and its advice for hyperconverged hosts).
+func MemoryTarget(memory int64, osds int, hyperconverged bool) int64 {
+	share := memory / 10 * 7
+	if hyperconverged {
+		share = memory / 10 * 2
+	}
+	return min(max(share/int64(max(osds, 1)), memoryLeast), memoryMost)
+}
+
+// Conf is the ceph.conf of a host, or of a host that is only a client when the place is nil. All traffic is encrypted.
+func Conf(s Spec, p *Place) string {
+	var b strings.Builder
+	b.WriteString("# Written by nuboctl from the inventory; changes here do not last.\n[global]\n")
+	line := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, "%s = %s\n", name, value)
+		}
+	}
+	mons := make([]string, len(s.Mons))
+	for i, m := range s.Mons {
+		mons[i] = m.vector()
+	}
+	line("fsid", s.FSID)
+	line("mon host", strings.Join(mons, ","))
+	line("public network", s.Network)
+	line("cluster network", s.ClusterNetwork)
+	for _, who := range []string{"cluster", "service", "client"} {
+		line("auth "+who+" required", "cephx")
+	}
+	line("auth allow insecure global id reclaim", "false")
+	line("ms bind msgr1", "false")
+	for _, who := range []string{"cluster", "service", "client", "mon cluster", "mon service", "mon client"} {
+		line("ms "+who+" mode", "secure")
+	}
+	line("mgr initial modules", "iostat")
+	if p == nil {
+		return b.String()
+	}
+	buckets := make([]string, len(p.Location))
+	for i, l := range p.Location {
+		buckets[i] = l.Type + "=" + l.Name
+	}
+	b.WriteString("\n[osd]\n")
+	line("crush location", strings.Join(buckets, " "))
+	line("osd memory target", fmt.Sprint(p.MemoryTarget))
+	return b.String()
+}
+
+// name is what Ceph takes for daemons, buckets and pools without quoting.
+var name = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
+
+// Check gives every mistake in a wanted cluster, joined.
+func (s Spec) Check() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if len(s.Mons) == 0 {
+		bad("the cluster has no monitor")
+	}
+	for _, m := range s.Mons {
+		if !name.MatchString(m.Name) || !m.Address.IsValid() {
+			bad("monitor %q at %s: needs a name of letters, digits, '.', '-', '_' and an address on the cluster's network", m.Name, m.Address)
+		}
+	}
+	for _, p := range s.Pools {
+		if !name.MatchString(p.Name) {
+			bad("pool %q: needs a name of letters, digits, '.', '-', '_'", p.Name)
+		}
+		if (p.K == 0 && p.Size < 1) || p.MinSize < 1 {
+			bad("pool %q: size %d, min_size %d", p.Name, p.Size, p.MinSize)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// mon gives the monitor of that name.
+func (s Spec) mon(name string) (Mon, bool) {
+	i := slices.IndexFunc(s.Mons, func(m Mon) bool { return m.Name == name })
+	if i < 0 {
+		return Mon{}, false
+	}
+	return s.Mons[i], true
+}
+
+// RBDKey is the identity of libvirt's virtual machines: it may use images of these pools, and nothing else.
+func RBDKey(entity string, pools []string) Key {
+	rights := make([]string, len(pools))
+	for i, p := range pools {
+		rights[i] = "profile rbd pool=" + p
+	}
+	all := strings.Join(rights, ", ")
+	return Key{Entity: entity, Caps: map[string]string{"mon": "profile rbd", "osd": all, "mgr": all}}
+}
+
+// size is how many OSDs hold a part of each of the pool's objects.
+func (p Pool) size() int { return cmp.Or(p.K+p.M, p.Size) }
