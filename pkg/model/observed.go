@@ -61,8 +61,8 @@ type ObservedHost struct {
 	QEMU        string   `json:"qemu,omitempty"`
 	FailedUnits []string `json:"failed_units,omitempty"`
 	// Ceph is what of a cluster is on the host; nil on hosts without a role in one.
-	Ceph *ObservedCephHost `json:"ceph,omitempty"`
-	Error       string   `json:"error,omitempty"`
+	Ceph  *ObservedCephHost `json:"ceph,omitempty"`
+	Error string            `json:"error,omitempty"`
 }
 
 // ObservedVM is a virtual machine as its host or its authority tells it.
@@ -174,7 +174,7 @@ type ObservedPool struct {
 	Domain      string `json:"domain,omitempty"`
 	Class       string `json:"class,omitempty"`
 	Application string `json:"application,omitempty"`
-	PGs    int    `json:"pgs"`
+	PGs         int    `json:"pgs"`
 	// Acting holds Size OSD ids for each placement group, one after the other; -1 is a copy that is missing.
 	Acting []int32 `json:"acting,omitempty"`
 	// Unclean counts placement groups that are not active and clean.
