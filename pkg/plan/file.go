@@ -1,12 +1,13 @@
 package plan
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/nuboctl/nuboctl/pkg/model"
 )
 
 // maxPlanBytes bounds what a plan file may unpack to, so that a broken or hostile file cannot fill the memory.
@@ -30,33 +31,42 @@ func Encode(p Plan) ([]byte, error) {
 
 // Decode reads a plan file. It refuses unknown fields, other versions and files that are not in canonical form, and validates the plan.
 func Decode(file []byte) (Plan, error) {
+	p, _, err := Parse(file)
+	if err != nil {
+		return Plan{}, err
+	}
+	return p, Validate(p)
+}
+
+// Parse is Decode without Validate, for who validates anyway; it also tells the plan's digest, which it has at hand.
+func Parse(file []byte) (Plan, model.Digest, error) {
 	r, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxPlanBytes), zstd.WithDecoderConcurrency(1))
 	if err != nil {
-		return Plan{}, fmt.Errorf("decode plan: %w", err)
+		return Plan{}, "", fmt.Errorf("decode plan: %w", err)
 	}
 	defer r.Close()
 	text, err := r.DecodeAll(file, nil)
 	if err != nil {
-		return Plan{}, fmt.Errorf("%w: %w", ErrFormat, err)
+		return Plan{}, "", fmt.Errorf("%w: %w", ErrFormat, err)
 	}
+	var p Plan
+	err = readCanonical(string(text), &p)
+	if err == nil && p.FormatVersion == FormatVersion {
+		return p, model.DigestBytes(text), nil
+	}
+	return Plan{}, "", whyNot(text, err)
+}
+
+// whyNot explains why a text is no plan: it is no JSON, of another version, or not as nuboctl writes it.
+func whyNot(text []byte, fault error) error {
 	var version struct {
 		FormatVersion int `json:"format_version"`
 	}
 	if err := json.Unmarshal(text, &version); err != nil {
-		return Plan{}, fmt.Errorf("%w: %w", ErrFormat, err)
+		return fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	if version.FormatVersion != FormatVersion {
-		return Plan{}, fmt.Errorf("%w: format_version %d, this program knows %d; use the nuboctl that wrote it", ErrFormat, version.FormatVersion, FormatVersion)
+		return fmt.Errorf("%w: format_version %d, this program knows %d; use the nuboctl that wrote it", ErrFormat, version.FormatVersion, FormatVersion)
 	}
-	var p Plan
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&p); err != nil {
-		return Plan{}, fmt.Errorf("%w: %w", ErrFormat, err)
-	}
-	again, err := json.Marshal(p)
-	if err != nil || !bytes.Equal(again, text) {
-		return Plan{}, fmt.Errorf("%w: it is not in canonical form, so it was not written by nuboctl", ErrFormat)
-	}
-	return p, Validate(p)
+	return fmt.Errorf("%w: it is not in canonical form, so it was not written by nuboctl: %w", ErrFormat, fault)
 }

@@ -25,7 +25,9 @@ func (x Ints) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON implements json.Unmarshaler. It takes what MarshalJSON writes and nothing else: no space, no plus, no leading zero.
-func (x *Ints) UnmarshalJSON(text []byte) error {
+func (x *Ints) UnmarshalJSON(text []byte) error { return x.parse(string(text)) }
+
+func (x *Ints) parse(text string) error {
 	if len(text) < 2 || text[0] != '[' || text[len(text)-1] != ']' {
 		return errInts
 	}
@@ -53,7 +55,7 @@ func (x *Ints) UnmarshalJSON(text []byte) error {
 }
 
 // leadingInt reads the number at the beginning of text and tells how long it is; 0: there is none.
-func leadingInt(text []byte) (v int32, n int) {
+func leadingInt(text string) (v int32, n int) {
 	var negative bool
 	if len(text) > 0 && text[0] == '-' {
 		negative, n = true, 1
