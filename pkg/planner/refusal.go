@@ -1,27 +1,12 @@
 package planner
 
-import (
-	"strings"
-
-	"github.com/nuboctl/nuboctl/pkg/model"
-)
+import "github.com/nuboctl/nuboctl/pkg/plan"
 
 // Refusal says that no safe plan exists, with every reason.
-type Refusal struct{ Reasons []Reason }
+type Refusal = plan.Refusal
 
 // Reason names what would be broken, where, and what would make the plan possible.
-type Reason struct {
-	Invariant string     `json:"invariant"`
-	Place     model.Path `json:"place"`
-	Text      string     `json:"text"`
-	Remedy    string     `json:"remedy"`
-}
+type Reason = plan.Reason
 
-// Error gives one line per reason.
-func (r *Refusal) Error() string {
-	lines := make([]string, len(r.Reasons))
-	for i, x := range r.Reasons {
-		lines[i] = "no safe plan: " + string(x.Place) + ": " + x.Text + " (" + x.Invariant + "); " + x.Remedy
-	}
-	return strings.Join(lines, "\n")
-}
+// InvariantNoLoss is the rule that data is not overwritten without the goal that says so.
+const InvariantNoLoss = "nothing installed is overwritten unasked"
