@@ -24,7 +24,7 @@ const defaultMigrationMiBs = 1000
 
 // Fleet reduces an observation to what a rollout's safety depends on. change tells which nodes the rollout takes out of service.
 //
-// A host that does not answer, that was not observed, or that should run virtual machines and whose libvirt is silent, is Down. A host's VCPUs are
+// A host that does not answer, that was not observed, or that should run virtual machines and whose libvirt is silent, is Down, and not changed. A host's VCPUs are
 // its cores without the pinned ones times the profile's overcommit, which is stated over all its cores; its MemoryMiB are without huge pages and
 // without what it keeps for itself (the constants above). What is not known well enough to reason from is an error; all such are reported.
 func Fleet(d model.Desired, o model.Observed, change func(model.Node) bool) (plan.Fleet, error) {
@@ -81,7 +81,8 @@ func (b *fleet) wrong(format string, args ...any) {
 func (b *fleet) hosts() {
 	b.out.Hosts = make([]plan.Host, len(b.nodes))
 	for i, n := range b.nodes {
-		h := plan.Host{Path: n.Path, Chassis: n.Chassis, Change: b.change(n), Class: -1, ClassAfter: -1, Down: b.down(n)}
+		down := b.down(n)
+		h := plan.Host{Path: n.Path, Chassis: n.Chassis, Change: !down && b.change(n), Class: -1, ClassAfter: -1, Down: down}
 		if Carries(n) {
 			Room(&h, n, b.profiles[n.Profile])
 		}

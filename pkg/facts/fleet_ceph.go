@@ -64,7 +64,8 @@ func (b *fleet) osdHosts(o model.ObservedCeph, c *plan.Cluster) []int32 {
 	return hostOf
 }
 
-// pool counts the placement groups of each distinct set of hosts. The order of copies says nothing about safety, so sets are sorted.
+// pool counts the placement groups of each distinct set of hosts. The order of copies says nothing about safety, so sets are sorted; of two copies on
+// one host only one counts, since they are lost together.
 func (b *fleet) pool(region model.Path, p model.ObservedPool, hostOf []int32, c *plan.Cluster) {
 	if p.Size < 1 || len(p.Acting) != p.PGs*p.Size {
 		b.wrong("region %s, pool %s: %d OSD ids were reported for %d placement groups of %d copies", region, p.Name, len(p.Acting), p.PGs, p.Size)
@@ -90,6 +91,12 @@ func count[K comparable](out *plan.Pool, p model.ObservedPool, hostOf, set []int
 			set[i] = -1
 			if id >= 0 && int(id) < len(hostOf) {
 				set[i] = hostOf[id]
+			}
+		}
+		slices.Sort(set)
+		for i := len(set) - 1; i > 0; i-- {
+			if set[i] == set[i-1] {
+				set[i] = -1
 			}
 		}
 		slices.Sort(set)

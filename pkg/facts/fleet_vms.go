@@ -67,7 +67,56 @@ func (b *fleet) machines() {
 	}
 	b.out.VMs = v
 	b.shapesOut()
+	b.cells()
 	b.apart(apart)
+}
+
+// cells gives every pinned machine cells of its host. Which ones it has is not observed, only how many; so each gets the emptiest, which leaves the
+// most room on any one cell. That the sum fits is checked, and is an error where it does not.
+func (b *fleet) cells() {
+	if !slices.ContainsFunc(b.shapes, func(k shapeKey) bool { return k.cells > 0 }) {
+		return
+	}
+	v := &b.out.VMs
+	v.Cells = make(plan.Ints, len(v.Host))
+	free := map[int32][]plan.Cell{}
+	for i, host := range v.Host {
+		k := b.shapes[v.Shape[i]]
+		if k.cells == 0 {
+			continue
+		}
+		if _, ok := free[host]; !ok {
+			free[host] = slices.Clone(b.out.Hosts[host].Cells)
+		}
+		mask, ok := Pin(free[host], k.cells, int64(k.vcpus), int64(k.memory))
+		if !ok {
+			b.wrong("virtual machine %s is pinned to %d NUMA cells of %s, where numa_cells, pinned_cores and huge_pages_gib of profile %s leave no room for it: correct the profile",
+				v.Names[i], k.cells, b.nodes[host].Path, b.nodes[host].Profile)
+		}
+		v.Cells[i] = mask
+	}
+}
+
+// Pin takes an even share of CPUs and memory, rounded up, from as many cells, the emptiest first, and gives their bit mask; false, and nothing taken,
+// when they do not fit.
+func Pin(cells []plan.Cell, n int, cpus, memory int64) (mask int32, ok bool) {
+	cpus, memory = (cpus+int64(n)-1)/int64(n), (memory+int64(n)-1)/int64(n)
+	var fit []int
+	for i, c := range cells {
+		if c.CPUs >= cpus && c.HugeMiB >= memory {
+			fit = append(fit, i)
+		}
+	}
+	if len(fit) < n {
+		return 0, false
+	}
+	slices.SortStableFunc(fit, func(x, y int) int { return cmp.Compare(cells[y].CPUs, cells[x].CPUs) })
+	for _, i := range fit[:n] {
+		cells[i].CPUs -= cpus
+		cells[i].HugeMiB -= memory
+		mask |= 1 << i
+	}
+	return mask, true
 }
 
 // byName are the indexes of the observed machines, sorted by name.

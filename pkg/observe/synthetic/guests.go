@@ -1,7 +1,6 @@
 package synthetic
 
 import (
-	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -229,7 +228,7 @@ func (g *guests) take(z *zone, h *host, vm *model.ObservedVM) bool {
 		return false
 	}
 	if vm.NUMACells > 0 {
-		if !h.pin(vm) {
+		if _, ok := facts.Pin(h.cells, vm.NUMACells, int64(vm.VCPUs), int64(vm.MemoryMiB)); !ok {
 			return false
 		}
 	} else {
@@ -243,26 +242,6 @@ func (g *guests) take(z *zone, h *host, vm *model.ObservedVM) bool {
 			h.anti = map[string]bool{}
 		}
 		h.anti[vm.AntiAffinity] = true
-	}
-	return true
-}
-
-// pin takes dedicated CPUs and huge pages on as many cells as the machine wants, the emptiest first.
-func (h *host) pin(vm *model.ObservedVM) bool {
-	cpus, huge := int64(vm.VCPUs/vm.NUMACells), int64(vm.MemoryMiB/vm.NUMACells)
-	var fit []int
-	for i, c := range h.cells {
-		if c.CPUs >= cpus && c.HugeMiB >= huge {
-			fit = append(fit, i)
-		}
-	}
-	if len(fit) < vm.NUMACells {
-		return false
-	}
-	slices.SortStableFunc(fit, func(a, b int) int { return cmp.Compare(h.cells[b].CPUs, h.cells[a].CPUs) })
-	for _, i := range fit[:vm.NUMACells] {
-		h.cells[i].CPUs -= cpus
-		h.cells[i].HugeMiB -= huge
 	}
 	return true
 }

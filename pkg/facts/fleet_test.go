@@ -1,0 +1,166 @@
+package facts_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nuboctl/nuboctl/pkg/facts"
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/plan"
+)
+
+const (
+	one   = model.Path("s/r/z/a/one")
+	two   = model.Path("s/r/z/a/two")
+	three = model.Path("s/r/z/b/three")
+	store = model.Path("s/r/z/b/store")
+)
+
+// rack is a small region: three hypervisors that also keep data, one of which has the new image already, and one host for storage alone.
+func rack() (model.Desired, model.Observed) {
+	fresh := model.DigestBytes([]byte("new"))
+	hyper := model.Profile{Name: "hyper", CPUModel: "Icelake-Server", CPUOvercommit: 4, OSDs: 2, Bridges: []model.Bridge{{Name: "br-ex", VLANs: []model.BridgeVLAN{{Network: "storage"}}}}}
+	d := model.Desired{
+		Regions:  []model.Region{{Path: "s/r", Ceph: &model.Ceph{FailureDomain: "host"}}},
+		Racks:    []model.Place{{Path: "s/r/z/a", UplinkMiBs: 5000}, {Path: "s/r/z/b"}},
+		Profiles: []model.Profile{hyper, {Name: "store"}},
+	}
+	o := model.Observed{Ceph: []model.ObservedCeph{{Region: "s/r"}}}
+	c := &o.Ceph[0]
+	for i, p := range []model.Path{one, two, store, three} {
+		n := model.Node{Path: p, Name: p.Name(), Profile: "hyper", Cores: 10, MemoryGiB: 128, Image: model.ImageRef{Name: "debian", Digest: fresh},
+			Roles: []model.Role{model.RoleCompute, model.RoleCephMon, model.RoleCephMgr, model.RoleCephOSD}}
+		h := model.ObservedHost{Reachable: true, Image: image, Libvirt: "11", QEMU: "7.2.15"}
+		switch p {
+		case store:
+			n.Profile, n.Roles, h.Libvirt, h.QEMU = "store", []model.Role{model.RoleCephOSD, model.RoleCephRGW}, "", ""
+		case three:
+			h.Image, h.QEMU = fresh, "10.0.2"
+		}
+		d.Nodes = append(d.Nodes, n)
+		o.Nodes = append(o.Nodes, model.ObservedNode{Path: p, Host: h})
+		if p != store {
+			c.Mons = append(c.Mons, model.ObservedDaemon{Name: n.Name, Node: p, Up: true})
+			c.Mgrs = append(c.Mgrs, model.ObservedDaemon{Name: n.Name, Node: p, Up: true})
+		}
+		for k := range 2 {
+			c.OSDs = append(c.OSDs, model.ObservedOSD{ID: 2*i + k, Node: p, Up: true, In: true})
+		}
+	}
+	// The first two groups lie on the same hosts; the third has two copies on one host; the fourth a copy on an OSD that is down.
+	c.OSDs[7].Up = false
+	c.Pools = []model.ObservedPool{{Name: "vms", Size: 3, MinSize: 2, PGs: 4, Acting: []int32{0, 2, 4, 5, 1, 3, 0, 1, 2, 0, 2, 7}}}
+	guest := func(name string, on model.Path) model.ObservedVM {
+		return model.ObservedVM{Name: name, Node: on, State: "running", VCPUs: 2, MemoryMiB: 4096, CPUModel: "Haswell", Machine: "pc-q35-7.2", Networks: []string{"br-ex"}, DirtyMiBs: 13}
+	}
+	o.VMs = []model.ObservedVM{guest("c", two), guest("a", one), guest("b", one), guest("d", three), guest("off", one)}
+	o.VMs[0].Machine, o.VMs[0].Fixed, o.VMs[0].OnDrain = "pc-q35-rhel9.2.0", "a passed-through card", "stop_start"
+	o.VMs[1].CPUModel, o.VMs[1].AntiAffinity = "host-passthrough", "web@rack"
+	o.VMs[3].AntiAffinity = "web@rack"
+	o.VMs[4].State = "shutoff"
+	return d, o
+}
+
+func older(n model.Node) bool { return n.Path != three }
+
+func TestFleet(t *testing.T) {
+	d, o := rack()
+	f, err := facts.Fleet(d, o, older)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// 128 GiB less 8 for the system, 2 for tables, 10 for two OSDs, 4 and 2 for monitor and manager.
+	room := plan.Host{Path: one, Change: true, Class: 0, ClassAfter: 1, VCPUs: 40, MemoryMiB: (128 - 26) << 10, MiBs: 1000}
+	other, stays, plain := room, room, plan.Host{Path: store, Change: true, Class: -1, ClassAfter: -1}
+	other.Path, stays.Path = two, three
+	stays.Change, stays.Class, stays.ClassAfter = false, 1, 1
+	rhel := []string{"pc-q35-7.2", "pc-q35-rhel9.2.0"}
+	cpus, nets := []string{"Haswell", "Icelake-Server", "host-passthrough:Icelake-Server"}, []string{"br-ex", "storage"}
+	want := plan.Fleet{
+		Hosts:   []plan.Host{room, other, plain, stays},
+		Classes: []plan.Class{{CPUs: cpus, Machines: rhel, Networks: nets, Version: 1}, {CPUs: cpus, Machines: rhel[:1], Networks: nets, Version: 2}},
+		Shapes: []plan.Shape{
+			{Name: "2x4096", CPU: "host-passthrough:Icelake-Server", Machine: "pc-q35-7.2", MemoryMiB: 4096, VCPUs: 2, Networks: nets[:1], DirtyMiBs: 15},
+			{Name: "2x4096", CPU: "Haswell", Machine: "pc-q35-7.2", MemoryMiB: 4096, VCPUs: 2, Networks: nets[:1], DirtyMiBs: 15},
+			{Name: "2x4096", CPU: "Haswell", Machine: "pc-q35-rhel9.2.0", MemoryMiB: 4096, VCPUs: 2, Networks: nets[:1], DirtyMiBs: 15},
+		},
+		VMs:   plan.VMs{Names: []string{"a", "b", "c", "d"}, Host: plan.Ints{0, 0, 1, 3}, Shape: plan.Ints{0, 1, 2, 1}, Fixed: plan.Ints{2}, Consent: plan.Ints{2}},
+		Apart: []plan.Apart{{Name: "s/r/web@rack", Level: plan.LevelRack, VMs: plan.Ints{0, 3}}},
+		Clusters: []plan.Cluster{{Region: "s/r", FailureDomain: plan.LevelHost, OSDHosts: plan.Ints{0, 1, 2, 3}, Pools: []plan.Pool{
+			{Name: "vms", Size: 3, MinSize: 2, Data: 1, Acting: plan.Ints{0, 1, 2, -1, 0, 1}, Count: plan.Ints{2, 2}}}}},
+		Groups: []plan.Group{{Kind: plan.Quorum, Name: "mon of s/r", Hosts: plan.Ints{0, 1, 3}}, {Kind: plan.Standby, Name: "mgr of s/r", Hosts: plan.Ints{0, 1, 3}},
+			{Kind: plan.Standby, Name: "ceph-rgw of s/r", Hosts: plan.Ints{2}}},
+		Links: []plan.Link{{Name: "uplink of s/r/z/a", MiBs: 5000, Hosts: plan.Ints{0, 1}}},
+	}
+	if diff := cmp.Diff(want, f); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// An image that no observed host runs counts as newer than all that were seen.
+func TestFleetUnknownImage(t *testing.T) {
+	d, o := rack()
+	d.Nodes[0].Image.Digest = model.DigestBytes([]byte("newer still"))
+	f, err := facts.Fleet(d, o, older)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := f.Classes[f.Hosts[0].ClassAfter]; c.Version != 3 || cmp.Diff(c.Machines, []string{"pc-q35-7.2"}) != "" {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestFleetDown(t *testing.T) {
+	for name, damage := range map[string]func(*model.Observed){
+		"does not answer": func(o *model.Observed) { o.Nodes[0].Host.Reachable = false },
+		"libvirt silent":  func(o *model.Observed) { o.Nodes[0].Host.Libvirt = "" },
+		"not observed":    func(o *model.Observed) { o.Nodes = o.Nodes[1:] },
+	} {
+		d, o := rack()
+		damage(&o)
+		f, err := facts.Fleet(d, o, older)
+		if err != nil || !f.Hosts[0].Down || f.Hosts[0].Change || f.Hosts[1].Down || f.Hosts[2].Down {
+			t.Errorf("%s: %v, %+v", name, err, f.Hosts)
+		}
+	}
+}
+
+// Everything that is not known well enough to reason from is said at once.
+func TestFleetUnknown(t *testing.T) {
+	d, o := rack()
+	d.Regions = append(d.Regions, model.Region{Path: "s/q", Ceph: &model.Ceph{}}, model.Region{Path: "s/p", Ceph: &model.Ceph{}})
+	o.Ceph = append(o.Ceph, model.ObservedCeph{Region: "s/p", Error: "no monitor answers"})
+	o.Ceph[0].Mons[1].Up = false
+	o.Ceph[0].OSDs = append(o.Ceph[0].OSDs, model.ObservedOSD{ID: 99, Node: "s/r/z/a/stranger", Up: true})
+	o.Ceph[0].Pools[0].PGs = 5
+	o.VMs = append(o.VMs, model.ObservedVM{Name: "a", Node: two, State: "running"}, model.ObservedVM{Name: "pinned", Node: two, State: "running", VCPUs: 2, MemoryMiB: 64, NUMACells: 2})
+	_, err := facts.Fleet(d, o, older)
+	if err == nil {
+		t.Fatal("nothing is complained of")
+	}
+	for _, word := range []string{"region s/q: its Ceph cluster was not observed", "no monitor answers", "mon.two on " + string(two) + " is out of quorum", "osd.99 is up on", "12 OSD ids",
+		"virtual machine a is on " + string(one), "pinned to 2 NUMA cells"} {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("%q is missing in:\n%v", word, err)
+		}
+	}
+}
+
+func TestPin(t *testing.T) {
+	cells := []plan.Cell{{CPUs: 8, HugeMiB: 8192}, {CPUs: 10, HugeMiB: 8192}, {CPUs: 4, HugeMiB: 1024}}
+	if mask, ok := facts.Pin(cells, 2, 7, 8191); !ok || mask != 3 || cells[0] != (plan.Cell{CPUs: 4, HugeMiB: 4096}) || cells[1] != (plan.Cell{CPUs: 6, HugeMiB: 4096}) {
+		t.Errorf("%b %v %+v", mask, ok, cells)
+	}
+	if mask, ok := facts.Pin(cells, 1, 4, 4096); !ok || mask != 2 {
+		t.Errorf("the emptiest is not taken: %b %v", mask, ok)
+	}
+	if _, ok := facts.Pin(cells, 3, 3, 3); ok && cells[2].CPUs != 3 {
+		t.Errorf("%+v", cells)
+	}
+	before := cells[0]
+	if _, ok := facts.Pin(cells, 2, 100, 1); ok || cells[0] != before {
+		t.Errorf("more than there is was taken: %+v", cells)
+	}
+}
