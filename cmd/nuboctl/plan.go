@@ -13,7 +13,11 @@ func planFlags(cmd *cobra.Command, o *app.PlanOptions) {
 	f := cmd.Flags()
 	f.StringVarP(&o.Out, "out", "o", "", "save the plan to this `file`")
 	f.StringArrayVar(&o.Targets, "target", nil, "only this `place` or node; may be repeated")
-	f.StringVar(&o.Observed, "observed", "", "plan from a recorded observation (`file`), or from none")
+	f.StringVar(&o.Observed, "observed", "", "plan from a recorded observation (`file`), from none, or from a synthetic one: a healthy, loaded fleet of this inventory")
+	f.Uint64Var(&o.Seed, "seed", 1, "of a synthetic observation")
+	f.StringVar(&o.Image, "image", "", "plan for this `NAME@DIGEST` instead of the image that NAME stands for")
+	f.StringVar(&o.HTML, "html", "", "write the rollout as a page to this `file`")
+	f.BoolVar(&o.All, "all", false, "show every batch and every op")
 	f.BoolVar(&o.DetailedExitCode, "detailed-exitcode", false, "exit 2 when there are changes")
 }
 
@@ -21,12 +25,13 @@ func planCommands(g *global) []*cobra.Command {
 	var po app.PlanOptions
 	planCmd := &cobra.Command{Use: "plan", Short: "Compute and explain what would be done", GroupID: "change", Args: cobra.NoArgs}
 	planFlags(planCmd, &po)
-	planCmd.Flags().StringVar(&po.Goal, "goal", string(plan.GoalInstall), "what to plan for: install or reinstall")
+	planCmd.Flags().StringVar(&po.Goal, "goal", string(plan.GoalInstall), "what to plan for: install, reinstall or upgrade")
 	planCmd.RunE = g.run(func(cmd *cobra.Command, e app.Env, _ []string) error { return app.Plan(cmd.Context(), e, po) })
 
 	var ao app.ApplyOptions
 	apply := &cobra.Command{Use: "apply [FILE]", Short: "Apply exactly a saved plan; with no file: plan, show, ask, apply", GroupID: "change", Args: cobra.MaximumNArgs(1)}
 	apply.Flags().StringArrayVar(&ao.Plan.Targets, "target", nil, "without FILE: only this `place` or node; may be repeated")
+	apply.Flags().StringVar(&ao.Plan.Image, "image", "", "this `NAME@DIGEST` instead of the image that NAME stands for, as the plan was made")
 	apply.Flags().BoolVarP(&ao.Yes, "yes", "y", false, "do not ask")
 	apply.RunE = g.run(func(cmd *cobra.Command, e app.Env, args []string) error {
 		if len(args) == 1 {
@@ -45,6 +50,25 @@ func planCommands(g *global) []*cobra.Command {
 		return app.Apply(cmd.Context(), e, ro)
 	})
 
+	var uo app.ApplyOptions
+	upgrade := &cobra.Command{Use: "upgrade [PATH]", Short: "Change the hosts of a place to their image batch by batch, while virtual machines and storage go on", GroupID: "change", Args: cobra.MaximumNArgs(1)}
+	upgrade.Flags().BoolVarP(&uo.Yes, "yes", "y", false, "do not ask")
+	upgrade.Flags().BoolVar(&uo.Plan.All, "all", false, "show every batch and every op")
+	upgrade.Flags().StringVar(&uo.Plan.Image, "image", "", "upgrade to this `NAME@DIGEST` instead of the image that NAME stands for")
+	upgrade.Flags().StringVarP(&uo.SaveTo, "out", "o", "", "save the plan to this `file` and do not apply it")
+	upgrade.RunE = g.run(func(cmd *cobra.Command, e app.Env, args []string) error {
+		uo.Plan.Goal, uo.Plan.Targets = string(plan.GoalUpgrade), args
+		return app.Apply(cmd.Context(), e, uo)
+	})
+
+	var show app.PlanOptions
+	showCmd := &cobra.Command{Use: "show FILE", Short: "Explain a saved plan again", GroupID: "look", Args: cobra.ExactArgs(1)}
+	showCmd.Flags().StringVar(&show.HTML, "html", "", "write the rollout as a page to this `file`")
+	showCmd.Flags().BoolVar(&show.All, "all", false, "show every batch and every op")
+	showCmd.RunE = g.run(func(_ *cobra.Command, e app.Env, args []string) error {
+		return app.Show(e, args[0], show.HTML, show.All)
+	})
+
 	observe := &cobra.Command{Use: "observe", Short: "Record what is really there", GroupID: "look", Args: cobra.NoArgs}
 	var oo app.ObserveOptions
 	observe.Flags().StringVarP(&oo.Out, "out", "o", "", "write the observation to this `file`")
@@ -52,9 +76,7 @@ func planCommands(g *global) []*cobra.Command {
 	observe.RunE = g.run(func(cmd *cobra.Command, e app.Env, _ []string) error { return app.Observe(cmd.Context(), e, oo) })
 
 	return []*cobra.Command{
-		planCmd, apply, reinstall, observe,
-		{Use: "show FILE", Short: "Explain a saved plan again", GroupID: "look", Args: cobra.ExactArgs(1),
-			RunE: g.run(func(_ *cobra.Command, e app.Env, args []string) error { return app.Show(e, args[0]) })},
+		planCmd, apply, upgrade, reinstall, observe, showCmd,
 		{Use: "verify FILE", Short: "Check a saved plan by itself, with no network", GroupID: "look", Args: cobra.ExactArgs(1),
 			RunE: g.run(func(_ *cobra.Command, e app.Env, args []string) error { return app.Verify(e, args[0]) })},
 		{Use: "pause", Short: "Let running ops finish and begin no new ones", GroupID: "change", Args: cobra.NoArgs,

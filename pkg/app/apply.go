@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/nuboctl/nuboctl/pkg/engine"
+	"github.com/nuboctl/nuboctl/pkg/facts"
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/ops"
 	"github.com/nuboctl/nuboctl/pkg/plan"
@@ -51,6 +52,9 @@ func Apply(ctx context.Context, e Env, o ApplyOptions) (err error) {
 	if o.SaveTo != "" {
 		return s.save(p, o.SaveTo)
 	}
+	if err := errors.Join(s.unbuilt(p), notYet(p)); err != nil {
+		return err
+	}
 	if o.File == "" && !o.Yes && !e.Yes && !p.Empty() {
 		if err := e.ask(ctx); err != nil {
 			return err
@@ -69,6 +73,9 @@ func (s *session) planToApply(ctx context.Context, o ApplyOptions) (plan.Plan, e
 		if err != nil {
 			return p, err
 		}
+		if err := s.useImage(o.Plan.Image); err != nil {
+			return p, err
+		}
 		if err := s.fresh(p); err != nil {
 			return p, &Exit{Code: ExitStale, Err: err}
 		}
@@ -82,7 +89,7 @@ func (s *session) planToApply(ctx context.Context, o ApplyOptions) (plan.Plan, e
 	if s.env.JSON { // stdout carries events
 		w, style = s.env.Err, s.env.ErrStyle
 	}
-	return p, view.PlanText(w, style, p)
+	return p, view.PlanText(w, style, p, view.PlanOptions{All: o.Plan.All})
 }
 
 // fresh compares a plan's provenance with what is there now.
@@ -91,7 +98,7 @@ func (s *session) fresh(p plan.Plan) error {
 	if p.Provenance.Inventory != s.inventoryDigest() {
 		errs = append(errs, errors.New("stale plan: the inventory, a profile or a key has changed since it was made"))
 	}
-	if p.Provenance.Policy != model.DigestJSON(s.desired.Rollout) {
+	if policy, err := s.policy(p); err != nil || p.Provenance.Policy != policy {
 		errs = append(errs, errors.New("stale plan: the rollout policy has changed since it was made"))
 	}
 	for _, img := range p.ImageRefs() {
@@ -103,6 +110,15 @@ func (s *session) fresh(p plan.Plan) error {
 		errs = append(errs, errors.New("plan again, read what has changed, and apply the new plan"))
 	}
 	return errors.Join(errs...)
+}
+
+// policy is the digest that a plan of this kind would have of the rollout block as it is now.
+func (s *session) policy(p plan.Plan) (model.Digest, error) {
+	if p.Certificate == nil {
+		return model.DigestJSON(s.desired.Rollout), nil
+	}
+	policy, err := facts.Policy(s.desired)
+	return model.DigestJSON(policy), err
 }
 
 // ask asks whether to go on. Without a person to ask, the answer is no.
@@ -137,9 +153,6 @@ func holder(e Env, command string) state.Holder {
 
 // carryOut runs a plan under a lease.
 func (s *session) carryOut(ctx context.Context, p plan.Plan, lease state.Lease) (err error) {
-	if err := s.unbuilt(p); err != nil {
-		return err
-	}
 	if err := state.Rename(ctx, s.store, lease.Fence(), s.desired.Moved); err != nil {
 		return err
 	}
@@ -177,14 +190,24 @@ func (s *session) carryOut(ctx context.Context, p plan.Plan, lease state.Lease) 
 
 func (s *session) socket() string { return filepath.Join(s.env.stateDir(), "ctl.sock") }
 
-// unbuilt refuses a plan that names images without digests.
+// unbuilt refuses a plan that names images without digests, or was made from an observation that was made up.
 func (s *session) unbuilt(p plan.Plan) error {
+	var errs []error
 	for _, n := range p.Notes {
-		if strings.Contains(n, "is not in the image store") {
-			return errors.New(n)
+		if strings.Contains(n, "is not in the image store") || n == madeUp {
+			errs = append(errs, errors.New(n))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// notYet refuses rollouts, of which this version has the plan, the certificate and the simulation, and not the drivers for real hosts.
+func notYet(p plan.Plan) error {
+	if p.Certificate == nil {
+		return nil
+	}
+	return fmt.Errorf("this version plans, verifies and simulates rollouts, and cannot carry one out on real hosts yet: the ops %s and the others of a rollout have no driver; nothing was done",
+		plan.HostDrain)
 }
 
 // keepAddresses records what was allotted, so that a node keeps its address when others come and go.

@@ -1,13 +1,17 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/observe"
+	"github.com/nuboctl/nuboctl/pkg/observe/synthetic"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/planner"
 	"github.com/nuboctl/nuboctl/pkg/view"
@@ -18,7 +22,11 @@ type PlanOptions struct {
 	Out              string
 	Targets          []string
 	Goal             string
-	Observed         string // a file, "none", or empty: look
+	Observed         string // a file, "none", "synthetic", or empty: look
+	Seed             uint64 // of a synthetic observation
+	Image            string // NAME@DIGEST: plan for that image instead of the one that NAME stands for in the image store
+	HTML             string // write a page to this file
+	All              bool   // show every batch and every op
 	DetailedExitCode bool
 }
 
@@ -33,12 +41,7 @@ func Plan(ctx context.Context, e Env, o PlanOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	if e.JSON {
-		err = view.PlanJSON(e.Out, p)
-	} else {
-		err = view.PlanText(e.Out, e.OutStyle, p)
-	}
-	if err == nil && o.Out != "" {
+	if err = explain(e, p, o.HTML, o.All); err == nil && o.Out != "" {
 		err = s.save(p, o.Out)
 	}
 	if err == nil && o.DetailedExitCode && !p.AsDesired() {
@@ -47,22 +50,44 @@ func Plan(ctx context.Context, e Env, o PlanOptions) (err error) {
 	return err
 }
 
+// explain shows a plan on stdout, and as a page where one is asked for.
+func explain(e Env, p plan.Plan, html string, all bool) error {
+	if html != "" {
+		var page bytes.Buffer
+		if err := view.PlanHTML(&page, p); err != nil {
+			return err
+		}
+		if err := replaceFile(html, page.Bytes()); err != nil {
+			return err
+		}
+		e.note("Wrote the page to %s.", html)
+	}
+	if e.JSON {
+		return view.PlanJSON(e.Out, p)
+	}
+	return view.PlanText(e.Out, e.OutStyle, p, view.PlanOptions{All: all})
+}
+
+// goals are those that this version plans for.
+var goals = []plan.Goal{plan.GoalInstall, plan.GoalReinstall, plan.GoalUpgrade}
+
 // plan observes and plans.
 func (s *session) plan(ctx context.Context, o PlanOptions) (plan.Plan, error) {
 	goal := plan.Goal(o.Goal)
-	if goal != plan.GoalInstall && goal != plan.GoalReinstall {
-		return plan.Plan{}, fmt.Errorf("--goal %s: this version plans for %s and %s", o.Goal, plan.GoalInstall, plan.GoalReinstall)
+	if !slices.Contains(goals, goal) {
+		return plan.Plan{}, fmt.Errorf("--goal %s: this version plans for %s, %s and %s", o.Goal, goals[0], goals[1], goals[2])
+	}
+	if err := s.useImage(o.Image); err != nil {
+		return plan.Plan{}, err
 	}
 	targets, err := s.targets(o.Targets)
 	if err != nil {
 		return plan.Plan{}, err
 	}
-	var seen model.Observed
-	if o.Observed != "" {
-		seen, err = readObserved(o.Observed)
-	} else {
-		seen, err = s.observe(ctx, targets)
+	if goal == plan.GoalUpgrade && o.Observed == "" && len(targets) > 0 {
+		s.env.note("Observing everything, since what a target may do depends on what else is up.")
 	}
+	seen, err := s.look(ctx, goal, targets, o)
 	if err != nil {
 		return plan.Plan{}, err
 	}
@@ -81,7 +106,61 @@ func (s *session) plan(ctx context.Context, o PlanOptions) (plan.Plan, error) {
 	if err != nil {
 		return plan.Plan{}, err
 	}
+	if goal == plan.GoalUpgrade && p.Certificate == nil && !p.Empty() {
+		return plan.Plan{}, errors.New("the planner gave an upgrade without a certificate; nothing is known of its safety, so it is not shown or saved")
+	}
+	if o.Observed == "synthetic" {
+		p.Notes = append(p.Notes, madeUp)
+	}
 	return p, plan.Validate(p)
+}
+
+// madeUp is the note of a plan from a synthetic observation.
+const madeUp = "the observation was made up (--observed synthetic): this plan can be read, verified and simulated, not applied"
+
+// look gives the observation to plan from: a recorded one, one that is made up, or what is really there. A rollout of some targets depends on all.
+func (s *session) look(ctx context.Context, goal plan.Goal, targets []model.Path, o PlanOptions) (model.Observed, error) {
+	switch {
+	case o.Observed == "synthetic":
+		return s.synthetic(o.Seed)
+	case o.Observed != "":
+		return readObserved(o.Observed)
+	case goal == plan.GoalUpgrade:
+		targets = nil
+	}
+	return s.observe(ctx, targets)
+}
+
+// synthetic makes up the observation of a healthy, loaded fleet, and says what it assumes.
+func (s *session) synthetic(seed uint64) (model.Observed, error) {
+	o, err := synthetic.Observe(s.desired, seed)
+	o.FormatVersion = observe.FormatVersion
+	if err == nil {
+		s.env.note("Synthetic observation, seed %d: every host up with an older image, %d virtual machines. Nothing was looked at.", seed, len(o.VMs))
+	}
+	return o, err
+}
+
+// useImage makes a name stand for another digest than the image store says.
+func (s *session) useImage(ref string) error {
+	if ref == "" {
+		return nil
+	}
+	name, digest, ok := strings.Cut(ref, "@")
+	if d := model.Digest(digest); !ok || !d.Valid() {
+		return fmt.Errorf("--image %s: write NAME@DIGEST, with the digest as nuboctl image list shows it", ref)
+	}
+	used := false
+	for i := range s.desired.Nodes {
+		if n := &s.desired.Nodes[i]; n.Image.Name == name {
+			n.Image.Digest, used = model.Digest(digest), true
+		}
+	}
+	if !used {
+		return fmt.Errorf("--image %s: no node of the inventory uses the image %s", ref, name)
+	}
+	s.digests[name] = model.Digest(digest)
+	return nil
 }
 
 // inventoryDigest covers what the inventory says and what was rendered from it for every node.
@@ -118,15 +197,12 @@ func readPlan(name string) (plan.Plan, error) {
 }
 
 // Show explains a saved plan again.
-func Show(e Env, name string) error {
+func Show(e Env, name, html string, all bool) error {
 	p, err := readPlan(name)
 	if err != nil {
 		return err
 	}
-	if e.JSON {
-		return view.PlanJSON(e.Out, p)
-	}
-	return view.PlanText(e.Out, e.OutStyle, p)
+	return explain(e, p, html, all)
 }
 
 // Verify checks a saved plan by itself: its form, and that every stage leads where it says.

@@ -109,9 +109,30 @@ func Summarize(p plan.Plan) Summary {
 // maxSubjects is how many subjects are shown op by op; of more, only one line each is printed, and the plan file has the rest.
 const maxSubjects = 40
 
-// PlanText explains a plan.
-func PlanText(w io.Writer, s Style, p plan.Plan) error {
+// PlanOptions say how much of a plan is shown.
+type PlanOptions struct {
+	// All lists every batch of a rollout, and every subject op by op.
+	All bool
+}
+
+// PlanText explains a plan. A rollout is explained by its certificate; its ops are shown only when all is asked for.
+func PlanText(w io.Writer, s Style, p plan.Plan, o PlanOptions) error {
 	var b strings.Builder
+	if p.Certificate != nil {
+		rolloutText(&b, s, p.Certificate, o.All)
+	}
+	if p.Certificate == nil || o.All {
+		changesText(&b, s, p, o.All)
+	}
+	for _, n := range append(leftText(p.Left), p.Notes...) {
+		fmt.Fprintf(&b, "%s %s\n", s.paint(ansiYellow, "Note:"), n)
+	}
+	b.WriteString(SummaryText(p) + "\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func changesText(b *strings.Builder, s Style, p plan.Plan, all bool) {
 	changes := Changes(p)
 	index := map[plan.OpID]plan.Op{}
 	for _, st := range p.Stages {
@@ -120,21 +141,15 @@ func PlanText(w io.Writer, s Style, p plan.Plan) error {
 		}
 	}
 	for _, c := range changes {
-		fmt.Fprintf(&b, "%s %s\n", s.paint(ansiBold+actionColors[c.Action], fmt.Sprintf("%3s", glyphs[c.Action])), s.paint(ansiBold, SubjectText(c.Subject)))
-		if len(changes) > maxSubjects {
+		fmt.Fprintf(b, "%s %s\n", s.paint(ansiBold+actionColors[c.Action], fmt.Sprintf("%3s", glyphs[c.Action])), s.paint(ansiBold, SubjectText(c.Subject)))
+		if len(changes) > maxSubjects && !all {
 			continue
 		}
 		for _, id := range c.Ops {
-			opLine(&b, s, index[id])
+			opLine(b, s, index[id])
 		}
 		b.WriteByte('\n')
 	}
-	for _, n := range append(leftText(p.Left), p.Notes...) {
-		fmt.Fprintf(&b, "%s %s\n", s.paint(ansiYellow, "Note:"), n)
-	}
-	b.WriteString(SummaryText(p) + "\n")
-	_, err := io.WriteString(w, b.String())
-	return err
 }
 
 // maxLeft is how many of the nodes that are left as they are are named.
@@ -206,6 +221,9 @@ func SummaryText(p plan.Plan) string {
 	if p.Empty() {
 		return "Nothing to do. " + differText(s.Left) + "."
 	}
+	if p.Certificate != nil {
+		return rolloutSummary(p)
+	}
 	text := fmt.Sprintf("Plan: %d to create, %d to change, %d to replace, %d to remove; %s in %s",
 		s.Create, s.Update, s.Replace, s.Delete, Plural(s.Ops, "op"), Plural(s.Stages, "stage"))
 	if s.OneWay > 0 {
@@ -231,11 +249,17 @@ func PlanJSON(w io.Writer, p plan.Plan) error {
 	if changes == nil {
 		changes = []SubjectChange{}
 	}
+	var r *Rollout
+	if p.Certificate != nil {
+		x := RolloutOf(p.Certificate)
+		r = &x
+	}
 	return JSON(w, struct {
-		FormatVersion int             `json:"format_version"`
-		Digest        model.Digest    `json:"digest"`
-		Summary       Summary         `json:"summary"`
-		Changes       []SubjectChange `json:"changes"`
-		Plan          plan.Plan       `json:"plan"`
-	}{1, p.Digest(), Summarize(p), changes, p})
+		FormatVersion int          `json:"format_version"`
+		Digest        model.Digest `json:"digest"`
+		Summary       Summary      `json:"summary"`
+		*Rollout
+		Changes []SubjectChange `json:"changes"`
+		Plan    plan.Plan       `json:"plan"`
+	}{1, p.Digest(), Summarize(p), r, changes, p})
 }

@@ -52,7 +52,7 @@ func TestPlanText(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p := makePlan(t, tc.nodes, tc.goal, tc.edit)
-			golden(t, "plan-"+tc.name, plainToo(t, func(b *bytes.Buffer, s view.Style) error { return view.PlanText(b, s, p) }))
+			golden(t, "plan-"+tc.name, plainToo(t, func(b *bytes.Buffer, s view.Style) error { return view.PlanText(b, s, p, view.PlanOptions{}) }))
 		})
 	}
 }
