@@ -11,8 +11,19 @@ func lookCommands(g *global) []*cobra.Command {
 	var jo app.JournalOptions
 	journal.Flags().StringVar(&jo.Target, "target", "", "only records about this `subject` or path")
 	journal.Flags().IntVarP(&jo.Last, "last", "n", 0, "only the last `N` records")
-	journal.Flags().BoolVar(&jo.Verify, "verify", false, "read all of it and check that no record was changed or lost")
-	journal.RunE = g.run(func(cmd *cobra.Command, e app.Env, _ []string) error { return app.Journal(cmd.Context(), e, jo) })
+	journal.Flags().StringVar(&jo.Node, "node", "", "only records about this `node`, or the nodes of a place")
+	journal.Flags().StringSliceVar(&jo.Kinds, "kind", nil, "only records of this `kind` (intent, done, failed, …), or about ops of this kind; may be repeated")
+	journal.Flags().StringVar(&jo.Since, "since", "", "only records from this `time` on: 2026-01-31T14:00:00Z, 2026-01-31, or 90m for the last 90 minutes")
+	journal.Flags().StringVar(&jo.Run, "run", "", "only records of this `run`")
+	verify := journal.Flags().Bool("verify", false, "the same as journal verify")
+	check := g.run(func(cmd *cobra.Command, e app.Env, _ []string) error { return app.JournalVerify(cmd.Context(), e) })
+	journal.RunE = g.run(func(cmd *cobra.Command, e app.Env, args []string) error {
+		if *verify {
+			return check(cmd, args)
+		}
+		return app.Journal(cmd.Context(), e, jo)
+	})
+	journal.AddCommand(&cobra.Command{Use: "verify", Short: "Read all of it and check that no record was changed or lost", Args: cobra.NoArgs, RunE: check})
 	ssh := &cobra.Command{Use: "ssh NODE [COMMAND…]", Short: "Log in to a node, by its known host key and a fresh certificate", GroupID: "look",
 		Args: cobra.MinimumNArgs(1), DisableFlagsInUseLine: true,
 		RunE: g.run(func(cmd *cobra.Command, e app.Env, args []string) error {

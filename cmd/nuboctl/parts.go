@@ -12,7 +12,7 @@ import (
 
 // partCommands are the commands that work on one part by hand: images, a BMC, the relay of a network, and what other programs are given.
 func partCommands(g *global) []*cobra.Command {
-	return []*cobra.Command{imageCommand(g), bmcCommand(g), bootCommand(g), exportCommand(g), manCommand()}
+	return []*cobra.Command{imageCommand(g), bmcCommand(g), bootCommand(g), exportCommand(g), stateCommand(g), manCommand()}
 }
 
 // group is a command that only holds others: alone it lists them, and a name that it does not hold is an error.

@@ -45,7 +45,7 @@ func TestScripts(t *testing.T) {
 			return errors.Join(os.RemoveAll(filepath.Join(env.WorkDir, "inventories/demo/.nubo")), os.RemoveAll(filepath.Join(env.WorkDir, "inventories/nubo/.nubo")))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "waitfor": waitFor, "interrupt": interrupt, "replace": replace,
+			"exits": exits, "waitfor": waitFor, "interrupt": interrupt, "replace": replace, "etcd": startEtcd,
 		},
 	})
 }

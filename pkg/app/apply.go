@@ -16,7 +16,6 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/state"
 	"github.com/nuboctl/nuboctl/pkg/state/control"
-	"github.com/nuboctl/nuboctl/pkg/state/journal"
 	"github.com/nuboctl/nuboctl/pkg/view"
 )
 
@@ -36,11 +35,11 @@ func Apply(ctx context.Context, e Env, o ApplyOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	lease, err := s.store.Acquire(ctx, "", holder(e, "apply"))
-	var locked *state.LockedError
-	if errors.As(err, &locked) {
-		return &Exit{Code: ExitLocked, Err: err}
+	scope, err := s.scopeOf(o)
+	if err != nil {
+		return err
 	}
+	lease, err := e.acquire(ctx, s.store, scope, "apply")
 	if err != nil {
 		return err
 	}
@@ -159,7 +158,10 @@ func (s *session) carryOut(ctx context.Context, p plan.Plan, lease state.Lease) 
 	if err := s.keepAddresses(ctx, lease.Fence()); err != nil {
 		return err
 	}
-	j, err := journal.Open(filepath.Join(s.env.stateDir(), "journal"), journal.Options{Epoch: lease.Fence().Epoch})
+	if err := s.keepKeys(ctx, lease.Fence()); err != nil {
+		return err
+	}
+	j, err := s.store.OpenJournal(ctx, lease)
 	if err != nil {
 		return err
 	}
@@ -174,9 +176,9 @@ func (s *session) carryOut(ctx context.Context, p plan.Plan, lease state.Lease) 
 	ctl := newController(live, holder(s.env, "apply"))
 	served, stop := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan error, 1)
-	go func() { done <- control.Serve(served, s.socket(), control.Handler(ctl)) }()
+	go func() { done <- control.Serve(served, s.env.socket(), control.Handler(ctl)) }()
 	result, err := engine.Run(ctx, p, engine.Options{
-		Approver: whoAmI(), Lost: lease.Lost(), Journal: j, Limits: engine.DefaultLimits(), Observer: live, Control: ctl.engine, Log: s.env.Log,
+		Scope: lease.Fence().Scope, Approver: whoAmI(), Lost: lease.Lost(), Journal: j, Limits: engine.DefaultLimits(), Observer: live, Control: ctl.engine, Log: s.env.Log,
 		Drivers: func(k plan.Kind) (engine.Driver, bool) { return driver, driver.Knows(k) },
 	})
 	stop()
@@ -188,7 +190,7 @@ func (s *session) carryOut(ctx context.Context, p plan.Plan, lease state.Lease) 
 	return s.finish(live, result)
 }
 
-func (s *session) socket() string { return filepath.Join(s.env.stateDir(), "ctl.sock") }
+func (e Env) socket() string { return filepath.Join(e.stateDir(), "ctl.sock") }
 
 // unbuilt refuses a plan that names images without digests, or was made from an observation that was made up.
 func (s *session) unbuilt(p plan.Plan) error {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -14,8 +13,6 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/state"
-	"github.com/nuboctl/nuboctl/pkg/state/journal"
-	"github.com/nuboctl/nuboctl/pkg/state/local"
 	"github.com/nuboctl/nuboctl/pkg/view"
 )
 
@@ -71,21 +68,17 @@ func (e Env) loadNode(name string) (model.Node, fleet.Secrets, error) {
 // changeBMC is withBMC for a change by hand. It takes the lease first, so that no apply runs beside it, and writes into the journal what is
 // done, and why it failed.
 func (e Env) changeBMC(ctx context.Context, node, verb, want string, do func(context.Context, byHand) error) (err error) {
-	store, err := local.Open(e.stateDir())
+	store, err := e.findSite(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	lease, err := store.Acquire(ctx, "", holder(e, strings.Join([]string{"bmc", verb, want, node}, " ")))
-	var locked *state.LockedError
-	if errors.As(err, &locked) {
-		return &Exit{Code: ExitLocked, Err: err}
-	}
+	lease, err := e.acquire(ctx, store, "", strings.Join([]string{"bmc", verb, want, node}, " "))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, lease.Release()) }()
-	j, err := journal.Open(filepath.Join(e.stateDir(), "journal"), journal.Options{Epoch: lease.Fence().Epoch})
+	j, err := store.OpenJournal(ctx, lease)
 	if err != nil {
 		return err
 	}

@@ -31,11 +31,7 @@ func Boot(ctx context.Context, e Env, network string) (err error) {
 	if err != nil {
 		return err
 	}
-	lease, err := s.store.Acquire(ctx, "", holder(e, "boot "+network))
-	var locked *state.LockedError
-	if errors.As(err, &locked) {
-		return &Exit{Code: ExitLocked, Err: err}
-	}
+	lease, err := e.acquire(ctx, s.store, "", "boot "+network)
 	if err != nil {
 		return err
 	}

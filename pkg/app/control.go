@@ -5,14 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"github.com/nuboctl/nuboctl/pkg/engine"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/state"
 	"github.com/nuboctl/nuboctl/pkg/state/control"
-	"github.com/nuboctl/nuboctl/pkg/state/journal"
-	"github.com/nuboctl/nuboctl/pkg/state/local"
 	"github.com/nuboctl/nuboctl/pkg/view"
 )
 
@@ -32,6 +29,7 @@ type runStatus struct {
 	FormatVersion int              `json:"format_version"`
 	Running       bool             `json:"running"`
 	Holder        *state.Holder    `json:"holder,omitempty"`
+	Holders       []state.Holder   `json:"holders,omitempty"` // all of them, when they are elsewhere
 	Paused        bool             `json:"paused,omitempty"`
 	Run           *engine.Progress `json:"run,omitempty"`
 	Interrupted   []state.RunState `json:"interrupted,omitempty"`
@@ -61,7 +59,7 @@ func (c *controller) Do(v control.Verb) error {
 
 // Settle records what a person found out about an op whose outcome no probe can tell.
 func Settle(ctx context.Context, e Env, op string, applied bool) error {
-	return e.withJournal(ctx, func(j *journal.Journal) error {
+	return e.withJournal(ctx, func(j runJournal) error {
 		for _, run := range j.Runs() {
 			if run.Ops[plan.OpID(op)].Intent == nil {
 				continue
@@ -82,7 +80,7 @@ func Settle(ctx context.Context, e Env, op string, applied bool) error {
 
 // closeInterrupted ends the runs that are not under way, so that they do not go on.
 func closeInterrupted(ctx context.Context, e Env) error {
-	return e.withJournal(ctx, func(j *journal.Journal) error {
+	return e.withJournal(ctx, func(j runJournal) error {
 		runs := j.Runs()
 		if len(runs) == 0 {
 			return errors.New("no apply is running here and none was interrupted: there is nothing to abort")
@@ -99,22 +97,18 @@ func closeInterrupted(ctx context.Context, e Env) error {
 }
 
 // withJournal opens the journal for writing, under the lease.
-func (e Env) withJournal(ctx context.Context, do func(*journal.Journal) error) (err error) {
-	store, err := local.Open(e.stateDir())
+func (e Env) withJournal(ctx context.Context, do func(runJournal) error) (err error) {
+	store, err := e.findSite(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	lease, err := store.Acquire(ctx, "", holder(e, "journal"))
-	var locked *state.LockedError
-	if errors.As(err, &locked) {
-		return &Exit{Code: ExitLocked, Err: err}
-	}
+	lease, err := e.acquire(ctx, store, "", "journal")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, lease.Release()) }()
-	j, err := journal.Open(filepath.Join(e.stateDir(), "journal"), journal.Options{Epoch: lease.Fence().Epoch})
+	j, err := store.OpenJournal(ctx, lease)
 	if err != nil {
 		return err
 	}
@@ -124,7 +118,7 @@ func (e Env) withJournal(ctx context.Context, do func(*journal.Journal) error) (
 
 // Control asks a running apply for a verb.
 func Control(ctx context.Context, e Env, verb string) error {
-	answer, err := control.Dial(filepath.Join(e.stateDir(), "ctl.sock")).Do(ctx, control.Verb(verb))
+	answer, err := control.Dial(e.socket()).Do(ctx, control.Verb(verb))
 	if errors.Is(err, control.ErrNobody) && verb == string(control.Abort) {
 		return closeInterrupted(ctx, e)
 	}
@@ -154,59 +148,32 @@ func Status(ctx context.Context, e Env) error {
 	return view.StatusText(e.Out, e.OutStyle, view.StatusInput{Running: st.Running, Holder: st.Holder, Paused: st.Paused, Run: st.Run, Interrupted: st.Interrupted})
 }
 
-func status(ctx context.Context, e Env) (runStatus, error) {
-	st := runStatus{FormatVersion: 1}
-	info, held, err := local.Held(e.stateDir())
+func status(ctx context.Context, e Env) (st runStatus, err error) {
+	st.FormatVersion = 1
+	s, err := e.findSite(ctx)
 	if err != nil {
 		return st, err
 	}
-	if held {
-		answer, err := control.Dial(filepath.Join(e.stateDir(), "ctl.sock")).Status(ctx)
+	defer func() { err = errors.Join(err, s.Close()) }()
+	held, err := s.Holders(ctx)
+	if err != nil {
+		return st, err
+	}
+	if len(held) > 0 {
+		answer, err := control.Dial(e.socket()).Status(ctx)
 		if err == nil {
 			return st, json.Unmarshal(answer, &st)
 		}
 		if !errors.Is(err, control.ErrNobody) {
 			return st, err
 		}
-		st.Running, st.Holder = true, &info.Holder
+		st.Running = true
+		for _, h := range held {
+			st.Holders = append(st.Holders, h.Holder)
+		}
+		st.Holder = &st.Holders[0]
 		return st, nil
 	}
-	st.Interrupted, err = journal.Load(filepath.Join(e.stateDir(), "journal"))
+	st.Interrupted, err = s.Runs(ctx)
 	return st, err
-}
-
-// JournalOptions are those of Journal.
-type JournalOptions struct {
-	Target string
-	Last   int
-	Verify bool
-}
-
-// Journal shows what happened.
-func Journal(_ context.Context, e Env, o JournalOptions) error {
-	dir := filepath.Join(e.stateDir(), "journal")
-	if o.Verify {
-		rep, err := journal.Verify(dir)
-		if err != nil {
-			return err
-		}
-		if e.JSON {
-			return view.JSON(e.Out, rep)
-		}
-		_, err = fmt.Fprintf(e.Out, "The journal is whole: %d records, the last has hash %s.\n", rep.Records, rep.Hash)
-		return err
-	}
-	var list []state.Record
-	for r, err := range journal.Read(dir) {
-		if err != nil {
-			return err
-		}
-		if o.Target == "" || view.About(r, o.Target) {
-			list = append(list, r)
-		}
-	}
-	if o.Last > 0 && len(list) > o.Last {
-		list = list[len(list)-o.Last:]
-	}
-	return view.JournalText(e.Out, e.OutStyle, list, e.JSON)
 }

@@ -23,7 +23,6 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/profile"
 	"github.com/nuboctl/nuboctl/pkg/remote"
 	"github.com/nuboctl/nuboctl/pkg/state"
-	"github.com/nuboctl/nuboctl/pkg/state/local"
 )
 
 // session is an inventory with everything that a command which looks at the world needs. Close it.
@@ -31,7 +30,7 @@ type session struct {
 	env     Env
 	inv     *inventory.Inventory
 	keys    *keys
-	store   *local.Store
+	store   site
 	known   state.Store // the store, with nodes under their present paths
 	images  image.Store
 	desired model.Desired           // complete: addresses, image digests, configuration digests
@@ -53,13 +52,16 @@ func (e Env) open(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	s := &session{env: e, inv: inv, desired: inv.Desired, jumps: map[string]*remote.Link{}}
-	if s.store, err = local.Open(e.stateDir()); err != nil {
+	if s.store, err = e.openSite(ctx, inv); err != nil {
 		return nil, err
 	}
 	s.known = state.Moved(s.store, inv.Desired.Moved)
 	var made bool
 	if s.keys, made, err = openKeys(e.stateDir()); err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.store.Close())
+	}
+	if err := s.sameKeys(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	if made {
 		e.note("Made this cloud's keys in %s: keep that directory safe, and out of version control.", filepath.Join(e.stateDir(), "keys"))

@@ -89,6 +89,7 @@ func (b *builder) build(objects []*object) {
 	for _, o := range byType["moved"] {
 		b.moved(o)
 	}
+	b.state(byType["state"])
 	b.secrets(byType["secrets"])
 	b.sort()
 }

@@ -63,7 +63,7 @@ func with(base, more map[string]attrSpec) map[string]attrSpec {
 // rootSpec is the grammar of a whole inventory.
 var rootSpec = &blockSpec{typ: "inventory", blocks: blocks(
 	variableSpec, &blockSpec{typ: "locals", fixed: true, doc: "Names for expressions: local.NAME. Any attribute."},
-	cloudSpec, networkSpec, profileSpec, siteSpec, vmSpec, rolloutSpec, secretsSpec, movedSpec,
+	cloudSpec, networkSpec, profileSpec, siteSpec, vmSpec, rolloutSpec, secretsSpec, stateSpec, movedSpec,
 )}
 
 var variableSpec = &blockSpec{typ: "variable", label: true, fixed: true, doc: "An input, var.NAME: from -var NAME=VALUE, else from NUBO_VAR_NAME, else its default.",

@@ -60,6 +60,13 @@ func TestSingleMistakes(t *testing.T) {
 		"cleartext name":       {head + "secrets {\n  cleartext = \"passwords.json\"\n}\n", "must have \"dev-cleartext\""},
 		"relay without key":    {head + "network \"a\" {\n  cidr = \"10.0.0.0/24\"\n  dhcp {}\n  relay {\n    via = \"root@j\"\n    address = \"10.0.0.2\"\n  }\n}\n", "trusted blindly"},
 		"moved to nowhere":     {head + "moved {\n  from = \"a\"\n  to = \"b\"\n}\n", "there is no node b"},
+		"state nowhere":        {head + "state {}\n", "names no store"},
+		"etcd in clear text":   {head + "state {\n  etcd {\n    endpoints = [\"http://a:2379\"]\n  }\n}\n", "is not encrypted: who can read the state"},
+		"etcd unverified":      {head + "state {\n  etcd {\n    endpoints = [\"https://a:2379\"]\n  }\n}\n", "cannot be verified"},
+		"etcd without a port":  {head + "state {\n  etcd {\n    endpoints = [\"https://a\"]\n    ca = \"x\"\n  }\n}\n", "is no address of an etcd member"},
+		"etcd with a password": {head + "state {\n  etcd {\n    endpoints = [\"https://u:p@a:2379\"]\n    ca = \"x\"\n  }\n}\n", "holds a user name or password"},
+		"etcd half a pair":     {head + "state {\n  etcd {\n    endpoints = [\"https://a:2379\"]\n    ca = \"x\"\n    cert = \"y\"\n  }\n}\n", "belong together"},
+		"etcd lease":           {head + "state {\n  etcd {\n    endpoints = [\"https://a:2379\"]\n    ca = \"x\"\n    ttl = \"1s\"\n  }\n}\n", "a lease of"},
 		"address twice": {head + "network \"a\" {\n  cidr = \"10.0.0.0/24\"\n  gateway = \"10.0.0.2\"\n  dhcp {}\n  relay {\n    address = \"10.0.0.2\"\n  }\n}\n",
 			"used twice"},
 	} {

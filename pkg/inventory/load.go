@@ -41,6 +41,8 @@ type Inventory struct {
 	Provenance map[string]diag.Range
 	// Secrets says where secret() is resolved.
 	Secrets SecretsSpec
+	// State says where the state is kept.
+	State StateSpec
 
 	objects map[string]*object
 }

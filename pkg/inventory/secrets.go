@@ -229,5 +229,11 @@ func (b *builder) secretsUsed() []owner {
 			out = append(out, owner{string(ref), at.first("bmc").where("credentials")})
 		}
 	}
+	for _, u := range b.stateSecrets() {
+		if !seen[model.SecretRef(u.what)] {
+			seen[model.SecretRef(u.what)] = true
+			out = append(out, u)
+		}
+	}
 	return out
 }

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"slices"
 	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
@@ -25,6 +26,14 @@ const (
 	KindClosed      Kind = "closed"      // the run will not go on: aborted, or another one took its place
 	KindNote        Kind = "note"        // for people
 )
+
+// Kinds lists all kinds, in the order in which a run has them.
+func Kinds() []Kind {
+	return []Kind{KindApproved, KindResumed, KindIntent, KindDone, KindFailed, KindReset, KindInterrupted, KindUnknown, KindFinished, KindClosed, KindNote}
+}
+
+// Valid reports whether a record can be of this kind.
+func (k Kind) Valid() bool { return slices.Contains(Kinds(), k) }
 
 // Outcome reports whether a record of this kind settles what came of an intent.
 func (k Kind) Outcome() bool { return k == KindDone || k == KindFailed || k == KindReset }
@@ -61,6 +70,8 @@ type OpState struct {
 	Last Kind `json:"last"`
 	// Intent is the record of the newest intent, nil once there is an outcome that needs no probe.
 	Intent *Record `json:"intent,omitempty"`
+	// Error is why it failed, with KindFailed.
+	Error string `json:"error,omitempty"`
 }
 
 // RunState is what the journal knows of a run that is neither finished nor closed.

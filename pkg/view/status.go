@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/engine"
 	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/state"
 )
 
@@ -66,9 +68,36 @@ func interrupted(b *strings.Builder, s Style, r state.RunState) {
 	open := r.Open()
 	slices.SortFunc(open, func(x, y state.Record) int { return cmp.Compare(x.OpID, y.OpID) })
 	for _, rec := range open {
-		fmt.Fprintf(b, "  was under way: %s, since %s; apply would first look whether it took effect\n", rec.OpID, rec.Time.Format(time.RFC3339))
+		fmt.Fprintf(b, "  was under way: %s, since %s\n", rec.OpID, rec.Time.Format(time.RFC3339))
 	}
-	b.WriteString("  To go on: nuboctl apply\n")
+	failed := slices.Collect(maps.Keys(r.Ops))
+	failed = slices.DeleteFunc(failed, func(id plan.OpID) bool { return r.Ops[id].Last != state.KindFailed })
+	slices.Sort(failed)
+	for _, id := range failed {
+		fmt.Fprintf(b, "  had failed: %s: %s\n", id, firstLine(r.Ops[id].Error))
+	}
+	b.WriteString("  nuboctl apply would go on:\n")
+	for _, line := range next(open, failed) {
+		fmt.Fprintf(b, "    %s\n", line)
+	}
+}
+
+// next is what apply would do about an interrupted run, in its order.
+func next(open []state.Record, failed []plan.OpID) []string {
+	var out []string
+	for _, rec := range open {
+		line := fmt.Sprintf("look whether %s took effect; if it did, go on behind it, if not, do it again", rec.OpID)
+		if rec.Op != nil {
+			if info, _ := rec.Op.Kind.Info(); info.Destructive {
+				line = fmt.Sprintf("look whether %s took effect; if it did, go on behind it, if not, go on with it under the approval it has, at most as often as that allows", rec.OpID)
+			}
+		}
+		out = append(out, line+"; when that cannot be told, leave that target alone and say so")
+	}
+	for _, id := range failed {
+		out = append(out, fmt.Sprintf("look what %s has changed, and try it again", id))
+	}
+	return append(out, "look at everything else, and do what is still to do; the same saved plan goes on as this run, another one takes its place")
 }
 
 // JournalText lists records, one line each, or as JSON lines.

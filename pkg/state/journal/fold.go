@@ -50,7 +50,7 @@ func (f *Fold) op(r state.Record) {
 	case state.KindIntent:
 		s.Intent = &r
 	case state.KindFailed:
-		s.Intent = run.Ops[r.OpID].Intent
+		s.Intent, s.Error = run.Ops[r.OpID].Intent, r.Error
 	}
 	run.Ops[r.OpID] = s
 }

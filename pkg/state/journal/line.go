@@ -73,10 +73,11 @@ func (p position) follows(r state.Record) error {
 		return fmt.Errorf("record %d where %d belongs: %w", r.Seq, p.Seq+1, state.ErrDamaged)
 	case r.Prev != p.Hash:
 		return fmt.Errorf("record %d does not continue record %d: %w", r.Seq, p.Seq, state.ErrDamaged)
-	case r.Epoch < p.Epoch:
-		return fmt.Errorf("record %d was written under epoch %d, after epoch %d: %w", r.Seq, r.Epoch, p.Epoch, state.ErrDamaged)
 	}
 	return nil
 }
 
-func (p *position) advance(r state.Record) { *p = position{Seq: r.Seq, Hash: r.Hash, Epoch: r.Epoch} }
+// advance goes on behind r. The epoch is the newest so far: holders of different regions may have written in turns, in a store that they share.
+func (p *position) advance(r state.Record) {
+	*p = position{Seq: r.Seq, Hash: r.Hash, Epoch: max(p.Epoch, r.Epoch)}
+}

@@ -84,6 +84,11 @@ func (s *Store) List(ctx context.Context, bucket, prefix string) ([]state.Entry,
 
 // Commit implements state.Store.
 func (s *Store) Commit(ctx context.Context, f state.Fence, writes ...state.Write) error {
+	return s.update(ctx, f, func(tx *bolt.Tx) error { return apply(tx, writes) })
+}
+
+// update makes a change under a fence.
+func (s *Store) update(ctx context.Context, f state.Fence, change func(*bolt.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -96,7 +101,7 @@ func (s *Store) Commit(ctx context.Context, f state.Fence, writes ...state.Write
 		if newest, err := epochs(tx); err != nil || !f.Valid(newest) {
 			return errors.Join(state.ErrFenced, err)
 		}
-		return apply(tx, writes)
+		return change(tx)
 	})
 	return state.IOError("write", s.snap.path, err)
 }
