@@ -35,7 +35,7 @@ func (s *session) reach(ctx context.Context, fence state.Fence, serve bool) *rea
 		Now:    s.env.Now, Log: s.env.Log, Silence: ops.SilenceLimit,
 	}
 	r.hosts = &fleet.Hosts{Desired: s.desired, Links: s.links, Epoch: fence.Epoch, Log: s.env.Log}
-	r.vms = &fleet.VMs{Desired: s.desired, Links: s.links, Images: s.guestFiles}
+	r.vms = &fleet.VMs{Desired: s.desired, Links: s.links, Epoch: fence.Epoch, Images: s.guestFiles}
 	return r
 }
 

@@ -19,8 +19,9 @@ import (
 type Hosts struct {
 	Desired model.Desired
 	Links   *Links
-	Epoch   int64
-	Log     *slog.Logger
+	// Epoch goes with every change; hosts refuse one older than the newest they have seen.
+	Epoch int64
+	Log   *slog.Logger
 }
 
 // Observe looks at a running host. One that does not answer is an observation, unless ctx has ended.
@@ -82,7 +83,12 @@ func bondOf(p ovs.Port) *model.Bond {
 // EnsureBridges brings Open vSwitch to the node's bridges; the change undoes itself unless a new connection confirms it.
 func (h *Hosts) EnsureBridges(ctx context.Context, n model.Node) error {
 	link := h.Links.To(n)
-	out, err := (ovs.Driver{}).Ensure(ctx, link, BridgeSpec(h.Desired, n), ovs.Guard{ID: "nubo-" + n.Name, Reconnect: ovs.Fresh(link)})
+	fresh := ovs.Fresh(link)
+	reconnect := func(ctx context.Context) (remote.Host, func(), error) {
+		host, end, err := fresh(ctx)
+		return remote.Fenced{Host: host, Epoch: h.Epoch}, end, err
+	}
+	out, err := (ovs.Driver{}).Ensure(ctx, remote.Fenced{Host: link, Epoch: h.Epoch}, BridgeSpec(h.Desired, n), ovs.Guard{ID: "nubo-" + n.Name, Reconnect: reconnect})
 	if err != nil {
 		return fmt.Errorf("%s: %w", n.Path, err)
 	}
@@ -134,7 +140,7 @@ const libvirtWait = 90 * time.Second
 
 // EnsureHypervisor starts libvirt where it does not run, and waits until it answers.
 func (h *Hosts) EnsureHypervisor(ctx context.Context, n model.Node) error {
-	link := h.Links.To(n)
+	link := remote.Fenced{Host: h.Links.To(n), Epoch: h.Epoch}
 	if _, err := link.Run(ctx, remote.Command{Argv: []string{"systemctl", "enable", "--now", "libvirtd.socket", "libvirtd.service"}, Limit: libvirtWait}); err != nil {
 		return fmt.Errorf("%s: start libvirt: %w", n.Path, err)
 	}

@@ -24,6 +24,7 @@ type GuestFiles func(image model.Digest) (kernel, initrd string, err error)
 type VMs struct {
 	Desired model.Desired
 	Links   *Links
+	Epoch   int64 // goes with every change
 	Images  GuestFiles
 }
 
@@ -75,7 +76,7 @@ func (v *VMs) Ensure(ctx context.Context, vm model.VM, _ model.Digest) error {
 	if err != nil {
 		return err
 	}
-	link := v.Links.To(n)
+	link := remote.Fenced{Host: v.Links.To(n), Epoch: v.Epoch}
 	if err := v.push(ctx, link, vm); err != nil {
 		return fmt.Errorf("virtual machine %s on %s: %w", vm.Name, n.Path, err)
 	}

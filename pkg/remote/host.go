@@ -34,6 +34,10 @@ type Command struct {
 	// Limit, where set, ends the command on the host itself (coreutils timeout, exit code 124), whatever becomes of the connection.
 	// It is rounded up to seconds.
 	Limit time.Duration
+	// Epoch, where set, is the fencing epoch of the caller's lease: the host refuses one older than the newest it has seen. Set by Fenced.
+	Epoch int64
+	// EpochFile is where the host keeps the newest; empty: FenceFile.
+	EpochFile string
 	// Secrets are values that must not be shown: they are taken out of every error, and refused in Argv and Script.
 	Secrets []string
 }

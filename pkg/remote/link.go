@@ -79,6 +79,18 @@ func (l *Link) keep(c *Client) (*Client, error) {
 // Fresh makes a new connection beside the shared one: proof that the host can be reached now. The caller closes it.
 func (l *Link) Fresh(ctx context.Context) (*Client, error) { return l.connect(ctx) }
 
+// Pin gives the shared connection as it is now, for what must go over one and the same.
+func (l *Link) Pin(ctx context.Context) (Host, error) {
+	var pinned *Client
+	// A connection that is dead is found out by asking something of it: then there is another one.
+	err := l.use(ctx, func(c *Client) error {
+		pinned = c
+		_, err := c.Run(ctx, Command{Argv: []string{"true"}})
+		return err
+	})
+	return pinned, err
+}
+
 // Drop ends the shared connection; the next use makes a new one. For after a reboot or a change of the network.
 func (l *Link) Drop() {
 	if c, _ := l.current(); c != nil {

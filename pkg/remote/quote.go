@@ -36,11 +36,12 @@ func QuoteAll(words []string) string {
 
 // Line gives the command line as it is sent to the host's shell, or an error when the command is not well-formed.
 func (c Command) Line() (string, error) {
-	argv, err := c.words()
+	front, argv, err := c.words()
 	if err != nil {
 		return "", err
 	}
-	line := QuoteAll(argv)
+	front = append(front, c.fence()...)
+	line := QuoteAll(append(front, argv...))
 	for _, secret := range c.Secrets {
 		if secret != "" && (strings.Contains(line, secret) || strings.Contains(strings.Join(argv, " "), secret)) {
 			return "", fmt.Errorf("%w: %s", ErrSecretInArgs, c.redact(line))
@@ -49,23 +50,22 @@ func (c Command) Line() (string, error) {
 	return line, nil
 }
 
-// words gives the full argument vector with timeout and sudo in front.
-func (c Command) words() ([]string, error) {
-	argv := c.Argv
+// words gives the argument vector, and what goes in front of it: sudo and timeout.
+func (c Command) words() (front, argv []string, err error) {
+	argv = c.Argv
 	switch {
 	case len(c.Argv) > 0 && c.Script != "":
-		return nil, errors.New("command has both arguments and a script: give one of them")
+		return nil, nil, errors.New("command has both arguments and a script: give one of them")
 	case c.Script != "":
 		argv = []string{"sh", "-euc", c.Script}
 	case len(c.Argv) == 0 || c.Argv[0] == "":
-		return nil, errors.New("command is empty: give arguments or a script")
+		return nil, nil, errors.New("command is empty: give arguments or a script")
 	}
 	for _, w := range argv {
 		if strings.ContainsRune(w, 0) {
-			return nil, fmt.Errorf("command has a NUL byte in an argument: %q", c.redact(w))
+			return nil, nil, fmt.Errorf("command has a NUL byte in an argument: %q", c.redact(w))
 		}
 	}
-	var front []string
 	if c.Sudo {
 		front = append(front, "sudo", "-n", "--")
 	}
@@ -73,16 +73,16 @@ func (c Command) words() ([]string, error) {
 		seconds := int64(math.Ceil(c.Limit.Seconds()))
 		front = append(front, "timeout", "--kill-after=5", fmt.Sprint(seconds))
 	}
-	return append(front, argv...), nil
+	return front, argv, nil
 }
 
 // String gives the line for people: redacted, shortened, one line.
 func (c Command) String() string {
-	argv, err := c.words()
+	front, argv, err := c.words()
 	if err != nil {
 		return "(" + err.Error() + ")"
 	}
-	line := c.redact(strings.Join(strings.Fields(QuoteAll(argv)), " "))
+	line := c.redact(strings.Join(strings.Fields(QuoteAll(append(front, argv...))), " "))
 	const most = 200
 	if len(line) > most {
 		line = strings.ToValidUTF8(line[:most], "") + "…"

@@ -44,7 +44,7 @@ func New(t testing.TB) *Box {
 		t.Fatal("this test makes network namespaces: run it as root")
 	}
 	b := &Box{Dir: shortDir(t)}
-	for _, dir := range []string{"ovs", "libvirt-run", "libvirt-lib", "libvirt-log", "libvirt-etc", "libvirt-cache"} {
+	for _, dir := range []string{"ovs", "libvirt-run", "libvirt-lib", "libvirt-log", "libvirt-etc", "libvirt-cache", "nubo"} {
 		if err := os.Mkdir(filepath.Join(b.Dir, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -91,7 +91,7 @@ func (b *Box) mounts() string {
 	for from, to := range map[string]string{
 		"ovs": "/run/openvswitch", "libvirt-run": "/run/libvirt", "libvirt-lib": "/var/lib/libvirt",
 		"libvirt-log": "/var/log/libvirt", "libvirt-etc": "/etc/libvirt", "libvirt-cache": "/var/cache/libvirt",
-		"passwd": "/etc/passwd", "group": "/etc/group", "systemd-run": "/usr/bin/systemd-run", "systemctl": "/usr/bin/systemctl",
+		"nubo": "/var/lib/nubo", "passwd": "/etc/passwd", "group": "/etc/group", "systemd-run": "/usr/bin/systemd-run", "systemctl": "/usr/bin/systemctl",
 	} {
 		source := filepath.Join(b.Dir, from)
 		fmt.Fprintf(&s, "if [ -e %[2]s ] || mkdir -p %[2]s; then mount --bind %[1]s %[2]s; fi\n", source, to)

@@ -40,21 +40,24 @@ func checkEpoch(path string, epoch int64) error {
 	if epoch == 0 {
 		return nil
 	}
-	b, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	// Commands over SSH keep their epoch in the same file, under the same lock (package remote).
+	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
 		return fmt.Errorf("read the epoch: %w", err)
 	}
-	if err == nil {
-		seen, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
-		if err != nil {
-			return fmt.Errorf("read the epoch in %s: %w", path, err)
-		}
-		if epoch < seen {
-			return refuse("epoch %d is older than %d, which this host has obeyed: somebody else took over", epoch, seen)
-		}
-		if epoch == seen {
-			return nil
-		}
+	defer lock.Close()
+	// What runs under a lease already shares the lock and has written its epoch, so only a newer one needs it alone.
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_SH); err != nil {
+		return fmt.Errorf("read the epoch: %w", err)
+	}
+	if done, err := epochSeen(path, epoch); done || err != nil {
+		return err
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		return fmt.Errorf("keep the epoch: %w", err)
+	}
+	if done, err := epochSeen(path, epoch); done || err != nil {
+		return err
 	}
 	if err := os.WriteFile(path+".new", []byte(strconv.FormatInt(epoch, 10)+"\n"), 0o644); err != nil {
 		return fmt.Errorf("keep the epoch: %w", err)
@@ -63,4 +66,23 @@ func checkEpoch(path string, epoch int64) error {
 		return fmt.Errorf("keep the epoch: %w", err)
 	}
 	return nil
+}
+
+// epochSeen compares an epoch with the one that is kept: true when it is that one, an error when it is older.
+func epochSeen(path string, epoch int64) (bool, error) {
+	b, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return false, fmt.Errorf("read the epoch: %w", err)
+	}
+	if err != nil {
+		return false, nil
+	}
+	seen, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
+	if err != nil {
+		return false, fmt.Errorf("read the epoch in %s: %w", path, err)
+	}
+	if epoch < seen {
+		return false, refuse("epoch %d is older than %d, which this host has obeyed: somebody else took over", epoch, seen)
+	}
+	return epoch == seen, nil
 }

@@ -23,6 +23,7 @@ import (
 type SSHD struct {
 	HostKeys []ssh.PublicKey
 	CA       *remote.Authority
+	CAKey    []byte     // the CA's private key, for logins from other processes
 	Key      ssh.Signer // the user's key; only a certificate of CA makes it welcome
 	Addr     string     // host:port on loopback
 
@@ -110,6 +111,7 @@ func (s *SSHD) makeKeys(t testing.TB, dir string) {
 		t.Fatal(err)
 	}
 	s.HostKeys = keys
+	s.CAKey = caPrivate
 	if s.CA, err = remote.NewAuthority(caPrivate); err != nil {
 		t.Fatal(err)
 	}
