@@ -255,7 +255,7 @@ func (c *cloud) supply(z *zone, set confinement, d int) supply {
 	movable, fixed := map[int32]int64{}, map[int32]int64{}
 	for _, v := range z.vms {
 		h := c.f.VMs.Host[v]
-		switch n := amount(c.f.Shapes[c.f.VMs.Shape[v]], d); {
+		switch n := amount(&c.f.Shapes[c.f.VMs.Shape[v]], d); {
 		case c.f.Hosts[h].Down || n == 0:
 		case c.fixed[v]:
 			fixed[h] += n
@@ -286,7 +286,7 @@ func (c *cloud) supply(z *zone, set confinement, d int) supply {
 
 func classIn(set confinement, class int32) bool { return class >= 0 && set.classes[class] }
 
-func amount(s plan.Shape, d int) int64 {
+func amount(s *plan.Shape, d int) int64 {
 	if s.Cells == 0 {
 		return [...]int64{s.MemoryMiB, s.VCPUs, 0, 0}[d]
 	}

@@ -18,6 +18,7 @@ type packing struct {
 	guests  [][]int32 // host of the zone → virtual machines
 	free    []room    // host of the zone → what is left for those that move there; cpus and huge are the greatest of a cell
 	cells   [][]plan.Cell
+	load    []room  // host of the zone → what it would displace; cpus counts the pinned
 	settled []bool  // host of the zone → it will not be in a later batch
 	class   []int32 // host of the zone → its class now
 	trees   []*tree // settled × class
@@ -50,7 +51,7 @@ const unneeded = math.MinInt64 + 1
 func newPacking(c *cloud, z *zone, how manner, at, mask []int32) *packing {
 	n := len(z.hosts)
 	k := &packing{c: c, z: z, how: how, at: at, mask: mask, guests: make([][]int32, n), free: make([]room, n), cells: make([][]plan.Cell, n),
-		settled: make([]bool, n), class: make([]int32, n), leaf: make([]int32, n), host: make([]int32, n), members: map[spot]int32{}}
+		load: make([]room, n), settled: make([]bool, n), class: make([]int32, n), leaf: make([]int32, n), host: make([]int32, n), members: map[spot]int32{}}
 	for i, h := range z.hosts {
 		host := c.f.Hosts[h]
 		k.settled[i], k.class[i] = !c.toChange(h), host.Class
@@ -69,6 +70,7 @@ func newPacking(c *cloud, z *zone, how manner, at, mask []int32) *packing {
 			}
 		}
 		k.take(l, v, k.maskOf(v), 1)
+		k.weigh(l, v, 1)
 		k.count(v, h, 1)
 	}
 	k.plant()
@@ -86,15 +88,15 @@ func (k *packing) maskOf(v int32) int32 {
 	return k.mask[v]
 }
 
-func (k *packing) shape(v int32) plan.Shape { return k.c.f.Shapes[k.c.f.VMs.Shape[v]] }
+func (k *packing) shape(v int32) *plan.Shape { return &k.c.f.Shapes[k.c.f.VMs.Shape[v]] }
 
 // share is what a pinned virtual machine takes of each of its cells.
-func share(s plan.Shape) plan.Cell {
+func share(s *plan.Shape) plan.Cell {
 	n := int64(s.Cells)
 	return plan.Cell{CPUs: (s.VCPUs + n - 1) / n, HugeMiB: (s.MemoryMiB + n - 1) / n}
 }
 
-func need(s plan.Shape) room {
+func need(s *plan.Shape) room {
 	if s.Cells > 0 {
 		part := share(s)
 		return room{memory: unneeded, vcpus: unneeded, cpus: part.CPUs, huge: part.HugeMiB}
@@ -116,6 +118,18 @@ func (k *packing) take(l, v, mask int32, sign int64) {
 			k.cells[l][i].CPUs -= sign * part.CPUs
 			k.cells[l][i].HugeMiB -= sign * part.HugeMiB
 		}
+	}
+}
+
+// weigh adds a virtual machine to what its host would displace.
+func (k *packing) weigh(l, v int32, sign int64) {
+	switch s := k.shape(v); {
+	case k.c.fixed[v]:
+	case s.Cells > 0:
+		k.load[l].cpus += sign
+	default:
+		k.load[l].memory += sign * s.MemoryMiB
+		k.load[l].vcpus += sign * s.VCPUs
 	}
 }
 
@@ -286,7 +300,7 @@ func (k *packing) leaving(batch []int32) []int32 {
 // find moves one virtual machine to the first host that takes it.
 func (k *packing) find(v int32) bool {
 	s := k.c.f.VMs.Shape[v]
-	shape := k.c.f.Shapes[s]
+	shape := &k.c.f.Shapes[s]
 	from := k.at[v]
 	class := k.class[k.c.local[from]]
 	if class < 0 {
@@ -312,7 +326,7 @@ func (k *packing) find(v int32) bool {
 }
 
 // fits checks what the tree cannot know: whole sets of cells, and anti-affinity before and after the move.
-func (k *packing) fits(v int32, s plan.Shape, l int32) bool {
+func (k *packing) fits(v int32, s *plan.Shape, l int32) bool {
 	if s.Cells > 0 && choose(k.cells[l], s) == 0 {
 		return false
 	}
@@ -331,7 +345,7 @@ func (k *packing) fits(v int32, s plan.Shape, l int32) bool {
 }
 
 // choose picks the fullest cells that still hold a pinned shape, as a mask; 0: there are not enough.
-func choose(cells []plan.Cell, s plan.Shape) int32 {
+func choose(cells []plan.Cell, s *plan.Shape) int32 {
 	part := share(s)
 	var mask int32
 	for range s.Cells {
@@ -415,6 +429,8 @@ func (k *packing) commit() {
 	for _, m := range k.moves {
 		k.take(k.c.local[m.from], m.vm, m.had, -1)
 		k.count(m.vm, m.from, -1)
+		k.weigh(k.c.local[m.from], m.vm, -1)
+		k.weigh(k.c.local[m.to], m.vm, 1)
 		k.at[m.vm] = m.to
 		if len(k.mask) > 0 {
 			k.mask[m.vm] = m.has

@@ -10,7 +10,7 @@ import (
 
 // copied is what a live migration sends, in MiB: memory is copied in passes, each as large as what was written during the one before, which sums to
 // memory / (1 - dirty/speed). Half of the speed is the most that a guest may write; beyond that it is slowed down (auto-converge).
-func copied(s plan.Shape, speed int64) int64 {
+func copied(s *plan.Shape, speed int64) int64 {
 	if speed <= 0 {
 		return s.MemoryMiB
 	}
@@ -23,7 +23,7 @@ func (c *cloud) draining(d draft) int64 {
 	chain, arrive := map[int32]int64{}, map[int32]int64{}
 	var longest int64
 	for _, m := range d.moves {
-		s := c.f.Shapes[c.f.VMs.Shape[m.vm]]
+		s := &c.f.Shapes[c.f.VMs.Shape[m.vm]]
 		speed := slower(c.f.Hosts[m.from].MiBs, c.f.Hosts[m.to].MiBs)
 		sent := copied(s, speed)
 		chain[m.from] += c.p.Times.Settle
@@ -56,7 +56,7 @@ func (c *cloud) crossing(d draft) map[int32]int64 {
 		return out
 	}
 	for _, m := range d.moves {
-		shape := c.f.Shapes[c.f.VMs.Shape[m.vm]]
+		shape := &c.f.Shapes[c.f.VMs.Shape[m.vm]]
 		for _, ends := range [2][2]int32{{m.from, m.to}, {m.to, m.from}} {
 			for _, link := range c.links[ends[0]] {
 				if !slices.Contains(c.links[ends[1]], link) {
@@ -93,7 +93,7 @@ func (c *cloud) boundSeconds(z *zone, rounds int) int64 {
 		}
 		chain[h] += c.p.Times.Settle
 		if speed := c.f.Hosts[h].MiBs; speed > 0 {
-			chain[h] += copied(c.f.Shapes[c.f.VMs.Shape[v]], speed) / speed
+			chain[h] += copied(&c.f.Shapes[c.f.VMs.Shape[v]], speed) / speed
 		}
 	}
 	var sum, longest int64

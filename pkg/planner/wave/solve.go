@@ -169,7 +169,6 @@ func Place(f plan.Fleet, p plan.Policy, b plan.Batch) (plan.Batch, error) {
 	reasons := c.standing()
 	at, mask := c.columns()
 	s := newSolver(c, z, zoneBound{}, manner{}, at, mask)
-	s.measure()
 	s.clear()
 	s.goal = len(b.Hosts)
 	for _, h := range b.Hosts {

@@ -19,10 +19,9 @@ type solver struct {
 	units  map[int32]bool // places of max_unavailable's level that the batch touches beside the lost
 	rounds int
 	spare  room // what is free outside of the batch, less what it displaces
-	load   []room
-	heavy  int // hosts of the batch with something to move
-	limit  int // of hosts
-	goal   int // of heavy hosts
+	heavy  int  // hosts of the batch with something to move
+	limit  int  // of hosts
+	goal   int  // of heavy hosts
 }
 
 // draft is a batch before it is described.
@@ -32,7 +31,7 @@ type draft struct {
 }
 
 func newSolver(c *cloud, z *zone, bound zoneBound, how manner, at, mask []int32) *solver {
-	s := &solver{packing: newPacking(c, z, how, at, mask), r: z.region, bound: bound, in: make([]bool, len(z.hosts)), load: make([]room, len(z.hosts))}
+	s := &solver{packing: newPacking(c, z, how, at, mask), r: z.region, bound: bound, in: make([]bool, len(z.hosts))}
 	for l, h := range z.hosts {
 		if c.toChange(h) {
 			s.left = append(s.left, int32(l))
@@ -99,7 +98,6 @@ func (s *solver) finish(batch []int32) draft {
 
 // next chooses and places a batch. It stays pending: finish must follow unless it is empty.
 func (s *solver) next() []int32 {
-	s.measure()
 	tried := map[int32]bool{}
 	for {
 		domain := s.focus(tried)
@@ -119,23 +117,6 @@ func (s *solver) next() []int32 {
 		}
 	}
 	return nil
-}
-
-// measure finds what each host would displace, and what is free in all.
-func (s *solver) measure() {
-	for _, l := range s.left {
-		s.load[l] = room{}
-		for _, v := range s.guests[l] {
-			if shape := s.shape(v); !s.c.fixed[v] {
-				if shape.Cells > 0 {
-					s.load[l].cpus++
-				} else {
-					s.load[l].memory += shape.MemoryMiB
-					s.load[l].vcpus += shape.VCPUs
-				}
-			}
-		}
-	}
 }
 
 // clear begins a batch anew.
