@@ -73,7 +73,11 @@ func FromState(in Input, initial plan.State) (plan.Plan, error) {
 			Policy:      model.DigestJSON(in.Desired.Rollout),
 		},
 	}
-	if ops := b.hosts(); len(ops) > 0 {
+	if in.Goal == plan.GoalUpgrade {
+		if err := b.upgrade(&p); err != nil {
+			return plan.Plan{}, err
+		}
+	} else if ops := b.hosts(); len(ops) > 0 {
 		p.Stages = append(p.Stages, plan.Stage{Title: "hosts and what runs on them", Ops: ops})
 	}
 	b.unpinnedImages()

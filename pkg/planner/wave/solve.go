@@ -40,12 +40,33 @@ func Solve(f plan.Fleet, p plan.Policy) (plan.Certificate, error) {
 	if len(refusal.Reasons) > 0 {
 		return plan.Certificate{}, &refusal
 	}
-	out.Bound, out.Grade = total(zones), common(out.Batches)
+	out.Bound, out.Grade = total(zones), Grade(out.Batches)
 	return out, nil
 }
 
-// common is the grade that every batch reaches.
-func common(batches []plan.Batch) plan.Grade {
+// Bounds are the bounds of a fleet beside what batches for it have.
+func Bounds(f plan.Fleet, p plan.Policy, batches []plan.Batch) plan.Bound {
+	c := newCloud(f, p)
+	var zones []plan.ZoneBound
+	for _, z := range c.zones {
+		if z.change == 0 {
+			continue
+		}
+		bound := c.boundOf(z)
+		b := plan.ZoneBound{Binding: bound.binding, Bound: bound.rounds, BoundSeconds: c.boundSeconds(z, bound.rounds), Zone: z.path}
+		for _, x := range batches {
+			if x.Zone == z.path {
+				b.Rounds++
+				b.Seconds += x.Seconds
+			}
+		}
+		zones = append(zones, b)
+	}
+	return total(zones)
+}
+
+// Grade is what every batch reaches; empty when there is none.
+func Grade(batches []plan.Batch) plan.Grade {
 	if len(batches) == 0 {
 		return ""
 	}
