@@ -22,8 +22,9 @@ cloud "scale" {
 
 locals {
   # Blades in each zone, and from there the shape of everything.
-  blades = [for z in range(8) : floor((var.nodes + 7 - z) / 8)]
-  racks  = [for n in local.blades : ceil(n / 40)]
+  blades  = [for z in range(8) : floor((var.nodes + 7 - z) / 8)]
+  racks   = [for n in local.blades : ceil(n / 40)]
+  chassis = [for n in local.blades : ceil(n / 10)]
 }
 
 network "provision" {

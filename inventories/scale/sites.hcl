@@ -11,8 +11,10 @@ site "s" {
     profile  = "blade-${each.value}"
 
     ceph {
-      failure_domain = local.racks[2 * region.value] + local.racks[2 * region.value + 1] < 3 ? "host" : "rack"
-      network        = "storage-${region.value}"
+      # Three copies want three places at least, and one more to be rolled with one lost: racks where there are as many, else chassis, else hosts.
+      failure_domain = (local.racks[2 * region.value] + local.racks[2 * region.value + 1] > 3 ? "rack" :
+      local.chassis[2 * region.value] + local.chassis[2 * region.value + 1] > 3 ? "chassis" : "host")
+      network = "storage-${region.value}"
 
       pool "vms" {
         size     = 3
@@ -67,8 +69,9 @@ site "s" {
             name     = format("z%d-k%02d-c%d-b%d", zone.value, rack.value, chassis.value, each.value)
             slot     = each.value + 1
 
-            # Three monitors in the first zone of a region, two in the second: in racks of their own where there are enough.
-            roles = (contains([0, 1, zone.index == 0 ? 2 : 0], (40 * rack.value + 10 * chassis.value + each.value) / (local.racks[zone.value] > 2 ? 40 : 1))
+            # Three monitors in the first zone of a region, two in the second: in racks, else in chassis of their own where there are enough.
+            roles = (contains([0, 1, zone.index == 0 ? 2 : 0], (40 * rack.value + 10 * chassis.value + each.value) / (
+              local.racks[zone.value] > 2 ? 40 : local.chassis[zone.value] > 2 ? 10 : 1))
               ? ["compute", "ceph-osd", "ceph-mon", "ceph-mgr"]
             : null)
 

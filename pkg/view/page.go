@@ -145,14 +145,14 @@ func falls(z RolloutZone) []string {
 
 // The drawing's measures.
 const (
-	drawWidth, drawLabel = 1200, 200
-	rowHeight, barHeight = 22, 14
+	drawWidth, drawLabel, drawMargin = 1200, 200, 45 // the margin holds the last tick's text
+	rowHeight, barHeight             = 22, 14
 )
 
 func drawGantt(c *plan.Certificate, r Rollout) gantt {
-	g := gantt{Width: drawWidth, Height: len(r.Zones)*rowHeight + 30}
+	g := gantt{Width: drawWidth, Height: len(r.Zones)*rowHeight + 20}
 	total := float64(max(r.PredictedSeconds, 1))
-	scale := float64(drawWidth-drawLabel-10) / total
+	scale := float64(drawWidth-drawLabel-drawMargin) / total
 	rows := map[model.Path]*ganttRow{}
 	g.Rows = make([]ganttRow, len(r.Zones))
 	for i, z := range r.Zones {
@@ -190,7 +190,7 @@ func drawMoves(c *plan.Certificate) bars {
 		most = max(most, len(b.Moves.VM))
 	}
 	g.Most = Plural(most, "migration")
-	w := float64(drawWidth-drawLabel-10) / float64(max(len(c.Batches), 1))
+	w := float64(drawWidth-drawLabel-drawMargin) / float64(max(len(c.Batches), 1))
 	for i, b := range c.Batches {
 		h := 90 * float64(len(b.Moves.VM)) / float64(most)
 		g.Bars = append(g.Bars, block{X: drawLabel + float64(i)*w, Y: 100 - h, W: max(w-1, 0.5), H: h, Class: "m", Title: fmt.Sprintf("batch %d: %s", i+1, Plural(len(b.Moves.VM), "migration"))})
@@ -296,7 +296,7 @@ func histogram(list []float64) bars {
 	}
 	most := slices.Max(counts)
 	g.Most = Plural(most, "run")
-	w := float64(drawWidth-drawLabel-10) / histogramBins
+	w := float64(drawWidth-drawLabel-drawMargin) / histogramBins
 	for i, n := range counts {
 		h := 150 * float64(n) / float64(most)
 		g.Bars = append(g.Bars, block{X: drawLabel + float64(i)*w, Y: 160 - h, W: w - 1, H: h, Class: "m", Title: fmt.Sprintf("%s took %s to %s", Plural(n, "run"), seconds(int64(low+float64(i)*width)), seconds(int64(low+float64(i+1)*width)))})
@@ -312,7 +312,7 @@ func histogramTicks(list []float64) []tick {
 	var out []tick
 	for i := range 6 {
 		part := float64(i) / 5
-		out = append(out, tick{X: drawLabel + part*float64(drawWidth-drawLabel-10), Text: seconds(int64(low + part*(high-low)))})
+		out = append(out, tick{X: drawLabel + part*float64(drawWidth-drawLabel-drawMargin), Text: seconds(int64(low + part*(high-low)))})
 	}
 	return out
 }

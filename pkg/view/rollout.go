@@ -57,7 +57,7 @@ func RolloutOf(c *plan.Certificate) Rollout {
 			i = len(r.Zones)
 			at[b.Zone] = i
 			bound := bounds[b.Zone]
-			r.Zones = append(r.Zones, RolloutZone{Zone: b.Zone, Grade: b.Grade, BindingConstraint: bound.Binding, RoundsLowerBound: bound.Bound, SecondsLowerBound: bound.BoundSeconds})
+			r.Zones = append(r.Zones, RolloutZone{Zone: b.Zone, Grade: b.Grade, BindingConstraint: strings.TrimSuffix(bound.Binding, " in "+string(b.Zone)), RoundsLowerBound: bound.Bound, SecondsLowerBound: bound.BoundSeconds})
 		}
 		r.Zones[i].add(b)
 		r.Hosts, r.Moves, r.Stops, r.PredictedSeconds = r.Hosts+len(b.Hosts), r.Moves+len(b.Moves.VM), r.Stops+len(b.Stops), r.PredictedSeconds+b.Seconds
@@ -90,7 +90,12 @@ func both(a, b plan.Grade) plan.Grade {
 // gradeText names a grade, also that of a promise of nothing.
 func gradeText(g plan.Grade) string { return cmp.Or(string(g), "none") }
 
-func seconds(n int64) string { return Duration(time.Duration(n) * time.Second) }
+func seconds(n int64) string {
+	if n == 0 {
+		return "0s"
+	}
+	return Duration(time.Duration(n) * time.Second)
+}
 
 // headline is the rollout in one sentence.
 func (r Rollout) headline() string {

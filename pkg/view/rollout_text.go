@@ -40,7 +40,7 @@ func gradeMeaning(g plan.Grade) string {
 
 func zoneTable(b *strings.Builder, r Rollout) {
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
-	fmt.Fprint(w, "  zone\thosts\tbatches\tbound\tpredicted\tat least\tmigrations\tgrade\twhat binds\n")
+	fmt.Fprint(w, "  zone\thosts\tbatches\tat least\ttime\tat least\tmigrations\tgrade\twhat binds\n")
 	for _, z := range r.Zones {
 		fmt.Fprintf(w, "  %s\t%d\t%d\t%d\t%s\t%s\t%d\t%s\t%s\n", z.Zone, z.Hosts, z.Rounds, z.RoundsLowerBound, seconds(z.PredictedSeconds), seconds(z.SecondsLowerBound), z.Moves, gradeText(z.Grade), z.BindingConstraint)
 	}
@@ -77,7 +77,7 @@ func shortText(b *strings.Builder, s Style, r Rollout) {
 
 func batchTable(b *strings.Builder, c *plan.Certificate, all bool) {
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
-	fmt.Fprint(w, "  batch\tzone\thosts\tmigrations\tcopies short\tat min_size\tpredicted\tgrade\n")
+	fmt.Fprint(w, "  batch\tzone\thosts\tmigrations\tPGs short\tat min_size\ttime\tgrade\n")
 	for i, x := range c.Batches {
 		if !all && i >= shownBatches && i < len(c.Batches)-shownBatches {
 			if i == shownBatches {

@@ -102,6 +102,7 @@ func (g *guests) workload(w model.Workload, rng *rand.Rand) error {
 			return fmt.Errorf("region %s: virtual machine %d of %d (%s, %d MiB) fits on no host of %s: the workload is more than the hosts can carry", w.Region, i+1, w.VMs, f.Name, f.MemoryMiB, zone.path)
 		}
 		vm.Node, vm.CPUModel = h.path, h.cpu
+		zone.usedCPU, zone.usedMem = zone.usedCPU+float64(vm.VCPUs), zone.usedMem+float64(vm.MemoryMiB)
 		if h.bridge != "" {
 			if bridges[h.bridge] == nil {
 				bridges[h.bridge] = []string{h.bridge}
@@ -118,12 +119,14 @@ type zone struct {
 	path  model.Path
 	hosts []*host
 	racks int
-	upTo  float64 // memory of this zone and those before it, as a part of the region's
+	// vcpus and memory are those of its hosts; used are the parts of them that are taken.
+	vcpus, memory    float64
+	usedCPU, usedMem float64
+	upTo             float64 // size of this zone and those before it, as a part of the region's
 }
 
 func (g *guests) zonesOf(region model.Path) []*zone {
 	var out []*zone
-	var total float64
 	for i := range g.hosts {
 		h := &g.hosts[i]
 		if !region.Contains(h.path) {
@@ -137,16 +140,32 @@ func (g *guests) zonesOf(region model.Path) []*zone {
 			z.racks++
 		}
 		z.hosts = append(z.hosts, h)
-		total += float64(h.ofMem)
-		z.upTo = total
+		z.vcpus, z.memory = z.vcpus+float64(h.ofCPU), z.memory+float64(h.ofMem)
+	}
+	var vcpus, memory, upTo float64
+	for _, z := range out {
+		vcpus, memory = vcpus+z.vcpus, memory+z.memory
 	}
 	for _, z := range out {
-		z.upTo /= total
+		upTo += (z.vcpus/vcpus + z.memory/memory) / 2
+		z.upTo = upTo
 	}
 	return out
 }
 
+// pick gives the emptier of two zones drawn by their size, so that zones are about equally full, as users who spread over zones make them.
 func pick(zones []*zone, rng *rand.Rand) *zone {
+	a, b := draw(zones, rng), draw(zones, rng)
+	if b.full() < a.full() {
+		return b
+	}
+	return a
+}
+
+// full is the greater of the parts of vCPU and memory that are taken.
+func (z *zone) full() float64 { return max(z.usedCPU/z.vcpus, z.usedMem/z.memory) }
+
+func draw(zones []*zone, rng *rand.Rand) *zone {
 	x := rng.Float64()
 	for _, z := range zones {
 		if x < z.upTo {
