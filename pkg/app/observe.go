@@ -24,6 +24,7 @@ type reach struct {
 	hosts    *fleet.Hosts
 	vms      *fleet.VMs
 	machines *fleet.Machines
+	clusters *fleet.Clusters
 }
 
 // reach opens the ways to the world; with serve the relays of this process answer their networks. Nothing is contacted yet.
@@ -36,6 +37,7 @@ func (s *session) reach(ctx context.Context, fence state.Fence, serve bool) *rea
 	}
 	r.hosts = &fleet.Hosts{Desired: s.desired, Links: s.links, Epoch: fence.Epoch, Log: s.env.Log}
 	r.vms = &fleet.VMs{Desired: s.desired, Links: s.links, Epoch: fence.Epoch, Images: s.guestFiles}
+	r.clusters = &fleet.Clusters{Desired: s.desired, Links: s.links, Epoch: fence.Epoch, Log: s.env.Log}
 	return r
 }
 
@@ -43,7 +45,7 @@ func (r *reach) Close() error { return r.relays.Close() }
 
 // world is the reach in the words of ops.
 func (r *reach) world(d model.Desired) ops.World {
-	return ops.World{Desired: d, Machines: r.machines, Installs: r.installs, Hosts: r.hosts, VMs: r.vms}
+	return ops.World{Desired: d, Machines: r.machines, Installs: r.installs, Hosts: r.hosts, VMs: r.vms, Clusters: r.clusters}
 }
 
 // source is the reach in the words of observe.
@@ -67,6 +69,15 @@ func (s source) Host(ctx context.Context, n model.Node) model.ObservedHost {
 
 func (s source) VMs(ctx context.Context, n model.Node) ([]model.ObservedVM, error) {
 	return s.r.vms.List(ctx, n)
+}
+
+// Ceph puts what went wrong into its answer.
+func (s source) Ceph(ctx context.Context, region model.Path) model.ObservedCeph {
+	c, err := s.r.clusters.Observe(ctx, region)
+	if err != nil {
+		return model.ObservedCeph{Region: region, Error: err.Error()}
+	}
+	return c
 }
 
 // ObserveOptions are those of Observe.

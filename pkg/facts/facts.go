@@ -47,6 +47,9 @@ func Project(d model.Desired, o model.Observed) plan.State {
 		projectOrder(on.Order, set)
 		projectHost(d, n, on.Host, set)
 	}
+	for _, c := range o.Ceph {
+		projectCeph(d, c, st)
+	}
 	for _, vm := range o.VMs {
 		if vm.Spec == "" || vm.State != "running" {
 			continue

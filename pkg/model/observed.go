@@ -106,12 +106,15 @@ type ObservedCeph struct {
 	// Settings is the digest of the declaration when pools, rules and keys are as declared; otherwise Drift says what is not.
 	Settings Digest   `json:"settings,omitempty"`
 	Drift    []string `json:"drift,omitempty"`
+	// Hosts are the nodes with a role in the cluster.
+	Hosts []ObservedCephHost `json:"hosts,omitempty"`
 	// Foreign names pools and keys that the inventory does not: they are left alone, and told.
 	Foreign []string `json:"foreign,omitempty"`
 }
 
 // ObservedCephHost is what of a cluster is on one host.
 type ObservedCephHost struct {
+	Node Path   `json:"node"`
 	FSID string `json:"fsid,omitempty"` // of its ceph.conf
 	// Stores are the daemons whose data is there ("mon.NAME", "mgr.NAME"); Running those that run, OSDs among them ("osd.3").
 	Stores  []string `json:"stores,omitempty"`
@@ -122,7 +125,7 @@ type ObservedCephHost struct {
 	Disks []Disk `json:"disks,omitempty"`
 	// Declared is set when its ceph.conf is the inventory's.
 	Declared bool   `json:"declared,omitempty"`
-	Error    string `json:"error,omitempty"`
+	Error    string `json:"error,omitempty"` // why it could not be looked at
 }
 
 // ObservedVolume is an OSD on a disk, by the tags that ceph-volume leaves on its logical volume.

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/nuboctl/nuboctl/pkg/facts"
 	"github.com/nuboctl/nuboctl/pkg/model"
 )
 
@@ -26,6 +27,8 @@ type Source interface {
 	Host(ctx context.Context, n model.Node) model.ObservedHost
 	// VMs lists the virtual machines of a host that answers.
 	VMs(ctx context.Context, n model.Node) ([]model.ObservedVM, error)
+	// Ceph looks at a region's cluster, through any of its hosts.
+	Ceph(ctx context.Context, region model.Path) model.ObservedCeph
 }
 
 // Options bound an observation.
@@ -33,17 +36,28 @@ type Options struct {
 	Parallel int           // nodes at once; 0: 64
 	BMC      time.Duration // for one BMC; 0: 30 s
 	Host     time.Duration // for one host; 0: 20 s
+	Cluster  time.Duration // for one Ceph cluster; 0: 5 minutes
 	// Seen is told after every node.
 	Seen func(done, total int, n model.ObservedNode)
 }
 
 // Nodes looks at the nodes, many at once. The error joins what makes the observation unfit to plan from; silent machines do not.
 func Nodes(ctx context.Context, nodes []model.Node, src Source, o Options) (model.Observed, error) {
-	o.Parallel, o.BMC, o.Host = cmp.Or(o.Parallel, 64), cmp.Or(o.BMC, 30*time.Second), cmp.Or(o.Host, 20*time.Second)
+	o.Parallel, o.BMC, o.Host, o.Cluster = cmp.Or(o.Parallel, 64), cmp.Or(o.BMC, 30*time.Second), cmp.Or(o.Host, 20*time.Second), cmp.Or(o.Cluster, 5*time.Minute)
 	out := model.Observed{FormatVersion: FormatVersion, Nodes: make([]model.ObservedNode, len(nodes))}
 	vms, errs := make([][]model.ObservedVM, len(nodes)), make([]error, len(nodes))
 	var mu sync.Mutex
 	done := 0
+	regions := clusters(nodes)
+	out.Ceph = make([]model.ObservedCeph, len(regions))
+	var wg sync.WaitGroup
+	for i, r := range regions {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, o.Cluster)
+			defer cancel()
+			out.Ceph[i] = src.Ceph(ctx, r)
+		})
+	}
 	var g errgroup.Group
 	g.SetLimit(o.Parallel)
 	for i, n := range nodes {
@@ -59,6 +73,7 @@ func Nodes(ctx context.Context, nodes []model.Node, src Source, o Options) (mode
 		})
 	}
 	_ = g.Wait() // no function returns an error: they are collected by node
+	wg.Wait()
 	for _, list := range vms {
 		out.VMs = append(out.VMs, list...)
 	}
@@ -66,6 +81,18 @@ func Nodes(ctx context.Context, nodes []model.Node, src Source, o Options) (mode
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Node, b.Node))
 	})
 	return out, errors.Join(append(errs, ctx.Err())...)
+}
+
+// clusters are the regions whose Ceph clusters the nodes are part of.
+func clusters(nodes []model.Node) []model.Path {
+	var out []model.Path
+	for _, n := range nodes {
+		if slices.ContainsFunc(n.Roles, func(r model.Role) bool { return slices.Contains(facts.CephRoles(), r) }) {
+			out = append(out, n.Path.Region())
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 func one(ctx context.Context, n model.Node, src Source, o Options) (model.ObservedNode, []model.ObservedVM, error) {

@@ -39,6 +39,10 @@ func (source) VMs(_ context.Context, n model.Node) ([]model.ObservedVM, error) {
 	return []model.ObservedVM{{Name: "b-" + n.Name, Node: n.Path}, {Name: "a-" + n.Name, Node: n.Path}}, nil
 }
 
+func (source) Ceph(_ context.Context, region model.Path) model.ObservedCeph {
+	return model.ObservedCeph{Region: region, Absent: true}
+}
+
 func nodes(names ...string) []model.Node {
 	var out []model.Node
 	for _, n := range names {

@@ -35,6 +35,8 @@ func (d *Driver) Knows(k plan.Kind) bool {
 		return w.Slots != nil && w.Hosts != nil && w.Guests != nil && w.Batches != nil
 	case plan.HostCordon:
 		return w.Cordons != nil
+	case plan.CephCreate, plan.CephMon, plan.CephMgr, plan.CephOSD, plan.CephSettle:
+		return w.Clusters != nil
 	case plan.HostUncordon:
 		return w.Cordons != nil && w.Guests != nil
 	case plan.HostDrain:
@@ -63,6 +65,12 @@ var applies = map[plan.Kind]apply{
 	plan.OVSEnsure:   ovsEnsure,
 	plan.KVMEnsure:   kvmEnsure,
 	plan.VMEnsure:    vmEnsure,
+
+	plan.CephCreate: cephCreate,
+	plan.CephMon:    cephDaemon(model.RoleCephMon),
+	plan.CephMgr:    cephDaemon(model.RoleCephMgr),
+	plan.CephOSD:    cephDaemon(model.RoleCephOSD),
+	plan.CephSettle: cephSettle,
 
 	plan.SlotWrite:    slotWrite,
 	plan.BatchCertify: certify,

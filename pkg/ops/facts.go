@@ -65,6 +65,7 @@ const (
 	fromHost  = "host"
 	fromVM    = "vm"
 
+	fromCluster = "cluster"
 	fromSlots   = "slots"
 	fromCordon  = "cordon"
 	fromGuests  = "guests"
@@ -79,6 +80,8 @@ func sourceOf(a plan.Attr) string {
 		return fromOrder
 	case plan.AttrVM, plan.AttrRuns:
 		return fromVM
+	case plan.AttrCluster, plan.AttrSettings, plan.AttrMon, plan.AttrMgr, plan.AttrOSDs:
+		return fromCluster
 	case plan.AttrIdle, plan.AttrDefault:
 		return fromSlots
 	case plan.AttrCordon:
@@ -95,6 +98,9 @@ func sourceOf(a plan.Attr) string {
 func (r *reader) load(ctx context.Context, s plan.Subject, source string) (plan.State, error) {
 	if source == fromVM {
 		return r.loadVM(ctx, s)
+	}
+	if source == fromCluster {
+		return r.loadCluster(ctx, s)
 	}
 	n, err := r.w.node(s)
 	if err != nil {

@@ -107,6 +107,18 @@ type Cordons interface {
 	SetCordon(ctx context.Context, n model.Node, until time.Time) error
 }
 
+// Clusters makes Ceph clusters out of hosts.
+type Clusters interface {
+	// Observe tells what there is of a region's cluster. That it cannot be told is an error.
+	Observe(ctx context.Context, region model.Path) (model.ObservedCeph, error)
+	// Create makes the region's cluster with its first monitor, provided that no host of the region has anything of one.
+	Create(ctx context.Context, region model.Path) error
+	// Ensure makes and starts a node's daemons of a role. A disk that holds anything is never made an OSD without the node's consent.
+	Ensure(ctx context.Context, n model.Node, role model.Role) error
+	// Settle brings rules, pools and keys to what is declared.
+	Settle(ctx context.Context, region model.Path) error
+}
+
 // Storage is the Ceph cluster that a node belongs to.
 type Storage interface {
 	// Observe tells of the node's daemons, and of every placement group of its cluster.
@@ -191,6 +203,7 @@ type World struct {
 	Slots    Slots
 	Cordons  Cordons
 	Storage  Storage
+	Clusters Clusters
 	Batches  Batches
 
 	nodes map[model.Path]model.Node

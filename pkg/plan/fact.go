@@ -11,7 +11,7 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/model"
 )
 
-// Subject is what a fact is about: "node:PATH", "vm:NAME" or "batch:NUMBER".
+// Subject is what a fact is about: "node:PATH", "vm:NAME", "ceph:REGION" or "batch:NUMBER".
 type Subject string
 
 // NodeSubject is the subject of a node.
@@ -22,6 +22,15 @@ func VMSubject(name string) Subject { return Subject("vm:" + name) }
 
 // BatchSubject is the subject of a rollout's batch, counted from 0 as in the certificate.
 func BatchSubject(i int) Subject { return Subject("batch:" + strconv.Itoa(i)) }
+
+// CephSubject is the subject of a region's Ceph cluster.
+func CephSubject(region model.Path) Subject { return Subject("ceph:" + string(region)) }
+
+// Ceph returns the region of the cluster, and whether the subject is one.
+func (s Subject) Ceph() (model.Path, bool) {
+	p, ok := strings.CutPrefix(string(s), "ceph:")
+	return model.Path(p), ok
+}
 
 // Batch returns the index of the batch, and whether the subject is one.
 func (s Subject) Batch() (int, bool) {
@@ -54,6 +63,17 @@ const (
 	AttrKVM     Attr = "kvm"     // "ready" when libvirt answers and can run machines
 	AttrVM      Attr = "spec"    // of a VM: digest under which it was defined
 	AttrRuns    Attr = "runs"    // of a VM: the node that runs it
+)
+
+// The attributes of a Ceph cluster and of what its nodes are in it. A value that is neither empty nor the one that is wanted says in words what is
+// there instead.
+const (
+	AttrCluster  Attr = "cluster"  // of a region: its cluster's fsid, or "there" where the inventory leaves that open
+	AttrSettings Attr = "settings" // of a region: digest of pools and keys
+	AttrForeign  Attr = "foreign"  // of a region: pools and keys that the inventory does not name; no op changes it
+	AttrMon      Attr = "mon"      // "up": in quorum
+	AttrMgr      Attr = "mgr"      // "up"
+	AttrOSDs     Attr = "osds"     // "up": every disk that is to be one is an OSD, in service and in its place
 )
 
 // The attributes of a rollout. A specification is the digest of image and configuration that AttrHost holds.

@@ -23,6 +23,15 @@ const (
 	VMEnsure    Kind = "vm.ensure" // define and start
 )
 
+// The kinds that make a Ceph cluster.
+const (
+	CephCreate Kind = "ceph.create" // a new cluster with its first monitor
+	CephMon    Kind = "ceph.mon"    // a monitor, until it is in quorum
+	CephMgr    Kind = "ceph.mgr"
+	CephOSD    Kind = "ceph.osd"    // empty disks become OSDs; never a disk with data
+	CephSettle Kind = "ceph.settle" // rules, pools and keys
+)
+
 // The kinds of a rollout. Those of a host come in the order in which they stand here, each waiting for the one before; those of a batch have the
 // subject of BatchSubject: BatchCertify comes before the first of a host but SlotWrite, BatchGate after the last of every host, BatchBake after it.
 //
@@ -70,6 +79,12 @@ var kinds = map[Kind]KindInfo{
 	OVSEnsure:   {Verb: "bring Open vSwitch to its bridges", Reversible: true, Timeout: 5 * time.Minute},
 	KVMEnsure:   {Verb: "make the hypervisor ready", Reversible: true, Timeout: 5 * time.Minute},
 	VMEnsure:    {Verb: "define and start the virtual machine", Reversible: true, Timeout: 10 * time.Minute},
+
+	CephCreate: {Verb: "create the cluster with its first monitor", Reversible: false, Timeout: 30 * time.Minute},
+	CephMon:    {Verb: "run a monitor, until it is in quorum", Reversible: true, Timeout: 30 * time.Minute},
+	CephMgr:    {Verb: "run a manager", Reversible: true, Timeout: 30 * time.Minute},
+	CephOSD:    {Verb: "make its empty disks OSDs, until they are in service", Reversible: true, Timeout: 60 * time.Minute},
+	CephSettle: {Verb: "bring pools and keys to what is declared", Reversible: true, Timeout: 20 * time.Minute},
 
 	SlotWrite:    {Verb: "write the image to the idle slot", Reversible: true, Timeout: 60 * time.Minute},
 	BatchCertify: {Verb: "certify the batch against what is there now", Reversible: true, Timeout: 10 * time.Minute},

@@ -123,7 +123,7 @@ func (b *builder) install(c *chain, n model.Node, image model.Digest, want strin
 		}
 		c.add(plan.OrderArm, map[string]string{
 			"goal": goal, "image": string(image), "image_name": n.Image.Name, "config": string(n.Config), "root_device": n.RootDevice.String(),
-		}, pre, c.facts(plan.AttrOrder, want, plan.AttrInstall, "", plan.AttrHost, "", plan.AttrOVS, "", plan.AttrKVM, ""))
+		}, pre, append(c.facts(plan.AttrOrder, want, plan.AttrInstall, "", plan.AttrHost, "", plan.AttrOVS, "", plan.AttrKVM, ""), b.daemonsGone(c)...))
 	}
 	if c.get(plan.AttrPower) != string(model.PowerOff) {
 		c.add(plan.PowerOff, nil, c.facts(plan.AttrMachine, machine, plan.AttrOrder, want, plan.AttrInstall, c.get(plan.AttrInstall)),
@@ -136,6 +136,18 @@ func (b *builder) install(c *chain, n model.Node, image model.Digest, want strin
 	c.add(plan.PowerOn, nil, c.facts(plan.AttrMachine, machine, plan.AttrOrder, want, plan.AttrInstall, c.get(plan.AttrInstall), plan.AttrPower, "off", plan.AttrBoot, facts.NetBoot),
 		c.facts(plan.AttrPower, "on", plan.AttrBoot, "", plan.AttrInstall, facts.PhaseStarted))
 	b.await(c)
+}
+
+// daemonsGone are the facts that laying a node's system down makes of its Ceph daemons.
+func (b *builder) daemonsGone(c *chain) []plan.Fact {
+	var out []plan.Fact
+	for _, a := range []plan.Attr{plan.AttrMon, plan.AttrMgr, plan.AttrOSDs} {
+		if c.get(a) != "" {
+			out = append(out, c.fact(a, ""))
+			b.st.Set(c.fact(a, ""))
+		}
+	}
+	return out
 }
 
 // stopped are the facts that powering off a node makes of the virtual machines on it.
@@ -204,6 +216,7 @@ func (b *builder) vm(vm model.VM, after plan.OpID) []plan.Op {
 	if after != "" {
 		op.Needs = []plan.OpID{after}
 	}
+	op.Needs = appendID(op.Needs, b.settled[vm.Node.Region()]) // its disk may be an image there
 	if stop := b.stops[sub]; stop != "" && stop != plan.ID(plan.PowerOff, node) {
 		op.Needs = append(op.Needs, stop) // it runs on another node than its own
 	}

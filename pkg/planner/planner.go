@@ -54,7 +54,7 @@ func forget(in Input, st plan.State) {
 // FromState computes the plan that leads from a given state. A plan's own stages are replanned with it: from any stage's Before it yields
 // the rest of the same plan.
 func FromState(in Input, initial plan.State) (plan.Plan, error) {
-	b := builder{in: in, state: initial, st: initial.Clone(), runs: map[model.Path][]plan.Subject{}, stops: map[plan.Subject]plan.OpID{}, missing: map[string]bool{}, stays: map[model.Path]bool{}}
+	b := builder{in: in, state: initial, st: initial.Clone(), runs: map[model.Path][]plan.Subject{}, stops: map[plan.Subject]plan.OpID{}, missing: map[string]bool{}, stays: map[model.Path]bool{}, settled: map[model.Path]plan.OpID{}}
 	for _, vm := range in.Desired.VMs {
 		sub := plan.VMSubject(vm.Name)
 		if on := initial.Get(sub, plan.AttrRuns); on != "" {
@@ -96,6 +96,7 @@ type builder struct {
 	left    []plan.Left
 	stays   map[model.Path]bool // the nodes of left
 	notes   []string
+	settled map[model.Path]plan.OpID // region → the op behind which its Ceph cluster is as declared
 }
 
 func (b *builder) hosts() []plan.Op {
@@ -110,6 +111,19 @@ func (b *builder) hosts() []plan.Op {
 			last[n.Path] = chain[len(chain)-1].ID
 		}
 		ops = append(ops, chain...)
+	}
+	for _, r := range b.in.Desired.Regions {
+		if r.Ceph == nil {
+			continue
+		}
+		cluster := b.cluster(r, last)
+		if len(cluster) > 0 {
+			b.settled[r.Path] = cluster[len(cluster)-1].ID
+		}
+		ops = append(ops, cluster...)
+		if foreign := b.state.Get(plan.CephSubject(r.Path), plan.AttrForeign); foreign != "" {
+			b.note("the Ceph cluster of %s has what the inventory does not name, and keeps it: %s", r.Path, foreign)
+		}
 	}
 	for _, vm := range b.in.Desired.VMs {
 		if b.targeted(vm.Node) || b.restarts(vm) {

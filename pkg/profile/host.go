@@ -36,6 +36,7 @@ func hostConfig(in Input) (types.Config, diag.List) {
 		return types.Config{}, diags
 	}
 	networking(in, *p, &c)
+	storage(in, &c)
 	c.enable("ssh.service", "chrony.service", "systemd-networkd.service")
 	return c.sorted(), diags
 }

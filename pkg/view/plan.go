@@ -77,6 +77,12 @@ func actionOf(p plan.Plan, sub plan.Subject, ops []plan.Op) Action {
 		}
 		return Update
 	}
+	if _, ok := sub.Ceph(); ok {
+		if p.Initial.Get(sub, plan.AttrCluster) == "" {
+			return Create
+		}
+		return Update
+	}
 	installs := slices.ContainsFunc(ops, func(o plan.Op) bool { return o.Kind == plan.InstallWait })
 	switch {
 	case installs && p.Initial.Get(sub, plan.AttrHost) != "":
@@ -208,6 +214,9 @@ func SubjectText(sub plan.Subject) string {
 	}
 	if n, ok := sub.VM(); ok {
 		return "virtual machine " + n
+	}
+	if r, ok := sub.Ceph(); ok {
+		return "Ceph cluster of " + string(r)
 	}
 	return string(sub)
 }

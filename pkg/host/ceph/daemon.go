@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
@@ -139,24 +138,6 @@ func EnsureOSD(ctx context.Context, h remote.Host, p Place, disk model.Disk, boo
 	return nil
 }
 
-// Start starts the daemons whose data is on the host: monitor, manager and OSDs. It may be repeated.
-func Start(ctx context.Context, h remote.Host, s HostState) error {
-	var units []string
-	for _, daemon := range s.Stores {
-		kind, id, _ := strings.Cut(daemon, ".")
-		units = append(units, "ceph-"+kind+"@"+id+".service")
-	}
-	if len(units) > 0 {
-		if _, err := h.Run(ctx, remote.Command{Argv: append([]string{"systemctl", "start"}, units...), Limit: 5 * time.Minute}); err != nil {
-			return fmt.Errorf("start Ceph's daemons: %w", err)
-		}
-	}
-	if len(s.Volumes) == 0 {
-		return nil
-	}
-	return Activate(ctx, h)
-}
-
 //go:embed scripts/activate.sh
 var activateScript string
 
@@ -176,4 +157,13 @@ func run(ctx context.Context, h remote.Host, script string, stdin Secret, args .
 	}
 	_, err := h.Run(ctx, c)
 	return err
+}
+
+// KeyOf reads the key of an identity, bare, from a host that has the admin's.
+func KeyOf(ctx context.Context, h remote.Host, entity string) (Secret, error) {
+	res, err := h.Run(ctx, remote.Command{Argv: []string{"ceph", "--connect-timeout", "120", "auth", "get-key", entity}, Limit: 5 * time.Minute})
+	if err != nil {
+		return nil, fmt.Errorf("read the key of %s: %w", entity, err)
+	}
+	return Secret(res.Stdout), nil
 }

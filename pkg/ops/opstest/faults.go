@@ -54,6 +54,15 @@ var failures = []failure{
 	{rack.LostReply, plan.KVMEnsure, nil, "connection reset", 1, plan.Applied},
 	{rack.LostReply, plan.VMEnsure, nil, "connection reset", 1, plan.Applied},
 
+	// Of a cluster.
+	{rack.HostSilent, plan.CephCreate, nil, "does not answer", 1, plan.Unknown},
+	{rack.LostReply, plan.CephCreate, nil, "connection reset", 1, plan.Applied},
+	{rack.LostReply, plan.CephMon, nil, "connection reset", 1, plan.Applied},
+	{rack.LostReply, plan.CephMgr, nil, "connection reset", 1, plan.Applied},
+	{rack.HostSilent, plan.CephOSD, nil, "does not answer", 1, plan.Unknown},
+	{rack.LostReply, plan.CephOSD, nil, "connection reset", 1, plan.Applied},
+	{rack.LostReply, plan.CephSettle, nil, "connection reset", 1, plan.Applied},
+
 	// Of a rollout.
 	{rack.HostSilent, plan.SlotWrite, nil, "does not answer", 0, plan.Unknown},
 	{rack.LostReply, plan.SlotWrite, nil, "connection reset", 0, plan.Applied},

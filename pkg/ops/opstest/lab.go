@@ -61,6 +61,17 @@ func Site(n int) model.Desired {
 	return d
 }
 
+// CephSite is a Site whose blades are also the Ceph cluster of their region.
+func CephSite(n int) model.Desired {
+	d := Site(n)
+	d.Regions = []model.Region{{Path: "lab/r1", Ceph: &model.Ceph{FailureDomain: "host", Pools: []model.Pool{{Name: "vms", Size: n, MinSize: 1, Application: "rbd"}}}}}
+	for i := range d.Nodes {
+		d.Nodes[i].Roles = []model.Role{model.RoleCompute, model.RoleCephMon, model.RoleCephMgr, model.RoleCephOSD}
+		d.Nodes[i].OSDDevice = model.DeviceHints{Serial: "osd-*"}
+	}
+	return d
+}
+
 // Observe looks at everything that a world shows.
 func Observe(ctx context.Context, w ops.World) (model.Observed, error) {
 	o := model.Observed{FormatVersion: 1}
@@ -75,6 +86,16 @@ func Observe(ctx context.Context, w ops.World) (model.Observed, error) {
 			errs = append(errs, err)
 		}
 		o.Nodes = append(o.Nodes, on)
+	}
+	for _, r := range w.Desired.Regions {
+		if r.Ceph == nil {
+			continue
+		}
+		c, err := w.Clusters.Observe(ctx, r.Path)
+		if err != nil {
+			c = model.ObservedCeph{Region: r.Path, Error: err.Error()}
+		}
+		o.Ceph = append(o.Ceph, c)
 	}
 	for _, vm := range w.Desired.VMs {
 		if seen, err := w.VMs.Observe(ctx, vm); err == nil && seen.Name != "" {

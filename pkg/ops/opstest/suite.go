@@ -54,11 +54,20 @@ func benchFor(t *testing.T, lab New, planFor Plan, k plan.Kind) *bench {
 	if slices.Contains(rolloutKinds, k) {
 		return newRollout(t, lab)
 	}
-	return newBench(t, lab, planFor)
+	if slices.Contains(clusterKinds, k) {
+		b := newBench(t, lab, planFor, CephSite(2))
+		if k == plan.CephMon { // the first one comes with the cluster
+			b.node = b.lab.World().Desired.Nodes[1]
+		}
+		return b
+	}
+	return newBench(t, lab, planFor, Site(1))
 }
 
-func newBench(t *testing.T, lab New, planFor Plan) *bench {
-	d := Site(1)
+// clusterKinds are the kinds that make a Ceph cluster.
+var clusterKinds = []plan.Kind{plan.CephCreate, plan.CephMon, plan.CephMgr, plan.CephOSD, plan.CephSettle}
+
+func newBench(t *testing.T, lab New, planFor Plan, d model.Desired) *bench {
 	b := &bench{T: t, lab: lab(d), node: d.Nodes[0]}
 	b.driver, b.clock = ops.New(b.lab.World()), b.lab.World().Clock
 	o := model.Observed{} // as if nothing had been seen: the plan then has every op
@@ -202,6 +211,9 @@ func (b *bench) stranger(op plan.Op) {
 	if _, ok := op.Target.VM(); ok {
 		stranger = plan.VMSubject("nobody")
 	}
+	if _, ok := op.Target.Ceph(); ok {
+		stranger = plan.CephSubject("lab/r9")
+	}
 	if ofBatch(op.Target) {
 		op.Target = plan.BatchSubject(9999)
 		if err := b.driver.Apply(b.Context(), op, b.told); !errors.Is(err, ops.ErrNotInInventory) && op.Kind == plan.BatchCertify {
@@ -258,6 +270,7 @@ func (b *bench) unknown(op plan.Op) {
 
 // blinds names the fault that hides the effect of each kind.
 var blinds = map[plan.Kind]rack.Fault{
+	plan.CephCreate: rack.HostSilent, plan.CephMon: rack.HostSilent, plan.CephMgr: rack.HostSilent, plan.CephOSD: rack.HostSilent, plan.CephSettle: rack.HostSilent,
 	plan.BMCIdentify: rack.Unreachable, plan.PowerOff: rack.Unreachable, plan.BootNetwork: rack.Unreachable, plan.PowerOn: rack.Unreachable, plan.HostStart: rack.Unreachable,
 	plan.OrderArm: rack.RelayLost, plan.InstallWait: rack.RelayLost,
 	plan.HostVerify: rack.HostSilent, plan.OVSEnsure: rack.HostSilent, plan.KVMEnsure: rack.HostSilent, plan.VMEnsure: rack.HostSilent,

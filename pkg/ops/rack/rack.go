@@ -33,6 +33,8 @@ type Rack struct {
 	blades map[model.Path]*blade
 	vms    map[string]model.ObservedVM
 	orders int
+	// settled are the regions whose pools and keys are as declared.
+	settled map[model.Path]bool
 }
 
 // blade is one machine, what is on its disk, and the order for it.
@@ -61,11 +63,12 @@ type blade struct {
 	noout     time.Time
 	ovs       []model.Bridge
 	libvirt   string
+	daemons   []model.Role // of Ceph
 }
 
 // New makes a rack in which every machine of the inventory is powered on, runs nothing of ours and has an empty root disk.
 func New(d model.Desired, clock ops.Clock) *Rack {
-	f := &Rack{desired: d, clock: clock, blades: make(map[model.Path]*blade, len(d.Nodes)), vms: map[string]model.ObservedVM{}}
+	f := &Rack{desired: d, clock: clock, blades: make(map[model.Path]*blade, len(d.Nodes)), vms: map[string]model.ObservedVM{}, settled: map[model.Path]bool{}}
 	for _, n := range d.Nodes {
 		f.blades[n.Path] = &blade{node: n, power: model.PowerOn}
 	}
@@ -75,7 +78,7 @@ func New(d model.Desired, clock ops.Clock) *Rack {
 // World is what ops reach; it is the same world each time.
 func (f *Rack) World() ops.World {
 	return ops.World{Desired: f.desired, Machines: machines{f}, Installs: installs{f}, Hosts: hosts{f}, VMs: vms{f},
-		Clock: f.clock, Guests: guests{f}, Slots: slots{f}, Cordons: cordons{f}, Storage: storage{f}, Batches: batches{f}}
+		Clock: f.clock, Guests: guests{f}, Slots: slots{f}, Cordons: cordons{f}, Storage: storage{f}, Clusters: clusters{f}, Batches: batches{f}}
 }
 
 // Break makes what belongs to a node fail from now on; Sound mends it.

@@ -5,7 +5,7 @@ section conf
 sed -n 's/^ *fsid *= *//p' /etc/ceph/ceph.conf 2>/dev/null || true
 section stores
 for store in /var/lib/ceph/mon/ceph-* /var/lib/ceph/mgr/ceph-*; do
-	if [ -e "$store" ]; then echo "$store"; fi
+	if [ -e "$store/keyring" ]; then echo "$store"; fi
 done
 section units
 systemctl list-units --no-legend --plain 'ceph-mon@*' 'ceph-mgr@*' 'ceph-osd@*'

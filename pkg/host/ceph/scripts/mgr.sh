@@ -4,7 +4,7 @@ home=/var/lib/ceph/mgr/ceph-$1
 if [ ! -s "$home/keyring" ]; then
 	tmp=$(mktemp /var/lib/ceph/tmp/nubo.XXXXXXXXXX)
 	trap 'rm -f -- "$tmp"' EXIT
-	ceph --connect-timeout 60 auth get-or-create "mgr.$1" mon 'allow profile mgr' osd 'allow *' mds 'allow *' --out-file "$tmp" >&2
+	ceph --connect-timeout 120 auth get-or-create "mgr.$1" mon 'allow profile mgr' osd 'allow *' mds 'allow *' --out-file "$tmp" >&2
 	chown ceph:ceph "$tmp"
 	install -d -o ceph -g ceph -m 0750 "$home"
 	mv -- "$tmp" "$home/keyring"

@@ -1,0 +1,437 @@
+package fleet
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nuboctl/nuboctl/pkg/facts"
+	"github.com/nuboctl/nuboctl/pkg/host/ceph"
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/remote"
+)
+
+// Clusters implements ops.Clusters: the regions' Ceph clusters, over SSH.
+type Clusters struct {
+	Desired model.Desired
+	Links   *Links
+	Epoch   int64 // goes with every change
+	Log     *slog.Logger
+}
+
+// on is a node's host, which refuses changes under an older epoch than the newest that it has seen.
+func (c *Clusters) on(n model.Node) remote.Host {
+	return remote.Fenced{Host: c.Links.To(n), Epoch: c.Epoch}
+}
+
+// lookTime bounds the look at one host.
+const lookTime = 90 * time.Second
+
+// member is a node with a role in a cluster, and what was seen there.
+type member struct {
+	node  model.Node
+	state ceph.HostState
+	err   error
+}
+
+func (m member) has(role model.Role) bool { return slices.Contains(m.node.Roles, role) }
+
+// monitor reports whether a monitor's store is on the host, or a monitor runs there.
+func (m member) monitor() bool {
+	return m.err == nil && slices.ContainsFunc(slices.Concat(m.state.Stores, m.state.Running), func(s string) bool { return strings.HasPrefix(s, "mon.") })
+}
+
+// look looks at all hosts of a region's cluster at once.
+func (c *Clusters) look(ctx context.Context, region model.Path) []member {
+	nodes := facts.CephNodes(c.Desired, region)
+	out := make([]member, len(nodes))
+	var wg sync.WaitGroup
+	for i, n := range nodes {
+		out[i].node = n
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, lookTime)
+			defer cancel()
+			link := c.Links.To(n)
+			if out[i].state, out[i].err = ceph.Look(ctx, link); out[i].err != nil {
+				link.Drop()
+			}
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+// Observe tells what there is of a region's cluster. That it cannot be told is an error.
+func (c *Clusters) Observe(ctx context.Context, region model.Path) (model.ObservedCeph, error) {
+	r, err := c.region(region)
+	if err != nil {
+		return model.ObservedCeph{}, err
+	}
+	members := c.look(ctx, region)
+	out, err := c.ask(ctx, r, members)
+	if err != nil {
+		return model.ObservedCeph{}, err
+	}
+	out.Region = region
+	c.name(&out, members)
+	spec := c.spec(r, out.FSID)
+	for _, m := range members {
+		h := m.state.ObservedCephHost
+		h.Node = m.node.Path
+		if m.err != nil {
+			h.Error = m.err.Error()
+		} else {
+			place := c.place(r, m)
+			h.Declared = m.state.Declared(ceph.Conf(spec, &place))
+		}
+		out.Hosts = append(out.Hosts, h)
+	}
+	if out.FSID == "" {
+		return out, nil
+	}
+	for _, change := range ceph.Diff(out, spec) {
+		out.Drift = append(out.Drift, change.String())
+	}
+	if len(out.Drift) == 0 {
+		out.Settings = facts.CephSettings(r.Ceph)
+	}
+	out.Foreign = ceph.Foreign(out, spec)
+	return out, nil
+}
+
+// ask asks the cluster through the first monitor's host that leads to it.
+func (c *Clusters) ask(ctx context.Context, r model.Region, members []member) (model.ObservedCeph, error) {
+	var errs []error
+	any := false
+	for _, m := range members {
+		if m.err != nil && m.has(model.RoleCephMon) {
+			errs = append(errs, fmt.Errorf("%s: %w", m.node.Path, m.err))
+		}
+		any = any || m.monitor()
+	}
+	if !any && len(errs) == 0 {
+		return model.ObservedCeph{Absent: true}, nil
+	}
+	if !any {
+		return model.ObservedCeph{}, fmt.Errorf("whether there is a Ceph cluster in %s is not known: %w", r.Path, errors.Join(errs...))
+	}
+	for _, m := range members {
+		if !m.monitor() {
+			continue
+		}
+		out, err := ceph.Observe(ctx, c.Links.To(m.node))
+		if err == nil {
+			return out, nil
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", m.node.Path, err))
+	}
+	return model.ObservedCeph{}, fmt.Errorf("the Ceph cluster of %s does not answer: %w", r.Path, errors.Join(errs...))
+}
+
+// name puts the inventory's paths in the place of host names, and disks' serial numbers where OSDs are.
+func (c *Clusters) name(o *model.ObservedCeph, members []member) {
+	paths, serials := map[model.Path]model.Path{}, map[string]string{}
+	for _, m := range members {
+		paths[model.Path(m.node.Name)] = m.node.Path
+		for _, v := range m.state.Volumes {
+			for _, d := range m.state.Disks {
+				if d.Name == v.Device {
+					serials[v.FSID] = d.Serial
+				}
+			}
+		}
+	}
+	for i := range o.Mons {
+		o.Mons[i].Node = cmp.Or(paths[o.Mons[i].Node], o.Mons[i].Node)
+	}
+	for i := range o.Mgrs {
+		o.Mgrs[i].Node = cmp.Or(paths[o.Mgrs[i].Node], o.Mgrs[i].Node)
+	}
+	for i := range o.OSDs {
+		o.OSDs[i].Node, o.OSDs[i].Device = cmp.Or(paths[o.OSDs[i].Node], o.OSDs[i].Node), serials[o.OSDs[i].FSID]
+	}
+}
+
+// Create makes the region's cluster with its first monitor. Every host of the region must have been seen to have nothing of a cluster: two clusters where
+// one was meant would be worse than none.
+func (c *Clusters) Create(ctx context.Context, region model.Path) error {
+	r, err := c.region(region)
+	if err != nil {
+		return err
+	}
+	members := c.look(ctx, region)
+	var first *member
+	var errs []error
+	for i, m := range members {
+		switch {
+		case m.err != nil:
+			errs = append(errs, fmt.Errorf("%s: %w", m.node.Path, m.err))
+		case m.monitor() && (first != nil || !m.has(model.RoleCephMon)):
+			errs = append(errs, fmt.Errorf("%s has a monitor of the cluster %s already: adopt that cluster, or remove it", m.node.Path, m.state.FSID))
+		}
+		if first == nil && m.has(model.RoleCephMon) {
+			first = &members[i]
+		}
+	}
+	if first == nil {
+		errs = append(errs, errors.New("no node has the role ceph-mon"))
+	}
+	if len(errs) > 0 {
+		return fmt.Errorf("create the Ceph cluster of %s: %w", region, errors.Join(errs...))
+	}
+	fsid := cmp.Or(r.Ceph.FSID, first.state.FSID, uuid()) // an interrupted run goes on with its own
+	return c.wrap(first.node, ceph.Create(ctx, c.on(first.node), c.spec(r, fsid), c.place(r, *first)))
+}
+
+// Ensure makes and starts a node's daemons of a role.
+func (c *Clusters) Ensure(ctx context.Context, n model.Node, role model.Role) error {
+	r, err := c.region(n.Path.Region())
+	if err != nil {
+		return err
+	}
+	members := c.look(ctx, r.Path)
+	i := slices.IndexFunc(members, func(m member) bool { return m.node.Path == n.Path })
+	if i < 0 {
+		return fmt.Errorf("%s has no role in a Ceph cluster", n.Path)
+	}
+	m := members[i]
+	if m.err != nil {
+		return fmt.Errorf("%s: %w", n.Path, m.err)
+	}
+	seen, err := c.ask(ctx, r, members)
+	if err != nil {
+		return err
+	}
+	if seen.FSID == "" {
+		return fmt.Errorf("%s: there is no cluster in %s yet", n.Path, r.Path)
+	}
+	spec, place, link := c.spec(r, seen.FSID), c.place(r, m), c.on(n)
+	switch role {
+	case model.RoleCephMon, model.RoleCephMgr:
+		admin, err := c.admin(ctx, members)
+		if err != nil {
+			return err
+		}
+		if role == model.RoleCephMon {
+			return c.wrap(n, ceph.EnsureMon(ctx, link, spec, place, admin))
+		}
+		return c.wrap(n, ceph.EnsureMgr(ctx, link, spec, place, admin))
+	case model.RoleCephOSD:
+		return c.wrap(n, c.osds(ctx, spec, place, seen, members, m))
+	}
+	return fmt.Errorf("%s: role %s cannot be set up by this version", n.Path, role)
+}
+
+// osds makes the node's free disks OSDs, starts those that it has, and puts the host into its place.
+func (c *Clusters) osds(ctx context.Context, spec ceph.Spec, place ceph.Place, seen model.ObservedCeph, members []member, m member) error {
+	link := c.on(m.node)
+	if err := ceph.Configure(ctx, link, ceph.Conf(spec, &place)); err != nil {
+		return err
+	}
+	if len(m.state.Volumes) > 0 {
+		if err := ceph.Activate(ctx, link); err != nil {
+			return err
+		}
+	}
+	h := m.state.ObservedCephHost
+	h.Node, seen.Hosts = m.node.Path, nil
+	seen.Hosts = append(seen.Hosts, h)
+	free := facts.FreeDisks(seen, m.node)
+	if len(free) == 0 && len(m.state.Volumes) == 0 {
+		return fmt.Errorf("no disk matches osd_device (%s); its disks are %s", m.node.OSDDevice, diskText(m.state.Disks))
+	}
+	admin := c.on(c.leader(members))
+	if len(free) > 0 {
+		key, err := ceph.BootstrapOSD(ctx, admin)
+		if err != nil {
+			return err
+		}
+		var errs []error
+		for _, disk := range free {
+			errs = append(errs, ceph.EnsureOSD(ctx, link, place, disk, key, disk.Serial != "" && slices.Contains(m.node.Consent, disk.Serial)))
+		}
+		if err := errors.Join(errs...); err != nil {
+			return err
+		}
+	}
+	return ceph.Move(ctx, admin, place)
+}
+
+func diskText(disks []model.Disk) string {
+	var out []string
+	for _, d := range disks {
+		out = append(out, fmt.Sprintf("%s (serial number %s, %d GiB)", d.Name, cmp.Or(d.Serial, "none"), d.SizeBytes>>30))
+	}
+	return cmp.Or(strings.Join(out, ", "), "none")
+}
+
+// Settle brings rules, pools and keys to what is declared.
+func (c *Clusters) Settle(ctx context.Context, region model.Path) error {
+	r, err := c.region(region)
+	if err != nil {
+		return err
+	}
+	members := c.look(ctx, region)
+	if c.leader(members).Name == "" {
+		return fmt.Errorf("no monitor's host of %s answers", region)
+	}
+	changes, err := ceph.Settle(ctx, c.on(c.leader(members)), c.spec(r, ""))
+	for _, change := range changes {
+		c.Log.Info("cluster changed", "region", string(region), "was", change.String())
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", region, err)
+	}
+	return nil
+}
+
+// leader is the first node whose host runs a monitor; the zero value when there is none.
+func (c *Clusters) leader(members []member) model.Node {
+	for _, m := range members {
+		if m.err == nil && slices.ContainsFunc(m.state.Running, func(s string) bool { return strings.HasPrefix(s, "mon.") }) {
+			return m.node
+		}
+	}
+	return model.Node{}
+}
+
+func (c *Clusters) admin(ctx context.Context, members []member) (ceph.Secret, error) {
+	n := c.leader(members)
+	if n.Name == "" {
+		return nil, errors.New("no host runs a monitor, so nobody has the key of the cluster's administrator")
+	}
+	key, err := ceph.AdminKeyring(ctx, c.Links.To(n))
+	return key, c.wrap(n, err)
+}
+
+// Key is the key of an identity, for those that have to hand it on (libvirt's secret). It comes from a monitor's host.
+func (c *Clusters) Key(ctx context.Context, region model.Path, entity string) (ceph.Secret, error) {
+	n := c.leader(c.look(ctx, region))
+	if n.Name == "" {
+		return nil, fmt.Errorf("no host of %s runs a monitor", region)
+	}
+	key, err := ceph.KeyOf(ctx, c.Links.To(n), entity)
+	return key, c.wrap(n, err)
+}
+
+// ConfigureClient writes the ceph.conf of a host that only uses the cluster of its region. A host with a role in it has its own.
+func (c *Clusters) ConfigureClient(ctx context.Context, n model.Node, fsid string) error {
+	r, err := c.region(n.Path.Region())
+	if err != nil || slices.ContainsFunc(n.Roles, func(role model.Role) bool { return slices.Contains(facts.CephRoles(), role) }) {
+		return err
+	}
+	return c.wrap(n, ceph.Configure(ctx, c.on(n), ceph.Conf(c.spec(r, fsid), nil)))
+}
+
+func (c *Clusters) wrap(n model.Node, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", n.Path, err)
+	}
+	return nil
+}
+
+func (c *Clusters) region(path model.Path) (model.Region, error) {
+	for _, r := range c.Desired.Regions {
+		if r.Path == path && r.Ceph != nil {
+			return r, nil
+		}
+	}
+	return model.Region{}, fmt.Errorf("region %q has no ceph block in the inventory", path)
+}
+
+// spec is a region's cluster in the words of package ceph.
+func (c *Clusters) spec(r model.Region, fsid string) ceph.Spec {
+	s := ceph.Spec{FSID: fsid, Network: c.prefix(c.network(r)), FailureDomain: r.Ceph.FailureDomain}
+	if r.Ceph.ClusterNetwork != "" {
+		s.ClusterNetwork = c.prefix(r.Ceph.ClusterNetwork)
+	}
+	var rbd []string
+	for _, p := range r.Ceph.Pools {
+		s.Pools = append(s.Pools, ceph.Pool{Name: p.Name, Size: p.Size, MinSize: p.MinSize, K: p.K, M: p.M, PGs: p.PGs, Application: p.Application, Class: p.DeviceClass})
+		if p.Application == "rbd" {
+			rbd = append(rbd, p.Name)
+		}
+	}
+	if len(rbd) > 0 {
+		s.Keys = append(s.Keys, ceph.RBDKey(facts.RBDClient, rbd))
+	}
+	for _, n := range facts.CephNodes(c.Desired, r.Path) {
+		if slices.Contains(n.Roles, model.RoleCephMon) {
+			s.Mons = append(s.Mons, ceph.Mon{Name: n.Name, Address: addressOn(n, c.network(r))})
+		}
+	}
+	return s
+}
+
+// network is the one that a cluster is reached over: its own, or that of its first node's first card.
+func (c *Clusters) network(r model.Region) string {
+	if r.Ceph.Network != "" {
+		return r.Ceph.Network
+	}
+	for _, n := range facts.CephNodes(c.Desired, r.Path) {
+		if len(n.NICs) > 0 {
+			return n.NICs[0].Network
+		}
+	}
+	return ""
+}
+
+func (c *Clusters) prefix(network string) string {
+	for _, n := range c.Desired.Networks {
+		if n.Name == network && n.CIDR.IsValid() {
+			return n.CIDR.String()
+		}
+	}
+	return ""
+}
+
+// addressOn is a node's address on a network; the zero value when it has none.
+func addressOn(n model.Node, network string) netip.Addr {
+	for _, nic := range n.NICs {
+		if nic.Network == network && nic.Address.IsValid() {
+			return nic.Address.Addr()
+		}
+	}
+	for _, p := range n.Ports {
+		if p.Network == network && p.Address.IsValid() {
+			return p.Address.Addr()
+		}
+	}
+	return netip.Addr{}
+}
+
+// place is a host in its cluster.
+func (c *Clusters) place(r model.Region, m member) ceph.Place {
+	p := ceph.Place{Name: m.node.Name, Crypt: r.Ceph.Encrypted}
+	for _, b := range facts.CrushLocation(m.node) {
+		p.Location = append(p.Location, ceph.Bucket{Type: b.Type, Name: b.Name})
+	}
+	osds := 0
+	for _, d := range m.state.Disks {
+		if m.node.OSDDevice.Matches(d) && !m.node.RootDevice.Matches(d) {
+			osds++
+		}
+	}
+	memory := int64(m.node.MemoryGiB) << 30
+	if memory == 0 {
+		memory = m.state.Memory >> 30 << 30 // whole GiB: kernels differ in what they keep for themselves
+	}
+	p.MemoryTarget = ceph.MemoryTarget(memory, osds, m.has(model.RoleCompute))
+	return p
+}
+
+// uuid is a random UUID (RFC 9562, version 4).
+func uuid() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
