@@ -149,9 +149,6 @@ func (s State) With(facts ...Fact) State {
 	return out
 }
 
-// Digest is the digest of the state's canonical form.
-func (s State) Digest() model.Digest { return model.DigestJSON(s) }
-
 // Change is one attribute of one subject that differs between two states; empty means absent.
 type Change struct {
 	Attr    Attr    `json:"attr"`

@@ -116,47 +116,13 @@ func (p Plan) Ops() int {
 // Digest identifies the plan by its canonical form.
 func (p Plan) Digest() model.Digest { return model.DigestJSON(p) }
 
-func (s Stage) apply(st State) {
+func (s Stage) apply(st State) { s.each(st.Set) }
+
+// each gives what the stage brings about, one fact after the other.
+func (s Stage) each(set func(Fact)) {
 	for _, o := range s.Order() {
 		for _, f := range o.Post {
-			st.Set(f)
+			set(f)
 		}
 	}
-}
-
-// Order returns the stage's ops so that each stands behind those it needs, otherwise as they are written. Ops that need each other in a
-// circle are left out; Validate reports them.
-func (s Stage) Order() []Op {
-	done := make(map[OpID]bool, len(s.Ops))
-	here := make(map[OpID]bool, len(s.Ops))
-	for _, o := range s.Ops {
-		here[o.ID] = true
-	}
-	out := make([]Op, 0, len(s.Ops))
-	rest := s.Ops
-	for len(rest) > 0 {
-		var later []Op
-		for _, o := range rest {
-			if ready(o, here, done) {
-				done[o.ID] = true
-				out = append(out, o)
-				continue
-			}
-			later = append(later, o)
-		}
-		if len(later) == len(rest) {
-			return out
-		}
-		rest = later
-	}
-	return out
-}
-
-func ready(o Op, here, done map[OpID]bool) bool {
-	for _, n := range o.Needs {
-		if here[n] && !done[n] {
-			return false
-		}
-	}
-	return true
 }

@@ -1,10 +1,13 @@
 package plan
 
+import "slices"
+
 // schedule is what a stage's needs say about time: which ops are certainly done before which, and which op touches which fact.
 type schedule struct {
 	ops       []Op // each behind those it needs
-	ancestors []map[int]bool
-	touched   map[property][]access
+	needs     [][]int
+	ancestors [][]int32 // sorted; nil until somebody asks
+	touched   map[property]*accesses
 }
 
 // property is one attribute of one subject.
@@ -13,35 +16,46 @@ type property struct {
 	attr    Attr
 }
 
-// access is one op reading (as a precondition) or writing (as a postcondition) a property.
+// accesses are the ops that read a property (as a precondition) and those that write it (as a postcondition), in order.
+type accesses struct {
+	reads, writes []access
+	seen          bool
+}
+
 type access struct {
 	op    int
-	write bool
 	value string
 }
 
-func newSchedule(order []Op) schedule {
-	s := schedule{ops: order, ancestors: ancestry(order), touched: map[property][]access{}}
+func newSchedule(order []Op) *schedule {
+	s := &schedule{ops: order, ancestors: make([][]int32, len(order)), touched: make(map[property]*accesses, 2*len(order))}
+	s.needs, _ = Stage{Ops: order}.needs()
 	for i, o := range order {
 		for _, f := range o.Pre {
-			s.touch(f, access{i, false, f.Value})
+			a := s.of(f)
+			a.reads = append(a.reads, access{i, f.Value})
 		}
 		for _, f := range o.Post {
-			s.touch(f, access{i, true, f.Value})
+			a := s.of(f)
+			a.writes = append(a.writes, access{i, f.Value})
 		}
 	}
 	return s
 }
 
-func (s schedule) touch(f Fact, a access) {
+func (s *schedule) of(f Fact) *accesses {
 	p := property{f.Subject, f.Attr}
-	s.touched[p] = append(s.touched[p], a)
+	a := s.touched[p]
+	if a == nil {
+		a = &accesses{}
+		s.touched[p] = a
+	}
+	return a
 }
 
 // check reports preconditions that may not hold when their op begins, and ops that may run at once though they disagree. Before is the state
 // before the stage.
-func (s schedule) check(c *checker, before State) {
-	seen := map[property]bool{}
+func (s *schedule) check(c *checker, before State) {
 	for i, o := range s.ops {
 		for _, f := range o.Pre {
 			if got := s.certain(i, f, before); got != f.Value {
@@ -50,9 +64,9 @@ func (s schedule) check(c *checker, before State) {
 		}
 		for _, list := range [][]Fact{o.Pre, o.Post} {
 			for _, f := range list {
-				if p := (property{f.Subject, f.Attr}); !seen[p] {
-					seen[p] = true
-					s.races(c, p)
+				if a := s.of(f); !a.seen {
+					a.seen = true
+					s.races(c, f, a)
 				}
 			}
 		}
@@ -60,10 +74,10 @@ func (s schedule) check(c *checker, before State) {
 }
 
 // certain is the value that a fact's property has when only what the op waits for is done.
-func (s schedule) certain(op int, f Fact, before State) string {
+func (s *schedule) certain(op int, f Fact, before State) string {
 	value := before.Get(f.Subject, f.Attr)
-	for _, a := range s.touched[property{f.Subject, f.Attr}] {
-		if a.write && s.ancestors[op][a.op] {
+	for _, a := range s.of(f).writes {
+		if s.after(op, a.op) {
 			value = a.value
 		}
 	}
@@ -71,40 +85,46 @@ func (s schedule) certain(op int, f Fact, before State) string {
 }
 
 // races reports ops that touch a property, one of them writing, though neither waits for the other.
-func (s schedule) races(c *checker, p property) {
-	list := s.touched[p]
-	for i, a := range list {
-		for _, b := range list[i+1:] {
-			if (a.write || b.write) && a.value != b.value && s.unordered(a.op, b.op) {
-				c.wrong("%s and %s may run at once, and disagree on %s of %s", s.ops[a.op].ID, s.ops[b.op].ID, p.attr, p.subject)
+func (s *schedule) races(c *checker, f Fact, list *accesses) {
+	for i, a := range list.writes {
+		for _, b := range slices.Concat(list.writes[i+1:], list.reads) {
+			if a.value != b.value && a.op != b.op && !s.after(a.op, b.op) && !s.after(b.op, a.op) {
+				first, second := min(a.op, b.op), max(a.op, b.op)
+				c.wrong("%s and %s may run at once, and disagree on %s of %s", s.ops[first].ID, s.ops[second].ID, f.Attr, f.Subject)
 			}
 		}
 	}
 }
 
-func (s schedule) unordered(a, b int) bool {
-	return a != b && !s.ancestors[a][b] && !s.ancestors[b][a]
+// after reports whether an op certainly begins after another is done.
+func (s *schedule) after(op, other int) bool {
+	if other >= op {
+		return false
+	}
+	if s.ancestors[op] == nil {
+		s.ancestors[op] = s.before(op)
+	}
+	_, found := slices.BinarySearch(s.ancestors[op], int32(other))
+	return found
 }
 
-// ancestry says for each op of an ordered stage which ops are certainly done before it.
-func ancestry(order []Op) []map[int]bool {
-	index := make(map[OpID]int, len(order))
-	for i, o := range order {
-		index[o.ID] = i
-	}
-	out := make([]map[int]bool, len(order))
-	for i, o := range order {
-		out[i] = map[int]bool{}
-		for _, n := range o.Needs {
-			j, ok := index[n]
-			if !ok || j >= i {
-				continue
-			}
-			out[i][j] = true
-			for k := range out[j] {
-				out[i][k] = true
+// before lists the ops that are certainly done before an op begins. It is looked up only for ops that share a property with another, so that many
+// independent chains cost no more than their length.
+func (s *schedule) before(op int) []int32 {
+	out := []int32{}
+	seen := map[int]bool{}
+	rest := []int{op}
+	for len(rest) > 0 {
+		i := rest[len(rest)-1]
+		rest = rest[:len(rest)-1]
+		for _, j := range s.needs[i] {
+			if j < i && !seen[j] {
+				seen[j] = true
+				out = append(out, int32(j))
+				rest = append(rest, j)
 			}
 		}
 	}
+	slices.Sort(out)
 	return out
 }

@@ -22,15 +22,15 @@ func Validate(p Plan) error {
 		c.wrong("format_version is %d, this program knows %d", p.FormatVersion, FormatVersion)
 	}
 	seen := map[OpID]bool{}
-	st := p.Initial.Clone()
-	before := st.Digest()
+	st := newTally(p.Initial.Clone())
+	before := st.digest()
 	for i, s := range p.Stages {
 		c.at = fmt.Sprintf("stage %d (%s)", i+1, s.Title)
 		if s.Before != before {
 			c.wrong("before is %s, but the state there is %s", s.Before.Short(), before.Short())
 		}
 		c.stage(s, seen, st)
-		before = st.Digest()
+		before = st.digest()
 		if s.After != before {
 			c.wrong("after is %s, but its ops lead to %s", s.After.Short(), before.Short())
 		}
@@ -61,7 +61,7 @@ func (c *checker) initial(st State) {
 	}
 }
 
-func (c *checker) stage(s Stage, seen map[OpID]bool, st State) {
+func (c *checker) stage(s Stage, seen map[OpID]bool, st *tally) {
 	if len(s.Ops) == 0 {
 		c.wrong("has no ops")
 	}
@@ -81,10 +81,10 @@ func (c *checker) stage(s Stage, seen map[OpID]bool, st State) {
 	if len(order) != len(s.Ops) {
 		c.wrong("ops need each other in a circle")
 	}
-	newSchedule(order).check(c, st)
+	newSchedule(order).check(c, st.st)
 	for _, o := range order {
 		for _, f := range o.Post {
-			st.Set(f)
+			st.set(f)
 		}
 	}
 }
@@ -107,12 +107,12 @@ func (c *checker) op(o Op, seen map[OpID]bool) {
 
 // Seal fills in every stage's Before and After from the plan's initial state and its ops.
 func Seal(p *Plan) {
-	st := p.Initial.Clone()
-	d := st.Digest()
+	st := newTally(p.Initial.Clone())
+	d := st.digest()
 	for i := range p.Stages {
 		p.Stages[i].Before = d
-		p.Stages[i].apply(st)
-		d = st.Digest()
+		p.Stages[i].each(st.set)
+		d = st.digest()
 		p.Stages[i].After = d
 	}
 }
