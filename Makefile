@@ -8,7 +8,7 @@ LDFLAGS := -s -w -X github.com/nuboctl/nuboctl/pkg/app.Version=$(VERSION)
 GO      := CGO_ENABLED=0 go
 BINARIES := nuboctl nubo-agent nubo-bootd nubo-lab
 
-.PHONY: help build packages test e2e e2e-long demo demo-down bench lint fmt clean
+.PHONY: help build packages test e2e e2e-long demo demo-down bench fuzz lint fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ demo-down: ## take the demo's rack down
 
 bench: packages build ## figures for docs/performance.md
 	@./e2e/bench
+
+fuzz: ## every fuzz test for FUZZTIME (30s) each; make test runs their seeds
+	@./e2e/fuzz $(FUZZTIME)
 
 lint: ## static analysis with the tools pinned in go.mod
 	test -z "$$(gofmt -l cmd pkg e2e)" || { gofmt -l cmd pkg e2e; exit 1; }

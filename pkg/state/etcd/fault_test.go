@@ -69,7 +69,7 @@ func TestStoppedHolder(t *testing.T) {
 	cfg := fresh()
 	cfg.TTL = etcd.MinTTL
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "NUBO_TEST_HOLD="+strings.TrimPrefix(cfg.Prefix, etcdtest.Prefix+"/"), "NUBO_TEST_DIR="+cluster.Dir, "NUBO_TEST_ETCD="+strings.Join(cfg.Endpoints, ","))
+	cmd.Env = append(os.Environ(), "NUBO_TEST_HOLD="+strings.TrimPrefix(cfg.Prefix, etcdtest.Prefix+"/"), "NUBO_TEST_DIR="+cluster().Dir, "NUBO_TEST_ETCD="+strings.Join(cfg.Endpoints, ","))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -126,7 +126,7 @@ func TestStoppedHolder(t *testing.T) {
 func TestDeadHolder(t *testing.T) {
 	cfg := fresh()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "NUBO_TEST_HOLD="+strings.TrimPrefix(cfg.Prefix, etcdtest.Prefix+"/"), "NUBO_TEST_DIR="+cluster.Dir, "NUBO_TEST_ETCD="+strings.Join(cfg.Endpoints, ","))
+	cmd.Env = append(os.Environ(), "NUBO_TEST_HOLD="+strings.TrimPrefix(cfg.Prefix, etcdtest.Prefix+"/"), "NUBO_TEST_DIR="+cluster().Dir, "NUBO_TEST_ETCD="+strings.Join(cfg.Endpoints, ","))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

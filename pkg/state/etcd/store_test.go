@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -13,8 +14,24 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/state/statetest"
 )
 
-// cluster is shared by all tests that do it no harm.
-var cluster *etcdtest.Cluster
+// started is shared by all tests that do it no harm; it is started by the first that needs it.
+var (
+	started *etcdtest.Cluster
+	start   sync.Once
+)
+
+func cluster() *etcdtest.Cluster {
+	start.Do(func() {
+		dir, err := os.MkdirTemp("", "etcd")
+		if err == nil {
+			started, err = etcdtest.Start(dir, 3)
+		}
+		if err != nil {
+			panic(err)
+		}
+	})
+	return started
+}
 
 func TestMain(m *testing.M) {
 	if name := os.Getenv("NUBO_TEST_HOLD"); name != "" {
@@ -24,24 +41,18 @@ func TestMain(m *testing.M) {
 		holdIn(cfg)
 		return
 	}
-	dir, err := os.MkdirTemp("", "etcd")
-	if err == nil {
-		cluster, err = etcdtest.Start(dir, 3)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
 	code := m.Run()
-	cluster.Stop()
-	_ = os.RemoveAll(dir)
+	if started != nil {
+		started.Stop()
+		_ = os.RemoveAll(started.Dir)
+	}
 	os.Exit(code)
 }
 
 var states atomic.Int64
 
 // fresh is the configuration of a state that is empty.
-func fresh() etcd.Config { return cluster.Config(fmt.Sprint(states.Add(1))) }
+func fresh() etcd.Config { return cluster().Config(fmt.Sprint(states.Add(1))) }
 
 type place struct{ etcd.Config }
 
