@@ -30,6 +30,12 @@ func TestLong(t *testing.T) {
 			h.asPlanned(t)
 		})
 		step(t, "a slot that nobody declares good", func(t *testing.T) { nobodySaysGood(t, h) })
+		step(t, "a slot that hangs before systemd", func(t *testing.T) {
+			writeIdle(t, h)
+			// rootdelay= has the initramfs wait before it looks for the root: nothing but the watchdog ends that.
+			h.fallsBack(t, `sed -i 's/nubo_args="/&rootdelay=100000 /' boot/nubo.cfg`, "rootdelay=100000", 25*time.Minute)
+			holds(t, h.Rack.Console(h.name), "nubo: watchdog i6300ESB timer: armed")
+		})
 		step(t, "reinstall", func(t *testing.T) { reinstalled(t, h) })
 		r.SetPower(t, "blade-01", "off")
 	})
@@ -102,8 +108,10 @@ func nobodySaysGood(t *testing.T, h host) {
 	})
 }
 
-// reinstalled: on request, and only then, a host is laid down anew; its other disks stay, and so do files on them.
+// reinstalled: on request, and only then, a host is laid down anew; what outlives its slots stays, and so do its other disks.
 func reinstalled(t *testing.T, h host) {
+	h.ssh(t, "mkdir -p /var/lib/ceph/osd/ceph-7; echo kept >/var/lib/ceph/osd/ceph-7/keyring; echo lost >/root/lost; sync")
+	keys, machine := h.hostKeys(t), h.ssh(t, "cat /etc/machine-id")
 	disk := h.ssh(t, "ls /dev/disk/by-id/*osd-01 | head -n 1")
 	h.ssh(t, "echo kept | dd of="+disk+" conv=sync,fsync bs=512 status=none")
 	was := h.bootID(t)
@@ -114,7 +122,17 @@ func reinstalled(t *testing.T, h host) {
 	if got := h.ssh(t, "head -c 4 "+disk); got != "kept" {
 		t.Errorf("the other disk begins with %q", got)
 	}
+	if got := h.ssh(t, "cat /var/lib/ceph/osd/ceph-7/keyring; ls /root/lost 2>&1"); !strings.HasPrefix(got, "kept\n") || !strings.Contains(got, "No such file") {
+		t.Errorf("what Ceph keeps, and what was in the slot: %q", got)
+	}
+	if now := h.ssh(t, "cat /etc/machine-id"); now != machine {
+		t.Errorf("the machine-id was %s and is %s", machine, now)
+	}
+	if now := h.hostKeys(t); now != keys {
+		t.Errorf("the host's key was %s and is %s", keys, now)
+	}
 	h.isDebian(t, "uefi")
+	h.runsHello(t)
 	h.asPlanned(t)
 	known, err := os.ReadFile(filepath.Join(h.State, "ssh", "known_hosts"))
 	if err != nil {

@@ -56,22 +56,20 @@ func slots(t *testing.T, h host) {
 	}
 	step(t, "write the idle one", func(t *testing.T) { writeIdle(t, h) })
 	keys := h.hostKeys(t)
-	step(t, "a broken one falls back", func(t *testing.T) {
-		h.inSlotB(t, "mv usr/lib/x86_64-linux-gnu/libc.so.6 libc.away") // init starts, cannot run, and the kernel panics
-		was := h.bootID(t)
-		if s := h.slots(t, "try --slot b"); s.Next != "b" || s.Default != "a" {
-			t.Fatalf("after try the slots are %+v", s)
-		}
-		h.rebootedFrom(rack.Within(t, 15*time.Minute), t, was, "systemctl reboot")
-		holds(t, h.Rack.Console(h.name), "nubo: slot b, this once", "Kernel panic")
-		if s := h.slots(t, "status"); s.Booted != "a" || s.Default != "a" || s.Next != "" {
-			t.Errorf("the slots are %+v", s)
-		}
+	// init starts, cannot run, and the kernel panics; or the initramfs finds nothing to start. A machine that still starts hello does not listen
+	// when the next reboot asks it to stop, for minutes.
+	step(t, "one that panics falls back", func(t *testing.T) {
+		h.fallsBack(t, "mv usr/lib/x86_64-linux-gnu/libc.so.6 libc.away", "Kernel panic", 15*time.Minute)
 		h.hasBridge(t)
-		h.runsHello(t) // a machine that still starts does not listen when the next reboot asks it to stop, for minutes
+		h.runsHello(t)
+	})
+	step(t, "one without an init falls back", func(t *testing.T) {
+		h.fallsBack(t, "mv libc.away usr/lib/x86_64-linux-gnu/libc.so.6; mv usr/sbin/init init.away", "nubo: this root has no program /sbin/init", 15*time.Minute)
+		h.hasBridge(t)
+		h.runsHello(t)
 	})
 	step(t, "a good one stays", func(t *testing.T) {
-		h.inSlotB(t, "mv libc.away usr/lib/x86_64-linux-gnu/libc.so.6")
+		h.inSlotB(t, "mv init.away usr/sbin/init")
 		was := h.bootID(t)
 		h.slots(t, "try --slot b")
 		h.rebootedFrom(rack.Within(t, 15*time.Minute), t, was, "systemctl reboot")
@@ -88,6 +86,23 @@ func slots(t *testing.T, h host) {
 		}
 		h.asPlanned(t)
 	})
+}
+
+// fallsBack breaks slot b, tries it, and sees the host come back on slot a by itself, after the console has said why.
+func (h host) fallsBack(t *testing.T, breakIt, said string, within time.Duration) {
+	t.Helper()
+	h.inSlotB(t, breakIt)
+	was := h.bootID(t)
+	if s := h.slots(t, "try --slot b"); s.Next != "b" || s.Default != "a" {
+		t.Fatalf("after try the slots are %+v", s)
+	}
+	began := time.Now()
+	h.rebootedFrom(rack.Within(t, within), t, was, "systemctl reboot")
+	rack.Figure(t, "fall-back of a broken slot", time.Since(began))
+	holds(t, h.Rack.Console(h.name), "nubo: slot b, this once", said)
+	if s := h.slots(t, "status"); s.Booted != "a" || s.Default != "a" || s.Next != "" {
+		t.Errorf("the slots are %+v", s)
+	}
 }
 
 // inSlotB runs a command in the idle slot b.

@@ -132,4 +132,17 @@ image {
   # Without it no module of ceph-mgr loads; see the file.
   file "/usr/share/ceph/mgr/bcrypt.py" { source = "common/ceph-mgr-bcrypt.py" }
   file "/etc/systemd/system.conf.d/10-nubo-watchdog.conf" { source = "common/watchdog.conf" }
+  file "/etc/modprobe.d/nubo-watchdog.conf" { source = "common/modprobe-watchdog.conf" }
+  file "/etc/initramfs-tools/scripts/init-top/nubo-watchdog" {
+    source = "common/initramfs-watchdog"
+    mode   = "0755"
+  }
+  file "/etc/initramfs-tools/scripts/init-premount/nubo-watchdog" {
+    source = "common/initramfs-watchdog"
+    mode   = "0755"
+  }
+  file "/etc/initramfs-tools/scripts/local-bottom/nubo-init" {
+    source = "common/initramfs-init"
+    mode   = "0755"
+  }
 }

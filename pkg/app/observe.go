@@ -45,7 +45,7 @@ func (r *reach) Close() error { return r.relays.Close() }
 
 // world is the reach in the words of ops.
 func (r *reach) world(d model.Desired) ops.World {
-	return ops.World{Desired: d, Machines: r.machines, Installs: r.installs, Hosts: r.hosts, VMs: r.vms, Clusters: r.clusters}
+	return ops.World{Desired: d, Machines: r.machines, Installs: r.installs, FirstBoots: r.installs, Hosts: r.hosts, VMs: r.vms, Clusters: r.clusters}
 }
 
 // source is the reach in the words of observe.

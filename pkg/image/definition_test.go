@@ -144,3 +144,43 @@ func TestMmdebstrapIsCalledAsBefore(t *testing.T) {
 		golden(t, name+".mmdebstrap", text)
 	}
 }
+
+// A watchdog is armed in the initramfs only by a driver that is there, after the time that is written for it.
+func TestWatchdogDriversAreInTheInitramfs(t *testing.T) {
+	for _, name := range []string{"debian-12", "debian-13"} {
+		d, err := Load(images.FS, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := func(path string) OverlayFile {
+			for _, f := range d.Files {
+				if f.Path == path {
+					return f
+				}
+			}
+			t.Fatalf("%s has no %s", name, path)
+			return OverlayFile{}
+		}
+		script := file("/etc/initramfs-tools/scripts/init-top/nubo-watchdog")
+		if later := file("/etc/initramfs-tools/scripts/init-premount/nubo-watchdog"); script.Mode != 0o755 || later.Content != script.Content || later.Mode != script.Mode {
+			t.Errorf("%s: the script is not the same at both places, or cannot be run", name)
+		}
+		_, drivers, _ := strings.Cut(script.Content, "for driver in ")
+		drivers, _, _ = strings.Cut(drivers, ";")
+		options := file("/etc/modprobe.d/nubo-watchdog.conf").Content
+		if len(strings.Fields(drivers)) == 0 {
+			t.Errorf("%s: no driver is loaded", name)
+		}
+		for _, driver := range strings.Fields(drivers) {
+			if !slices.Contains(d.Modules, driver) {
+				t.Errorf("%s: %s is not in the initramfs", name, driver)
+			}
+			if !strings.Contains(options, "options "+driver+" ") {
+				t.Errorf("%s: no time is written for %s", name, driver)
+			}
+		}
+		if slices.Contains(d.Modules, "softdog") {
+			t.Errorf("%s: a watchdog that hangs with the kernel is in the initramfs", name)
+		}
+	}
+}

@@ -162,7 +162,7 @@ func (d *Driver) Probe(ctx context.Context, op plan.Op) (plan.Outcome, error) {
 var seenElsewhere = map[plan.Kind]bool{
 	plan.BMCIdentify: true, plan.OrderArm: true, plan.PowerOff: true, plan.BootNetwork: true, plan.PowerOn: true, plan.InstallWait: true,
 	plan.HostStart: true,
-	// It only looks.
+	// It looks, and what it may do to the machine of a host that never answered is on record elsewhere.
 	plan.HostVerify: true,
 	// Slots, cordons, guests and storage answer or fail.
 	plan.SlotWrite: true, plan.HostCordon: true, plan.HostDrain: true, plan.CephNoout: true, plan.CephStop: true, plan.CephStart: true,
@@ -176,7 +176,7 @@ func answered(m *Mismatch) bool {
 }
 
 // leavesNothing are the kinds of which an effect that is seen not to be there settles the matter, although the world may have moved on. They
-// wait and change nothing; powering on for an install only lets an order begin, whose nonce guards the disk wherever the machine is by now.
+// wait and change nothing, but that a host which has never answered may be started cold, once; powering on for an install only lets an order begin, whose nonce guards the disk wherever the machine is by now.
 // Whether such an op may begin again is for Check to say.
 var leavesNothing = map[plan.Kind]bool{plan.BMCIdentify: true, plan.PowerOn: true, plan.InstallWait: true, plan.HostVerify: true}
 

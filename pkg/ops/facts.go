@@ -113,7 +113,7 @@ func (r *reader) load(ctx context.Context, s plan.Subject, source string) (plan.
 	case fromOrder:
 		on.Order, err = r.w.Installs.Order(ctx, n)
 	case fromHost:
-		on.Host, err = r.w.Hosts.Observe(ctx, n)
+		on.Host, err = r.w.observeHost(ctx, n)
 	default:
 		return r.w.loadRollout(ctx, s, n, source)
 	}

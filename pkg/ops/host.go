@@ -2,6 +2,7 @@ package ops
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -24,7 +25,7 @@ func hostVerify(ctx context.Context, w World, op plan.Op, report func(plan.Progr
 	}
 	report(plan.Progress{Waiting: "the host to answer over SSH"})
 	want := facts.HostSpec(model.Digest(op.Args["image"]), model.Digest(op.Args["config"]))
-	h, err := w.answers(ctx, n, report)
+	h, err := w.firstAnswer(ctx, n, report)
 	if err != nil {
 		return err
 	}
@@ -69,14 +70,57 @@ func vmEnsure(ctx context.Context, w World, op plan.Op, report func(plan.Progres
 	return w.VMs.Ensure(ctx, vm, spec)
 }
 
-// answers waits until a host answers over SSH.
-func (w World) answers(ctx context.Context, n model.Node, report func(plan.Progress)) (h model.ObservedHost, err error) {
+// coldAfter is how long a host that was just laid down may take to answer before its machine is started cold, once. Servers with a lot of memory
+// spend ten minutes in their firmware.
+const coldAfter = 12 * time.Minute
+
+// firstAnswer waits for a host that was laid down. One that has never answered is started cold, once: a warm restart leaves devices as the ramdisk
+// had them, and a machine that hangs there carries nothing that could be lost. A host that has answered before is never touched.
+func (w World) firstAnswer(ctx context.Context, n model.Node, report func(plan.Progress)) (model.ObservedHost, error) {
+	h, err := w.answers(ctx, n, w.Clock.Now().Add(coldAfter), report)
+	if err == nil || h.Reachable || ctx.Err() != nil {
+		return h, err
+	}
+	did, coldErr := w.startCold(ctx, n, report)
+	if coldErr != nil {
+		return h, errors.Join(err, coldErr)
+	}
+	if h, err = w.answers(ctx, n, time.Time{}, report); err != nil && did {
+		err = fmt.Errorf("%w; its machine was switched off and on once, after %s", err, coldAfter)
+	}
+	return h, err
+}
+
+// startCold switches a machine off and on, if that may be done now. It reports whether it was.
+func (w World) startCold(ctx context.Context, n model.Node, report func(plan.Progress)) (bool, error) {
+	if w.FirstBoots == nil {
+		return false, nil
+	}
+	if may, err := w.FirstBoots.Cold(ctx, n); err != nil || !may {
+		return false, err
+	}
+	report(plan.Progress{Waiting: fmt.Sprintf("the machine to be off and on: its host has not answered for %s since it was laid down", coldAfter)})
+	return true, w.powerCycle(ctx, n)
+}
+
+// observeHost looks at a host, and records that it has answered.
+func (w World) observeHost(ctx context.Context, n model.Node) (model.ObservedHost, error) {
+	h, err := w.Hosts.Observe(ctx, n)
+	if err == nil && h.Reachable && w.FirstBoots != nil {
+		err = w.FirstBoots.Answered(ctx, n)
+	}
+	return h, err
+}
+
+// answers waits until a host answers over SSH; at until, when it is set, the wait is over.
+func (w World) answers(ctx context.Context, n model.Node, until time.Time, report func(plan.Progress)) (h model.ObservedHost, err error) {
 	err = w.poll(ctx, func() (bool, error) {
-		if h, err = w.Hosts.Observe(ctx, n); err != nil || h.Reachable {
+		if h, err = w.observeHost(ctx, n); err != nil || h.Reachable {
 			return true, err
 		}
 		report(plan.Progress{Waiting: "the host to answer over SSH: " + h.Error})
-		return false, fmt.Errorf("%s does not answer over SSH: %s; look at its console (nuboctl bmc console %s)", n.Path, h.Error, n.Name)
+		over := !until.IsZero() && !w.Clock.Now().Before(until)
+		return over, fmt.Errorf("%s does not answer over SSH: %s; look at its console (nuboctl bmc console %s)", n.Path, h.Error, n.Name)
 	})
 	return h, err
 }

@@ -41,6 +41,15 @@ type Installs interface {
 	Keep(ctx context.Context, n model.Node, result order.Installed) error
 }
 
+// FirstBoots keeps what became of the first boot of a host that was laid down.
+type FirstBoots interface {
+	// Answered records that the node's host has answered since it was laid down: from then on it may carry load.
+	Answered(ctx context.Context, n model.Node) error
+	// Cold reports whether the node's host was laid down a short time ago and has not answered since, so that it may be switched off and on; and
+	// records that it was. It is true once for each install.
+	Cold(ctx context.Context, n model.Node) (bool, error)
+}
+
 // Hosts are running hosts, reached over SSH with host keys that are known before.
 type Hosts interface {
 	// Observe reports an unreachable host in the value (Reachable, Error), not as an error, except when ctx ends.
@@ -197,14 +206,16 @@ type World struct {
 	Clock    Clock // SystemClock unless set
 	Machines Machines
 	Installs Installs
-	Hosts    Hosts
-	VMs      VMs
-	Guests   Guests
-	Slots    Slots
-	Cordons  Cordons
-	Storage  Storage
-	Clusters Clusters
-	Batches  Batches
+	// FirstBoots may be nil: then no host is switched off because it does not answer.
+	FirstBoots FirstBoots
+	Hosts      Hosts
+	VMs        VMs
+	Guests     Guests
+	Slots      Slots
+	Cordons    Cordons
+	Storage    Storage
+	Clusters   Clusters
+	Batches    Batches
 
 	nodes map[model.Path]model.Node
 }

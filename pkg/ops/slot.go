@@ -98,12 +98,18 @@ func (w World) returns(ctx context.Context, n model.Node, bootID string, patienc
 	return h, err
 }
 
+// onWithin bounds switching a machine on that was switched off.
+const onWithin = 2 * time.Minute
+
+// powerCycle switches a machine off and on. It is not left off when the run is stopped in between.
 func (w World) powerCycle(ctx context.Context, n model.Node) error {
 	return w.withMachine(ctx, n, func(m Machine) error {
 		if err := m.SetPower(ctx, model.PowerOff); err != nil {
 			return err
 		}
-		return m.SetPower(ctx, model.PowerOn)
+		on, cancel := context.WithTimeout(context.WithoutCancel(ctx), onWithin)
+		defer cancel()
+		return m.SetPower(on, model.PowerOn)
 	})
 }
 

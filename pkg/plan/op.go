@@ -75,7 +75,7 @@ var kinds = map[Kind]KindInfo{
 	PowerOn:     {Verb: "power on, until the relay sees it boot", Reversible: false, Destructive: true, Timeout: 10 * time.Minute},
 	InstallWait: {Verb: "install, until the nonce comes back", Reversible: false, Destructive: true, Timeout: 60 * time.Minute},
 	HostStart:   {Verb: "power on, from its own disk", Reversible: true, Timeout: 5 * time.Minute},
-	HostVerify:  {Verb: "verify the host over SSH", Reversible: true, Timeout: 20 * time.Minute},
+	HostVerify:  {Verb: "verify the host over SSH", Reversible: true, Timeout: 30 * time.Minute},
 	OVSEnsure:   {Verb: "bring Open vSwitch to its bridges", Reversible: true, Timeout: 5 * time.Minute},
 	KVMEnsure:   {Verb: "make the hypervisor ready", Reversible: true, Timeout: 5 * time.Minute},
 	VMEnsure:    {Verb: "define and start the virtual machine", Reversible: true, Timeout: 10 * time.Minute},

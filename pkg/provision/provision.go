@@ -41,6 +41,8 @@ type Record struct {
 	// Base is the nonce of the node's last install that came to its end, while this order has not.
 	Base      string           `json:"base,omitempty"`
 	Installed *order.Installed `json:"installed,omitempty"`
+	// Unseen is when the install ended, until its host has answered or its machine was started cold; zero afterwards.
+	Unseen time.Time `json:"unseen,omitzero"`
 }
 
 // base is the nonce of the node's last finished install; empty: it never was installed.
@@ -187,7 +189,7 @@ func (p *Provisioner) Keep(ctx context.Context, n model.Node, result order.Insta
 	if err != nil {
 		return fmt.Errorf("%s: order: %w", n.Path, err)
 	}
-	rec.Installed, rec.Unfinished, rec.Base = &result, nil, ""
+	rec.Installed, rec.Unfinished, rec.Base, rec.Unseen = &result, nil, "", p.Now().UTC()
 	orderWrite, err1 := p.orders().Write(string(n.Path), rec)
 	keysWrite, err2 := state.HostKeys(p.Store, p.Fence).Write(string(n.Path), result.HostKeys)
 	hostWrite, err3 := state.Hosts(p.Store, p.Fence).Write(string(n.Path), state.Host{
@@ -198,6 +200,32 @@ func (p *Provisioner) Keep(ctx context.Context, n model.Node, result order.Insta
 		return err
 	}
 	return p.Store.Commit(ctx, p.Fence, orderWrite, keysWrite, hostWrite)
+}
+
+// coldWithin is how long after an install its machine may be switched off because its host never answered.
+const coldWithin = time.Hour
+
+// Answered implements ops.FirstBoots.
+func (p *Provisioner) Answered(ctx context.Context, n model.Node) error {
+	_, err := p.seen(ctx, n)
+	return err
+}
+
+// Cold implements ops.FirstBoots.
+func (p *Provisioner) Cold(ctx context.Context, n model.Node) (bool, error) {
+	since, err := p.seen(ctx, n)
+	return !since.IsZero() && p.Now().Sub(since) <= coldWithin, err
+}
+
+// seen ends the time in which a host was not seen, and gives when that began; zero: it was over before.
+func (p *Provisioner) seen(ctx context.Context, n model.Node) (time.Time, error) {
+	rec, ok, err := p.orders().Lookup(ctx, string(n.Path))
+	if err != nil || !ok || rec.Unseen.IsZero() {
+		return time.Time{}, err
+	}
+	since := rec.Unseen
+	rec.Unseen = time.Time{}
+	return since, p.orders().Put(ctx, string(n.Path), rec)
 }
 
 // BootNIC is the card that a node boots from: the first one on a network with boot service.

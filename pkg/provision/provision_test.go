@@ -207,6 +207,38 @@ func TestUnfinishedOrders(t *testing.T) {
 	}
 }
 
+// A host may be started cold once after each install, for an hour, and not when it has answered since.
+func TestFirstBoots(t *testing.T) {
+	b := newBench(t)
+	n := b.p.Desired.Nodes[0]
+	cold := func(want bool) {
+		t.Helper()
+		if got, err := b.p.Cold(t.Context(), n); err != nil || got != want {
+			t.Errorf("may be started cold: %v (%v), want %v", got, err, want)
+		}
+	}
+	install := func() {
+		t.Helper()
+		rec := b.arm(n)
+		cold(false)
+		if err := b.p.Keep(t.Context(), n, order.Installed{Nonce: rec.Nonce, HostKeys: []string{"k"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cold(false) // no order at all
+	install()
+	cold(true)
+	cold(false)
+	install()
+	if err := b.p.Answered(t.Context(), n); err != nil {
+		t.Fatal(err)
+	}
+	cold(false)
+	install()
+	b.now = b.now.Add(2 * time.Hour)
+	cold(false)
+}
+
 func TestOnlyWhatIsMissingIsSent(t *testing.T) {
 	b := newBench(t)
 	var mu sync.Mutex

@@ -14,6 +14,7 @@ const (
 	Refused     Fault = "its ramdisk refuses"
 	Failed      Fault = "its ramdisk fails after the first write"
 	RelayLost   Fault = "the relay of its network does not answer"
+	HungFirst   Fault = "it hangs in the warm restart into its host"
 	HostSilent  Fault = "its host does not answer"
 	HostOther   Fault = "its host runs another image"
 	FallsBack   Fault = "its idle slot does not come up"

@@ -156,6 +156,22 @@ func (p installs) Keep(ctx context.Context, n model.Node, result order.Installed
 	p.f.mu.Lock()
 	defer p.f.mu.Unlock()
 	b := p.f.blades[n.Path]
-	b.kept = &result
+	b.kept, b.unseen = &result, true
 	return errors.Join(ctx.Err(), b.reply("keep"))
+}
+
+type boots struct{ f *Rack }
+
+func (p boots) Answered(ctx context.Context, n model.Node) error {
+	_, err := p.Cold(ctx, n)
+	return err
+}
+
+func (p boots) Cold(ctx context.Context, n model.Node) (bool, error) {
+	p.f.mu.Lock()
+	defer p.f.mu.Unlock()
+	b := p.f.blades[n.Path]
+	was := b.unseen
+	b.unseen = false
+	return was, ctx.Err()
 }

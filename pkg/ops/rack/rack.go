@@ -50,6 +50,7 @@ type blade struct {
 	bootID  string
 	kept    *order.Installed // as the state keeps it
 	disk    string           // the nonce that the root disk carries
+	unseen  bool             // laid down, and not seen to answer
 	begun   int
 
 	installed order.Installed // the running slot
@@ -77,7 +78,7 @@ func New(d model.Desired, clock ops.Clock) *Rack {
 
 // World is what ops reach; it is the same world each time.
 func (f *Rack) World() ops.World {
-	return ops.World{Desired: f.desired, Machines: machines{f}, Installs: installs{f}, Hosts: hosts{f}, VMs: vms{f},
+	return ops.World{Desired: f.desired, Machines: machines{f}, Installs: installs{f}, FirstBoots: boots{f}, Hosts: hosts{f}, VMs: vms{f},
 		Clock: f.clock, Guests: guests{f}, Slots: slots{f}, Cordons: cordons{f}, Storage: storage{f}, Clusters: clusters{f}, Batches: batches{f}}
 }
 

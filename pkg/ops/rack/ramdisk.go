@@ -57,6 +57,10 @@ func (f *Rack) finish(b *blade) {
 		HostKeys: []string{"ssh-ed25519 AAAA" + o.Nonce}, Attempt: b.rec.Attempts}
 	result := b.installed
 	f.report(b, order.Report{Kind: order.ReportInstalled, Installed: &result})
+	if b.fault == HungFirst {
+		b.life++
+		return
+	}
 	f.start(b)
 }
 
