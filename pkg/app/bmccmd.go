@@ -67,35 +67,22 @@ func (e Env) loadNode(name string) (model.Node, fleet.Secrets, error) {
 
 // changeBMC is withBMC for a change by hand. It takes the lease first, so that no apply runs beside it, and writes into the journal what is
 // done, and why it failed.
-func (e Env) changeBMC(ctx context.Context, node, verb, want string, do func(context.Context, byHand) error) (err error) {
-	store, err := e.findSite(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	lease, err := e.acquire(ctx, store, "", strings.Join([]string{"bmc", verb, want, node}, " "))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, lease.Release()) }()
-	j, err := store.OpenJournal(ctx, lease)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, j.Close()) }()
-	return e.withBMC(ctx, node, bmcWriteTime, func(ctx context.Context, b byHand) error {
-		note := state.Record{Kind: state.KindNote, OpID: plan.ID(plan.Kind("bmc."+verb), plan.NodeSubject(b.node.Path)), By: whoAmI(),
-			Text: "by hand: " + verb + " " + want, Time: e.Now().UTC()}
-		if _, err := j.Append(ctx, note); err != nil {
-			return err
-		}
-		did := do(ctx, b)
-		if did == nil {
-			return nil
-		}
-		note.Error, note.Time = did.Error(), e.Now().UTC()
-		_, err := j.Append(context.WithoutCancel(ctx), note)
-		return errors.Join(did, err)
+func (e Env) changeBMC(ctx context.Context, node, verb, want string, do func(context.Context, byHand) error) error {
+	return e.withJournal(ctx, strings.Join([]string{"bmc", verb, want, node}, " "), func(j runJournal) error {
+		return e.withBMC(ctx, node, bmcWriteTime, func(ctx context.Context, b byHand) error {
+			note := state.Record{Kind: state.KindNote, OpID: plan.ID(plan.Kind("bmc."+verb), plan.NodeSubject(b.node.Path)), By: whoAmI(),
+				Text: "by hand: " + verb + " " + want, Time: e.Now().UTC()}
+			if _, err := j.Append(ctx, note); err != nil {
+				return err
+			}
+			did := do(ctx, b)
+			if did == nil {
+				return nil
+			}
+			note.Error, note.Time = did.Error(), e.Now().UTC()
+			_, err := j.Append(context.WithoutCancel(ctx), note)
+			return errors.Join(did, err)
+		})
 	})
 }
 

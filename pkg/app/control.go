@@ -59,7 +59,7 @@ func (c *controller) Do(v control.Verb) error {
 
 // Settle records what a person found out about an op whose outcome no probe can tell.
 func Settle(ctx context.Context, e Env, op string, applied bool) error {
-	return e.withJournal(ctx, func(j runJournal) error {
+	return e.withJournal(ctx, "journal", func(j runJournal) error {
 		for _, run := range j.Runs() {
 			if run.Ops[plan.OpID(op)].Intent == nil {
 				continue
@@ -80,7 +80,7 @@ func Settle(ctx context.Context, e Env, op string, applied bool) error {
 
 // closeInterrupted ends the runs that are not under way, so that they do not go on.
 func closeInterrupted(ctx context.Context, e Env) error {
-	return e.withJournal(ctx, func(j runJournal) error {
+	return e.withJournal(ctx, "journal", func(j runJournal) error {
 		runs := j.Runs()
 		if len(runs) == 0 {
 			return errors.New("no apply is running here and none was interrupted: there is nothing to abort")
@@ -96,14 +96,14 @@ func closeInterrupted(ctx context.Context, e Env) error {
 	})
 }
 
-// withJournal opens the journal for writing, under the lease.
-func (e Env) withJournal(ctx context.Context, do func(runJournal) error) (err error) {
+// withJournal opens the journal for writing, under the lease, which its holder has for a command.
+func (e Env) withJournal(ctx context.Context, command string, do func(runJournal) error) (err error) {
 	store, err := e.findSite(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	lease, err := e.acquire(ctx, store, "", "journal")
+	lease, err := e.acquire(ctx, store, "", command)
 	if err != nil {
 		return err
 	}

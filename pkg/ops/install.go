@@ -102,8 +102,6 @@ func ended(n model.Node, s order.Status) error {
 			p = *s.Problem
 		}
 		return &InstallError{Node: n.Path, Phase: s.Phase, Problem: p}
-	case order.PhaseExpired:
-		return fmt.Errorf("%s: %w; plan and apply again", n.Path, order.ErrExpired)
 	default:
 		return nil
 	}

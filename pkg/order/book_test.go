@@ -97,7 +97,6 @@ func TestBoots(t *testing.T) {
 		{"failed, no attempt left", in(last, order.PhaseFailed), t0, false},
 		{"refused", in(armed(), order.PhaseRefused), t0, false},
 		{"installed", in(consumed(t), order.PhaseInstalled), t0, false},
-		{"expired", in(armed(), order.PhaseExpired), t0, false},
 	} {
 		if got := tc.rec.Boots(tc.at); got != tc.want {
 			t.Errorf("%s: %v", tc.name, got)

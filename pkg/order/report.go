@@ -121,7 +121,6 @@ const (
 	PhaseInstalled Phase = "installed"
 	PhaseRefused   Phase = "refused"
 	PhaseFailed    Phase = "failed"
-	PhaseExpired   Phase = "expired"
 )
 
 // Status is the relay's view of one order.
