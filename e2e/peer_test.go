@@ -39,6 +39,7 @@ func TestPeer(t *testing.T) {
 		c := r.NewCloud(t, "peer", "ws")
 		setup = preparePeer(rack.Within(t, 10*time.Minute), t, c, dir)
 		ours = installOurs(t, c)
+		rack.Figure(t, "nuboctl's blade, processor time", r.Processor(t, peerBlade)) // with what follows the first answer over SSH
 		h := host{Cloud: c, name: peerBlade, address: peerAddress}
 		samePackages(t, h.ssh(t, listPackages), setup.Image)
 	})
@@ -190,6 +191,7 @@ func installPeer(t *testing.T, r *rack.Rack, dir string, setup peer.Config) time
 	})
 	took := time.Since(began)
 	rack.Figure(t, "peer power-on→ssh", took)
+	rack.Figure(t, "peer's blade, processor time", r.Processor(t, peerBlade))
 	load(t, "after the peer")
 	for line := range strings.Lines(r.Console(peerBlade)) {
 		if strings.HasPrefix(line, "peer: ") {
