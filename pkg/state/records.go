@@ -13,8 +13,6 @@ const (
 	bucketAddresses = "addresses"
 	bucketHosts     = "hosts"
 	bucketOrders    = "orders"
-	bucketImages    = "images"
-	bucketPlans     = "plans"
 )
 
 // HostKeys are the public SSH host keys of each node, in authorized_keys form, as they were reported under an order's nonce.
@@ -48,14 +46,6 @@ func Hosts(s Store, f Fence) Bucket[Host] { return NewBucket[Host](s, f, bucketH
 
 // Orders are the install orders. T is the record of the package that owns orders; the store knows only that it is JSON.
 func Orders[T any](s Store, f Fence) Bucket[T] { return NewBucket[T](s, f, bucketOrders) }
-
-// Images are the image manifests in use, by the image's name.
-func Images(s Store, f Fence) Bucket[model.ImageRef] {
-	return NewBucket[model.ImageRef](s, f, bucketImages)
-}
-
-// Plans are the plan files of runs that are not finished, by the run's id, so that a run can go on without the file it began with.
-func Plans(s Store, f Fence) Bucket[[]byte] { return NewBucket[[]byte](s, f, bucketPlans) }
 
 // Raw is a bucket of JSON that is not looked into.
 func Raw(s Store, f Fence, name string) Bucket[json.RawMessage] {
