@@ -91,14 +91,15 @@ func (b *builder) host(c *chain, n model.Node, image model.Digest, want string) 
 
 // leave names a node whose host the goal does not write over: what is installed is not overwritten unasked.
 func (b *builder) leave(n model.Node, running string, image model.Digest) {
+	anew := "to lay its operating system down anew, keeping what outlives its slots and its other disks: nuboctl reinstall " + n.Name
 	left := plan.Left{Node: n.Path, Text: "its host was installed from another image or configuration",
-		Remedy: "to lay its operating system down anew, keeping what outlives its slots and its other disks: nuboctl reinstall " + n.Name}
+		Remedy: "to bring it there while what runs on it goes on: nuboctl upgrade " + n.Name + "; " + anew}
 	switch {
 	case image == "":
 		left.Text = "it was installed, and image " + n.Image.Name + " is not in the image store, so the two cannot be compared"
 		left.Remedy = "bring the image into the store: nuboctl image build " + n.Image.Name
 	case running == "":
-		left.Text = "it was installed from another image or configuration and does not answer now"
+		left.Text, left.Remedy = "it was installed from another image or configuration and does not answer now", anew
 	}
 	b.left = append(b.left, left)
 	b.stays[n.Path] = true
