@@ -204,16 +204,3 @@ func Show(e Env, name, html string, all bool) error {
 	}
 	return explain(e, p, html, all)
 }
-
-// Verify checks a saved plan by itself: its form, and that every stage leads where it says.
-func Verify(e Env, name string) error {
-	p, err := readPlan(name)
-	if err != nil {
-		return err
-	}
-	if e.JSON {
-		return view.JSON(e.Out, map[string]any{"format_version": 1, "valid": true, "digest": p.Digest(), "stages": len(p.Stages), "ops": p.Ops()})
-	}
-	_, err = fmt.Fprintf(e.Out, "The plan %s is well formed: %d stages, %d ops, each stage leads to the next.\n", p.Digest().Short(), len(p.Stages), p.Ops())
-	return err
-}

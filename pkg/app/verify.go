@@ -1,0 +1,103 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/plan"
+	"github.com/nuboctl/nuboctl/pkg/verify"
+	"github.com/nuboctl/nuboctl/pkg/view"
+)
+
+// verdict is what verify has to say of a plan, as JSON.
+type verdict struct {
+	FormatVersion int                 `json:"format_version"`
+	Digest        model.Digest        `json:"digest"`
+	Valid         bool                `json:"valid"`
+	Stages        int                 `json:"stages"`
+	Ops           int                 `json:"ops"`
+	Certificate   *verify.Summary     `json:"certificate,omitempty"`
+	Violations    []*verify.Violation `json:"violations"`
+}
+
+// Verify checks a saved plan by itself: its form, that every stage leads where it says, and its certificate. A plan that is rejected ends with ExitError.
+func Verify(e Env, name string) error {
+	file, err := os.ReadFile(name)
+	if err != nil {
+		return fmt.Errorf("plan: %w", err)
+	}
+	p, digest, err := plan.Parse(file)
+	if err != nil {
+		return fmt.Errorf("plan %s: %w", name, err)
+	}
+	v := verdict{FormatVersion: 1, Digest: digest, Stages: len(p.Stages), Ops: p.Ops(), Violations: []*verify.Violation{}}
+	if p.Certificate != nil {
+		s := verify.Sum(p.Certificate)
+		v.Certificate = &s
+	}
+	found := verify.Plan(p)
+	v.Violations = append(v.Violations, violations(found)...)
+	v.Valid = found == nil
+	if e.JSON {
+		err = view.JSON(e.Out, v)
+	} else {
+		err = v.text(e.Out)
+	}
+	if err == nil && found != nil {
+		err = &Exit{Code: ExitError, Err: fmt.Errorf("plan %s is rejected: %w", name, found), Shown: true}
+	}
+	return err
+}
+
+// violations takes what was found apart; what is no violation of the certificate is one of the plan's form.
+func violations(err error) []*verify.Violation {
+	var v *verify.Violation
+	if list, ok := err.(interface{ Unwrap() []error }); ok {
+		var out []*verify.Violation
+		for _, e := range list.Unwrap() {
+			out = append(out, violations(e)...)
+		}
+		return out
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &v):
+		return []*verify.Violation{v}
+	}
+	return []*verify.Violation{{Batch: -1, Invariant: "form", Text: strings.TrimPrefix(err.Error(), plan.ErrInvalid.Error()+": ")}}
+}
+
+func batches(n int) string {
+	if n == 1 {
+		return "1 batch"
+	}
+	return fmt.Sprintf("%d batches", n)
+}
+
+func (v verdict) text(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Plan %s: %s, %s.\n", v.Digest.Short(), view.Plural(v.Stages, "stage"), view.Plural(v.Ops, "op"))
+	if s := v.Certificate; s != nil {
+		fmt.Fprintf(&b, "Certificate: %s of %s in %s; %s, moved %d times; %s.\n", batches(s.Batches), view.Plural(s.Hosts, "host"),
+			view.Plural(s.Zones, "zone"), view.Plural(s.VMs, "virtual machine"), s.Moves, view.Plural(s.PlacementGroups, "placement group"))
+		fmt.Fprintf(&b, "Grade %s. Rounds %d, lower bound %d (%s).\n", s.Grade, s.Rounds, s.RoundsBound, s.Binding)
+	}
+	for _, x := range v.Violations {
+		fmt.Fprintf(&b, "  %s\n", x)
+	}
+	switch {
+	case !v.Valid:
+		fmt.Fprintf(&b, "Rejected: %s.\n", view.Plural(len(v.Violations), "violation"))
+	case v.Certificate == nil:
+		b.WriteString("Accepted: it is well formed and each stage leads to the next. It takes no host out of service in batches, so it has no certificate.\n")
+	default:
+		b.WriteString("Accepted: its certificate holds in every batch.\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
