@@ -403,6 +403,20 @@ func says(err error, invariant, text string) bool {
 	})
 }
 
+// The checker that the random damages are compared with finds the damages of this table too, as far as they are its business.
+func TestTruthKnowsTheDamages(t *testing.T) {
+	for _, m := range mutations {
+		at := slices.IndexFunc(batchRules, func(r rule) bool { return r.name == m.rule })
+		if at < 0 || m.single || m.rule == "survive" || m.rule == "counts" || m.rule == "class after" {
+			continue
+		}
+		p := good(t)
+		if m.damage(t, &p); truth(p.Certificate) == nil {
+			t.Errorf("%s: the truth does not know it", m.name)
+		}
+	}
+}
+
 // What plan.Validate finds is a part of what is checked.
 func TestDamageToTheStages(t *testing.T) {
 	for name, damage := range map[string]func(p *plan.Plan){

@@ -119,7 +119,7 @@ func rollout(f plan.Fleet, p plan.Policy, batches []plan.Ints) plan.Plan {
 	c := &checker{plan: &out, fleet: &f, policy: &p}
 	c.begin()
 	for i, hosts := range batches {
-		b := plan.Batch{Hosts: hosts, Zone: f.Hosts[hosts[0]].Path.Zone(), Stage: i + 1, Grade: "A+C", Seconds: 100}
+		b := plan.Batch{Hosts: slices.Clone(hosts), Zone: f.Hosts[hosts[0]].Path.Zone(), Stage: i + 1, Grade: "A+C", Seconds: 100}
 		x.Batches = append(x.Batches, b)
 		out.Stages = append(out.Stages, stageOf(f, hosts, i))
 		place(f, p, c.on, c.mask, c.class, hosts, &x.Batches[i])
