@@ -49,6 +49,7 @@ func (c *checker) open() {
 	}
 	region := c.path(c.b.Hosts[0]).Region()
 	c.cluster = &c.fleet.Clusters[slices.IndexFunc(c.fleet.Clusters, func(k plan.Cluster) bool { return k.Region == region })]
+	c.domain = c.place[c.cluster.FailureDomain]
 }
 
 // mayChange: a lost host cannot be changed, and only those of Change are asked for.
@@ -97,13 +98,13 @@ func oneZone(c *checker) {
 func oneFailureDomain(c *checker) {
 	k, first := c.cluster, int32(-1)
 	for _, h := range c.b.Hosts {
-		if !slices.Contains(k.OSDHosts, h) {
+		if _, osd := slices.BinarySearch(k.OSDHosts, h); !osd {
 			continue
 		}
 		if first < 0 {
 			first = h
 		}
-		if c.place[k.FailureDomain][h] != c.place[k.FailureDomain][first] {
+		if c.domain[h] != c.domain[first] {
 			c.wrong(c.path(h), "%s and %s have OSDs in two failure domains (%s)", c.path(first), c.path(h), k.FailureDomain)
 		}
 	}

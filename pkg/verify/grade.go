@@ -48,30 +48,37 @@ func (c *checker) eachGroup(do func(g *plan.Group)) {
 	}
 }
 
-// up counts the hosts of a list that are not down, and the most of them that one place of the failure domain holds.
-func (c *checker) up(hosts plan.Ints) (up, together int) {
-	place := c.place[c.cluster.FailureDomain]
-	for i, h := range hosts {
-		if h < 0 || c.down[h] {
-			continue
+// up counts the hosts of a list that are not down.
+func (c *checker) up(hosts plan.Ints) int {
+	n := 0
+	for _, h := range hosts {
+		if h >= 0 && !c.down[h] {
+			n++
 		}
-		up++
+	}
+	return n
+}
+
+// after counts those that are up after one more place of the failure domain is lost, the one that holds most of them.
+func (c *checker) after(hosts plan.Ints) int {
+	most := 0
+	for i, h := range hosts {
 		same := 0
 		for _, other := range hosts[:i+1] {
-			if other >= 0 && !c.down[other] && place[other] == place[h] {
+			if h >= 0 && !c.down[h] && other >= 0 && !c.down[other] && c.domain[other] == c.domain[h] {
 				same++
 			}
 		}
-		together = max(together, same)
+		most = max(most, same)
 	}
-	return up, together
+	return c.up(hosts) - most
 }
 
 func majority(g *plan.Group) int { return len(g.Hosts)/2 + 1 }
 
 func quorum(c *checker) {
 	c.eachGroup(func(g *plan.Group) {
-		if up, _ := c.up(g.Hosts); g.Kind == plan.Quorum && up < majority(g) {
+		if up := c.up(g.Hosts); g.Kind == plan.Quorum && up < majority(g) {
 			c.wrong(c.b.Zone, "group %s would have %d of %d members up, and needs %d", g.Name, up, len(g.Hosts), majority(g))
 		}
 	})
@@ -99,7 +106,7 @@ func (c *checker) inBatch(hosts plan.Ints) int {
 // oneMember: the members of a standby group go one at a time, the lost ones counted, and one stays.
 func oneMember(c *checker) {
 	c.eachGroup(func(g *plan.Group) {
-		up, _ := c.up(g.Hosts)
+		up := c.up(g.Hosts)
 		if g.Kind == plan.Standby && c.inBatch(g.Hosts) > 0 && (len(g.Hosts)-up > 1 || up < 1) {
 			c.wrong(c.b.Zone, "group %s would have %d of %d members up; they go one at a time, and one stays", g.Name, up, len(g.Hosts))
 		}
@@ -108,7 +115,7 @@ func oneMember(c *checker) {
 
 func placementGroups(c *checker) {
 	c.eachSet(func(p *plan.Pool, set plan.Ints, count int) {
-		if up, _ := c.up(set); up < p.MinSize {
+		if up := c.up(set); up < p.MinSize {
 			c.wrong(c.b.Zone, "pool %s: %d placement groups on %s would have %d copies, and min_size is %d", p.Name, count, c.hosts(set), up, p.MinSize)
 		}
 	})
@@ -130,24 +137,27 @@ func grades(c *checker) {
 	if !ok {
 		c.wrong(c.b.Zone, "%q is no grade", c.b.Grade)
 	}
+	more, whole := claimed['B'], claimed['C']
 	c.eachSet(func(p *plan.Pool, set plan.Ints, count int) {
-		up, together := c.up(set)
-		if claimed['B'] && up-together < p.MinSize {
+		left := c.after(set)
+		if more && left < p.MinSize {
 			c.wrong(c.b.Zone, "it claims %s: pool %s: %d placement groups on %s would have %d copies when one more failure domain is lost, and min_size is %d",
-				c.b.Grade, p.Name, count, c.hosts(set), up-together, p.MinSize)
+				c.b.Grade, p.Name, count, c.hosts(set), left, p.MinSize)
 		}
-		if claimed['C'] && up-together < p.Data {
+		if whole && left < p.Data {
 			c.wrong(c.b.Zone, "it claims %s: pool %s: %d placement groups on %s would have %d copies when one more failure domain is lost, and data needs %d",
-				c.b.Grade, p.Name, count, c.hosts(set), up-together, p.Data)
+				c.b.Grade, p.Name, count, c.hosts(set), left, p.Data)
 		}
 	})
 	c.eachGroup(func(g *plan.Group) {
-		up, together := c.up(g.Hosts)
-		need := map[plan.GroupKind]int{plan.Quorum: majority(g), plan.Standby: 1}[g.Kind]
-		if claimed['B'] && up-together < need {
-			c.wrong(c.b.Zone, "it claims %s: group %s would have %d of %d members up when one more failure domain is lost, and needs %d", c.b.Grade, g.Name, up-together, len(g.Hosts), need)
+		left, need := c.after(g.Hosts), 1
+		if g.Kind == plan.Quorum {
+			need = majority(g)
 		}
-		if claimed['C'] && g.Kind == plan.Quorum && up-together < 1 {
+		if more && left < need {
+			c.wrong(c.b.Zone, "it claims %s: group %s would have %d of %d members up when one more failure domain is lost, and needs %d", c.b.Grade, g.Name, left, len(g.Hosts), need)
+		}
+		if whole && g.Kind == plan.Quorum && left < 1 {
 			c.wrong(c.b.Zone, "it claims %s: group %s would have no member when one more failure domain is lost", c.b.Grade, g.Name)
 		}
 	})
@@ -165,15 +175,14 @@ func (c *checker) tally() plan.Counts {
 	c.eachSet(func(p *plan.Pool, set plan.Ints, count int) {
 		if c.inBatch(set) > 0 {
 			out.PGsDown += count
-			if up, _ := c.up(set); up == p.MinSize {
+			if c.up(set) == p.MinSize {
 				out.PGsAtMin += count
 			}
 		}
 	})
 	c.eachGroup(func(g *plan.Group) {
 		if g.Kind == plan.Quorum && c.inBatch(g.Hosts) > 0 {
-			up, _ := c.up(g.Hosts)
-			if spare := up - majority(g); out.QuorumSpare < 0 || spare < out.QuorumSpare {
+			if spare := c.up(g.Hosts) - majority(g); out.QuorumSpare < 0 || spare < out.QuorumSpare {
 				out.QuorumSpare = max(spare, 0)
 			}
 		}

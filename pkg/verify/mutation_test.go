@@ -393,14 +393,11 @@ func TestEveryDamageIsFound(t *testing.T) {
 
 // says reports whether one of the errors is a violation of an invariant with such a text.
 func says(err error, invariant, text string) bool {
-	list, ok := err.(interface{ Unwrap() []error })
-	if !ok {
-		return false
+	if list, ok := err.(interface{ Unwrap() []error }); ok {
+		return slices.ContainsFunc(list.Unwrap(), func(e error) bool { return says(e, invariant, text) })
 	}
-	return slices.ContainsFunc(list.Unwrap(), func(e error) bool {
-		v, ok := e.(*Violation)
-		return ok && v.Invariant == invariant && strings.Contains(v.Text, text)
-	})
+	v, ok := err.(*Violation)
+	return ok && v.Invariant == invariant && strings.Contains(v.Text, text)
 }
 
 // The checker that the random damages are compared with finds the damages of this table too, as far as they are its business.

@@ -50,7 +50,7 @@ var stageRules = []rule{
 // needs lists the kinds of ops that a host of the batch needs, in order.
 func (c *checker) needs(h int32) []plan.Kind {
 	host := c.fleet.Hosts[h]
-	osd := slices.Contains(c.cluster.OSDHosts, h)
+	_, osd := slices.BinarySearch(c.cluster.OSDHosts, h)
 	runs := host.Class >= 0 || host.ClassAfter >= 0
 	ceph := osd || c.plan.Initial.Get(plan.NodeSubject(host.Path), plan.AttrCeph) != ""
 	has := map[plan.Kind]bool{plan.HostCordon: runs, plan.HostDrain: runs, plan.HostUncordon: runs, plan.CephNoout: osd, plan.CephRestore: osd,

@@ -97,9 +97,13 @@ func (c *checker) run(rules []rule) {
 func Plan(p plan.Plan) error { return check(p, "") }
 
 func check(p plan.Plan, skip string) error {
-	if err := plan.Validate(p); err != nil {
-		return err
-	}
+	valid := make(chan error)
+	go func() { valid <- plan.Validate(p) }() // it needs as long as all else, and another core
+	err := certificate(p, skip)
+	return errors.Join(<-valid, err)
+}
+
+func certificate(p plan.Plan, skip string) error {
 	if p.Certificate == nil {
 		return uncertified(p)
 	}

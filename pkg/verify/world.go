@@ -26,6 +26,7 @@ type world struct {
 	in, down []bool        // hosts of the batch, and these with the lost ones
 	to       []int32       // where a virtual machine goes; -1: it stays
 	cluster  *plan.Cluster // of its region
+	domain   []int32       // the failure domain of each host, by that cluster's level
 	ops      opIndex       // of its stage
 }
 
