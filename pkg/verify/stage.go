@@ -156,9 +156,11 @@ func opsExpect(c *checker) {
 
 // concerns reports whether a host has what an attribute is about.
 func (c *checker) concerns(o plan.Op, attr plan.Attr) bool {
-	need := map[plan.Attr]plan.Kind{plan.AttrGuests: plan.HostDrain, plan.AttrCeph: plan.CephStop, plan.AttrNoout: plan.CephNoout}[attr]
-	return need == "" || c.ops[plan.ID(need, o.Target)] != nil
+	return aboutKind[attr] == "" || c.ops[plan.ID(aboutKind[attr], o.Target)] != nil
 }
+
+// aboutKind names the kind of op that a host has when an attribute concerns it.
+var aboutKind = map[plan.Attr]plan.Kind{plan.AttrGuests: plan.HostDrain, plan.AttrCeph: plan.CephStop, plan.AttrNoout: plan.CephNoout}
 
 // fact is what the contract says of an op's target. The new specification of a host is the one that SlotCommit makes the default.
 func (c *checker) fact(o plan.Op, attr plan.Attr, value string) plan.Fact {

@@ -16,10 +16,10 @@ import (
 // truth says what is wrong with a certificate by another way than the verifier: by names instead of numbers, everything counted anew for every
 // batch, every place taken away in turn. It knows what a batch must keep, and the order; ops it does not know.
 func truth(x *plan.Certificate) error {
-	t := theTruth{Certificate: x, on: map[string]string{}, cells: map[string]int32{}, class: map[string]int32{}, host: map[string]plan.Host{}}
+	t := theTruth{Certificate: x, on: map[string]string{}, cells: map[string]int32{}, class: map[string]int32{}, host: map[string]plan.Host{}, shape: map[string]plan.Shape{}}
 	for i, vm := range x.Fleet.VMs.Names {
 		t.on[vm] = string(x.Fleet.Hosts[x.Fleet.VMs.Host[i]].Path)
-		t.cells[vm] = at(x.Fleet.VMs.Cells, i)
+		t.cells[vm], t.shape[vm] = at(x.Fleet.VMs.Cells, i), x.Fleet.Shapes[x.Fleet.VMs.Shape[i]]
 	}
 	for _, h := range x.Fleet.Hosts {
 		t.class[string(h.Path)], t.host[string(h.Path)] = h.Class, h
@@ -59,6 +59,7 @@ type theTruth struct {
 	cells map[string]int32
 	class map[string]int32
 	host  map[string]plan.Host
+	shape map[string]plan.Shape
 }
 
 func (t theTruth) name(h int32) string { return string(t.Fleet.Hosts[h].Path) }
@@ -165,27 +166,21 @@ func (t theTruth) machines(b plan.Batch, batch, down map[string]bool) (map[strin
 			}
 		}
 	}
-	for _, to := range moved {
-		h := t.host[to]
-		if used[to][0]*100 > h.VCPUs*int64(100-t.Policy.ReservePercent) || used[to][1]*100 > h.MemoryMiB*int64(100-t.Policy.ReservePercent) {
-			// A pinned machine takes nothing of them, and may go where others already are too many.
-			if slices.ContainsFunc(t.Fleet.VMs.Names, func(vm string) bool { return moved[vm] == to && t.shapeOf(vm).Cells == 0 }) {
-				return nil, fmt.Errorf("%s is full", to)
-			}
+	for vm, to := range moved {
+		h, floats := t.host[to], t.shape[vm].Cells == 0
+		if floats && (used[to][0]*100 > h.VCPUs*int64(100-t.Policy.ReservePercent) || used[to][1]*100 > h.MemoryMiB*int64(100-t.Policy.ReservePercent)) {
+			return nil, fmt.Errorf("%s is full", to)
 		}
-		for vm, mask := range cells {
-			for c := range 32 {
-				if have := pinned[fmt.Sprint(to, "#", c)]; moved[vm] == to && mask>>c&1 == 1 && (c >= len(h.Cells) || have[0] > h.Cells[c].CPUs || have[1] > h.Cells[c].HugeMiB) {
-					return nil, fmt.Errorf("cell %d of %s is full", c, to)
-				}
+		for c := range 32 {
+			if cells[vm]>>c&1 == 0 {
+				continue
+			}
+			if have := pinned[fmt.Sprint(to, "#", c)]; c >= len(h.Cells) || have[0] > h.Cells[c].CPUs || have[1] > h.Cells[c].HugeMiB {
+				return nil, fmt.Errorf("cell %d of %s is full", c, to)
 			}
 		}
 	}
 	return moved, t.together(moved, stopped)
-}
-
-func (t theTruth) shapeOf(vm string) plan.Shape {
-	return t.Fleet.Shapes[t.Fleet.VMs.Shape[slices.Index(t.Fleet.VMs.Names, vm)]]
 }
 
 // together checks anti-affinity: with everything where it was and where it goes at once.
@@ -333,7 +328,7 @@ func anyDamage(t *rapid.T, x *plan.Certificate) {
 		func() { h.ClassAfter = rapid.Int32Range(-1, 2).Draw(t, "class") },
 		func() { h.MemoryMiB -= rapid.Int64Range(0, 60000).Draw(t, "MiB") },
 		func() { h.VCPUs -= rapid.Int64Range(0, 30).Draw(t, "VCPUs") },
-		func() { h.Cells[index(2)].HugeMiB = rapid.Int64Range(0, 16384).Draw(t, "huge") },
+		func() { h.Cells[index(len(h.Cells))].HugeMiB = rapid.Int64Range(0, 16384).Draw(t, "huge") },
 		func() { h.Cells = h.Cells[:1] },
 		func() { h.Chassis = "" },
 		func() { f.VMs.Host[vm()] = host() },

@@ -121,7 +121,7 @@ func rollout(f plan.Fleet, p plan.Policy, batches []plan.Ints) plan.Plan {
 	for i, hosts := range batches {
 		b := plan.Batch{Hosts: slices.Clone(hosts), Zone: f.Hosts[hosts[0]].Path.Zone(), Stage: i + 1, Grade: "A+C", Seconds: 100}
 		x.Batches = append(x.Batches, b)
-		out.Stages = append(out.Stages, stageOf(f, hosts, i))
+		out.Stages = append(out.Stages, stageOf(f, hosts, i, kindsOf))
 		place(f, p, c.on, c.mask, c.class, hosts, &x.Batches[i])
 		c.batch, c.b = i, &x.Batches[i]
 		c.open()
@@ -138,18 +138,26 @@ func rollout(f plan.Fleet, p plan.Policy, batches []plan.Ints) plan.Plan {
 	return out
 }
 
-// stageOf is the stage of a batch: each host's chain between the batch's own ops. The first host of the fleet is written before.
-func stageOf(f plan.Fleet, hosts plan.Ints, batch int) plan.Stage {
+// kindsOf are the kinds that the hosts of the hand-made fleet need; the first one is written before.
+func kindsOf(h int32) []plan.Kind {
+	if h == 0 {
+		return chain[1:]
+	}
+	return chain
+}
+
+// stageOf is the stage of a batch: each host's chain between the batch's own ops.
+func stageOf(f plan.Fleet, hosts plan.Ints, batch int, kinds func(h int32) []plan.Kind) plan.Stage {
 	sub := plan.BatchSubject(batch)
 	s := plan.Stage{Title: fmt.Sprintf("batch %d", batch), Ops: []plan.Op{op(plan.BatchCertify, sub)}}
 	gate := op(plan.BatchGate, sub)
 	for _, h := range hosts {
 		last := plan.ID(plan.BatchCertify, sub)
-		for _, k := range chain {
-			if k == plan.SlotWrite && h == 0 {
-				continue
-			}
+		for _, k := range kinds(h) {
 			o := op(k, plan.NodeSubject(f.Hosts[h].Path))
+			o.Pre = slices.DeleteFunc(o.Pre, func(f plan.Fact) bool {
+				return aboutKind[f.Attr] != "" && !slices.Contains(kinds(h), aboutKind[f.Attr])
+			})
 			o.Needs = []plan.OpID{last}
 			s.Ops = append(s.Ops, o)
 			last = o.ID
