@@ -65,23 +65,30 @@ func (b *bounder) with(hosts []int32, less int) zoneBound {
 			best = zoneBound{rounds: rounds, binding: binding}
 		}
 	}
-	consider(b.together(hosts, less))
+	consider(b.alike(hosts, less))
+	if b.z.budget.places >= 0 {
+		consider(b.units(hosts, less))
+	}
+	return best
+}
+
+// alike is the bound without max_unavailable's places: of the hosts together, and of the storage hosts of each failure domain one after the other.
+func (b *bounder) alike(hosts []int32, less int) (int, string) {
+	rounds, why := b.together(hosts, less)
 	r := b.z.region
-	osd := split(hosts, func(h int32) (int32, bool) { return r.domain[h], r.osd[h] })
 	sum, saved, binding := 0, []int(nil), ""
-	for _, part := range osd {
+	for _, part := range split(hosts, func(h int32) (int32, bool) { return r.domain[h], r.osd[h] }) {
 		n, why := b.together(part, 0)
 		m, _ := b.together(part, less)
 		sum, saved = sum+n, append(saved, n-m)
 		binding = join(binding, n, why)
 	}
 	if len(saved) > 0 {
-		consider(sum-slices.Max(saved), "failure domains ("+r.level+")"+binding)
+		if sum -= slices.Max(saved); sum > rounds {
+			return sum, "failure domains (" + r.level + ")" + binding
+		}
 	}
-	if b.z.budget.places >= 0 {
-		consider(b.units(hosts, less))
-	}
-	return best
+	return rounds, why
 }
 
 // join names what makes a part need more than one batch.
@@ -98,8 +105,8 @@ func (b *bounder) units(hosts []int32, less int) (int, string) {
 	parts := split(hosts, func(h int32) (int32, bool) { return u.of[h], !u.lost[u.of[h]] })
 	sum, saved, binding := 0, []int(nil), ""
 	for _, part := range parts {
-		n, why := b.together(part, 0)
-		m, _ := b.together(part, less)
+		n, why := b.alike(part, 0)
+		m, _ := b.alike(part, less)
 		sum, saved = sum+n, append(saved, n-m)
 		binding = join(binding, n, why)
 	}

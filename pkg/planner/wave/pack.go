@@ -1,6 +1,7 @@
 package wave
 
 import (
+	"cmp"
 	"math"
 	"math/bits"
 	"slices"
@@ -27,6 +28,7 @@ type packing struct {
 	shapes  []int32 // in the order in which they are placed
 	order   [][]int // class it leaves → the trees to look into, one after the other
 	members map[spot]int32
+	mixed   bool   // the order that placed the last batch
 	moves   []move // of the batch at hand
 	batch   []int32
 }
@@ -251,14 +253,26 @@ func (k *packing) treeOf(l int32) *tree {
 }
 
 // place moves everything movable from the hosts of a batch, and reports the first virtual machine that fits nowhere, or -1. When it fails nothing has
-// changed; when it does not, commit or rollback must follow.
+// changed; when it does not, commit or rollback must follow. Two orders are tried, the one that did it last first.
 func (k *packing) place(batch []int32) int32 {
+	failed := k.placeIn(batch, k.mixed)
+	if failed >= 0 {
+		if k.placeIn(batch, !k.mixed) < 0 {
+			k.mixed = !k.mixed
+			return -1
+		}
+	}
+	return failed
+}
+
+// placeIn does it in one of the orders: largest first, or mixed as they occur, so that hosts run out of memory and VCPUs at the same time.
+func (k *packing) placeIn(batch []int32, mixed bool) int32 {
 	k.batch = append(k.batch[:0], batch...)
 	for _, l := range batch {
 		k.hide(l)
 	}
 	repairs := 200
-	for _, v := range k.leaving(batch) {
+	for _, v := range k.leaving(batch, mixed) {
 		if !k.find(v) && !k.repair(v, &repairs) {
 			k.rollback()
 			return v
@@ -267,8 +281,9 @@ func (k *packing) place(batch []int32) int32 {
 	return -1
 }
 
-// leaving lists the movable virtual machines of the batch in the order in which they are placed.
-func (k *packing) leaving(batch []int32) []int32 {
+// leaving lists the movable virtual machines of the batch in the order in which they are placed: the pinned and those with rules of their own first,
+// while there is most choice.
+func (k *packing) leaving(batch []int32, mixed bool) []int32 {
 	byShape := make([][]int32, len(k.shapes))
 	n := 0
 	for _, l := range batch {
@@ -282,17 +297,34 @@ func (k *packing) leaving(batch []int32) []int32 {
 	}
 	out := make([]int32, 0, n)
 	for _, s := range k.shapes {
-		// Those with rules of their own come first while there is most choice.
-		for _, v := range byShape[s] {
-			if len(k.c.apart.of(v)) > 0 {
-				out = append(out, v)
-			}
+		list := byShape[s]
+		if mixed && k.c.f.Shapes[s].Cells == 0 {
+			list = slices.DeleteFunc(slices.Clone(list), func(v int32) bool { return len(k.c.apart.of(v)) == 0 })
+			byShape[s] = slices.DeleteFunc(byShape[s], func(v int32) bool { return len(k.c.apart.of(v)) > 0 })
+		} else {
+			slices.SortStableFunc(list, func(a, b int32) int { return min(1, len(k.c.apart.of(b))) - min(1, len(k.c.apart.of(a))) })
+			byShape[s] = nil
 		}
-		for _, v := range byShape[s] {
-			if len(k.c.apart.of(v)) == 0 {
-				out = append(out, v)
-			}
+		out = append(out, list...)
+	}
+	return k.shuffle(out, byShape)
+}
+
+// shuffle appends the lists of all shapes, each spread evenly over the whole.
+func (k *packing) shuffle(out []int32, byShape [][]int32) []int32 {
+	type item struct {
+		at float64
+		vm int32
+	}
+	var rest []item
+	for _, s := range k.shapes {
+		for i, v := range byShape[s] {
+			rest = append(rest, item{at: (float64(i) + 0.5) / float64(len(byShape[s])), vm: v})
 		}
+	}
+	slices.SortStableFunc(rest, func(a, b item) int { return cmp.Compare(a.at, b.at) })
+	for _, x := range rest {
+		out = append(out, x.vm)
 	}
 	return out
 }
