@@ -16,11 +16,15 @@ func (c *cloud) standing() []plan.Reason {
 	for _, z := range c.zones {
 		if z.change > 0 && !seen[z.region] {
 			seen[z.region] = true
-			out = append(out, z.region.broken...)
-			out = append(out, c.survival(z.region)...)
+			out = append(out, c.health(z.region)...)
 		}
 	}
-	return append(out, c.unmovable()...)
+	return append(out, c.unmovable(c.toChange)...)
+}
+
+// health are the reasons that a region's storage and services give with nothing taken out.
+func (c *cloud) health(r *region) []plan.Reason {
+	return append(slices.Clone(r.broken), c.survival(r)...)
 }
 
 // survival refuses a grade that the region does not have even with nothing taken out.
@@ -39,12 +43,12 @@ func (c *cloud) survival(r *region) []plan.Reason {
 	return out
 }
 
-// unmovable names the virtual machines that may be neither moved nor stopped, and those that could not be started again.
-func (c *cloud) unmovable() []plan.Reason {
+// unmovable names the virtual machines on some hosts that may be neither moved nor stopped, and those that could not be started again.
+func (c *cloud) unmovable(on func(host int32) bool) []plan.Reason {
 	var refuse, strand []string
 	for v, fixed := range c.fixed {
 		h := c.f.VMs.Host[v]
-		if !fixed || h < 0 || !c.toChange(h) {
+		if !fixed || h < 0 || !on(h) {
 			continue
 		}
 		if !c.consent[v] {

@@ -254,18 +254,23 @@ func (s *solver) add(l int32) bool {
 	if s.forbidden(l) != nil {
 		return false
 	}
-	s.in[l] = true
-	s.chosen = append(s.chosen, l)
+	s.include(l)
 	s.spare = spare
 	if heavy {
 		s.heavy++
 	}
+	return true
+}
+
+// include puts a host into the batch at hand.
+func (s *solver) include(l int32) {
+	s.in[l] = true
+	s.chosen = append(s.chosen, l)
 	if s.z.budget.of != nil {
 		if u := s.z.budget.of[s.z.hosts[l]]; !s.z.budget.lost[u] {
 			s.units[u] = true
 		}
 	}
-	return true
 }
 
 // forbidden names the rule that keeps a host out of the batch at hand, or nil.

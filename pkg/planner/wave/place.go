@@ -1,0 +1,64 @@
+package wave
+
+import (
+	"slices"
+
+	"github.com/nuboctl/nuboctl/pkg/plan"
+)
+
+// Place solves a batch's placements again for the same hosts, from a fleet as it is now: machines have come and gone, hosts have died. The hosts are
+// those of the batch by their index in this fleet, to be changed whatever the fleet says of them; all else that the batch said is made anew. Hosts
+// that the fleet says are to be changed later are taken as destinations only when the others do not suffice. It gives a *plan.Refusal when the batch
+// cannot be taken out of service as things are.
+func Place(f plan.Fleet, p plan.Policy, b plan.Batch) (plan.Batch, error) {
+	if len(b.Hosts) == 0 {
+		return b, nil
+	}
+	f.Hosts = slices.Clone(f.Hosts)
+	for _, h := range b.Hosts {
+		f.Hosts[h].Change = true
+	}
+	c := newCloud(f, p)
+	z := c.zoneOf[b.Hosts[0]]
+	reasons := c.health(z.region)
+	reasons = append(reasons, c.unmovable(func(h int32) bool { return slices.Contains(b.Hosts, h) })...)
+	at, mask := c.columns()
+	for _, how := range []manner{{}, {fullest: true}, {byVCPUs: true, fromLeft: true}, {fullest: true, byVCPUs: true}} {
+		s := newSolver(c, z, zoneBound{}, how, at, mask)
+		s.clear()
+		if reasons = append(reasons, s.gather(b.Hosts)...); len(reasons) > 0 {
+			break
+		}
+		v := s.place(s.chosen)
+		if v < 0 {
+			out := c.describe(z, s.finish(slices.Clone(s.chosen)))
+			out.Stage = b.Stage
+			return out, nil
+		}
+		if how == (manner{byVCPUs: true, fullest: true}) {
+			reasons = append(reasons, plan.Reason{Invariant: "I3", Place: z.path, Text: "virtual machine " + f.VMs.Names[v] + " has to leave, and: " + s.lacks(v),
+				Remedy: "free capacity, or plan again"})
+		}
+	}
+	return plan.Batch{}, &plan.Refusal{Reasons: reasons}
+}
+
+// gather puts exactly these hosts into the batch, or says which of them must not be in it.
+func (s *solver) gather(hosts []int32) []plan.Reason {
+	var out []plan.Reason
+	for _, h := range hosts {
+		at := s.c.f.Hosts[h].Path
+		if s.c.zoneOf[h] != s.z || s.c.f.Hosts[h].Down {
+			out = append(out, plan.Reason{Invariant: "I11", Place: at, Text: "it is down, or not in the zone of the batch", Remedy: "bring it back, or plan again without it"})
+			continue
+		}
+		l := s.c.local[h]
+		if why := s.forbidden(l); why != nil {
+			why.Place, why.Remedy = at, "wait until this holds again, or plan again"
+			out = append(out, *why)
+			continue
+		}
+		s.include(l)
+	}
+	return out
+}
