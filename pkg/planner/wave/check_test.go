@@ -19,12 +19,19 @@ type world struct {
 	wrong   []string
 }
 
-// check replays a certificate against the words of plan.Certificate.
-func check(f plan.Fleet, p plan.Policy, batches []plan.Batch) []string {
+func begin(f plan.Fleet, p plan.Policy) *world {
 	w := &world{f: f, p: p, at: slices.Clone(f.VMs.Host), cells: slices.Clone(f.VMs.Cells), changed: map[int32]bool{}}
 	if w.cells == nil {
 		w.cells = make([]int32, len(w.at))
 	}
+	return w
+}
+
+func contains(list []int32, x int32) bool { return slices.Contains(list, x) }
+
+// check replays a certificate against the words of plan.Certificate.
+func check(f plan.Fleet, p plan.Policy, batches []plan.Batch) []string {
+	w := begin(f, p)
 	sites := map[model.Path]bool{}
 	last := -1
 	var done []model.Path
@@ -62,14 +69,10 @@ func (w *world) expect(ok bool, format string, args ...any) {
 }
 
 func (w *world) batch(b plan.Batch) {
-	down := map[int32]bool{}
 	for _, h := range b.Hosts {
 		w.expect(w.f.Hosts[h].Path.Zone() == b.Zone && !w.changed[h], "%s is not in its zone, or was changed", w.f.Hosts[h].Path)
-		down[h] = true
 	}
-	for h, x := range w.f.Hosts {
-		down[int32(h)] = down[int32(h)] || x.Down
-	}
+	down := w.down(b)
 	w.budget(b, down)
 	grade := w.grade(b, down)
 	w.expect(b.Grade == grade, "grade %s is %s", b.Grade, grade)
@@ -80,6 +83,15 @@ func (w *world) batch(b plan.Batch) {
 	for _, h := range b.Hosts {
 		w.changed[h] = true
 	}
+}
+
+// down are the hosts of a batch and those that are lost.
+func (w *world) down(b plan.Batch) map[int32]bool {
+	out := map[int32]bool{}
+	for h, x := range w.f.Hosts {
+		out[int32(h)] = x.Down || slices.Contains(b.Hosts, int32(h))
+	}
+	return out
 }
 
 func (w *world) budget(b plan.Batch, down map[int32]bool) {

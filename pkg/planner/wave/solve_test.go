@@ -46,6 +46,11 @@ func TestEveryBatchKeepsEveryRule(t *testing.T) {
 		if c.Bound.Rounds > len(c.Batches) {
 			t.Errorf("%d rounds are below the bound %d (%s)", len(c.Batches), c.Bound.Rounds, c.Bound.Binding)
 		}
+		for _, z := range c.Bound.Zones {
+			if z.Bound > z.Rounds || z.BoundSeconds > z.Seconds {
+				t.Errorf("%s is below its bound: %+v", z.Zone, z)
+			}
+		}
 	})
 }
 
