@@ -52,14 +52,19 @@ type rollout struct {
 
 // choose finds the nodes whose host is not the wanted one, as observed.
 func (r *rollout) choose() {
-	seen := facts.Project(r.in.Desired, r.in.Observed)
+	seen := make(map[model.Path]string, len(r.in.Observed.Nodes))
+	for _, n := range r.in.Observed.Nodes {
+		if n.Host.Reachable {
+			seen[n.Path] = string(facts.HostSpec(n.Host.Image, n.Host.Config))
+		}
+	}
 	for i := range r.in.Desired.Nodes {
 		n := &r.in.Desired.Nodes[i]
 		r.nodes[n.Path] = n
 		if !r.targeted(n.Path) {
 			continue
 		}
-		has := seen.Get(plan.NodeSubject(n.Path), plan.AttrHost)
+		has := seen[n.Path]
 		want := string(facts.HostSpec(r.in.Images[n.Image.Name], n.Config))
 		switch {
 		case has == "":
@@ -107,9 +112,11 @@ func (r *rollout) stages(p *plan.Plan) {
 	}
 	p.Initial = withoutBatches(r.state, over)
 	r.state = p.Initial
-	r.cert.Batches = advance(&r.cert.Fleet, r.cert.Batches, over)
-	r.cert.Bound = wave.Bounds(r.cert.Fleet, r.cert.Policy, r.cert.Batches)
-	r.cert.Grade = wave.Grade(r.cert.Batches)
+	if over > 0 {
+		r.cert.Batches = advance(&r.cert.Fleet, r.cert.Batches, over)
+		r.cert.Bound = wave.Bounds(r.cert.Fleet, r.cert.Policy, r.cert.Batches)
+		r.cert.Grade = wave.Grade(r.cert.Batches)
+	}
 	r.osd = map[int32]bool{}
 	for _, c := range r.cert.Fleet.Clusters {
 		for _, h := range c.OSDHosts {
@@ -171,9 +178,6 @@ func withoutBatches(st plan.State, over int) plan.State {
 
 // advance brings a fleet to where it is after the first batches, and gives the others.
 func advance(f *plan.Fleet, batches []plan.Batch, over int) []plan.Batch {
-	if over == 0 {
-		return batches
-	}
 	f.Hosts, f.VMs.Host, f.VMs.Cells = slices.Clone(f.Hosts), slices.Clone(f.VMs.Host), slices.Clone(f.VMs.Cells)
 	for _, b := range batches[:over] {
 		for _, h := range b.Hosts {

@@ -77,7 +77,7 @@ func (r *region) pool(c *cloud, p *plan.Pool) {
 // assess finds how the region stands before anything is touched.
 func (r *region) assess(c *cloud) {
 	r.base = outlook{make([]int32, len(r.domains)), make([]int32, len(r.domains))}
-	none := func(int32) bool { return false }
+	none := make([]bool, len(c.f.Hosts))
 	short := map[*plan.Pool]int32{}
 	for _, s := range r.sets {
 		if len(s.hosts) < s.pool.MinSize {
@@ -105,10 +105,10 @@ func (r *region) assess(c *cloud) {
 }
 
 // up counts a group's members that are neither lost nor down.
-func (c *cloud) up(g int32, down func(int32) bool) int {
+func (c *cloud) up(g int32, down []bool) int {
 	n := 0
 	for _, h := range c.f.Groups[g].Hosts {
-		if !c.f.Hosts[h].Down && !down(h) {
+		if !c.f.Hosts[h].Down && !down[h] {
 			n++
 		}
 	}
@@ -116,13 +116,13 @@ func (c *cloud) up(g int32, down func(int32) bool) int {
 }
 
 // weigh adds to the outlook what each domain's loss would do to an acting set while some hosts are down.
-func (r *region) weigh(o *outlook, s acting, down func(int32) bool, sign int32) {
+func (r *region) weigh(o *outlook, s acting, down []bool, sign int32) {
 	var seen [32]int32 // domains of copies; pools are smaller than that
 	var count [32]int
 	n, up := 0, 0
 next:
 	for _, h := range s.hosts {
-		if down(h) {
+		if down[h] {
 			continue
 		}
 		up++
@@ -149,12 +149,12 @@ next:
 }
 
 // weighGroup does the same for a group.
-func (r *region) weighGroup(c *cloud, o *outlook, g int32, down func(int32) bool, sign int32) {
+func (r *region) weighGroup(c *cloud, o *outlook, g int32, down []bool, sign int32) {
 	x := c.f.Groups[g]
 	count := map[int32]int{}
 	up := 0
 	for _, h := range x.Hosts {
-		if !c.f.Hosts[h].Down && !down(h) {
+		if !c.f.Hosts[h].Down && !down[h] {
 			up++
 			if r.path.Contains(c.f.Hosts[h].Path) {
 				count[r.domain[h]]++
@@ -176,10 +176,10 @@ func (r *region) weighGroup(c *cloud, o *outlook, g int32, down func(int32) bool
 }
 
 // lacking is what a set or a group would lack if the hosts were down; empty when all is well. Grades B and C are asked only when they are wanted.
-func (r *region) lacking(c *cloud, s acting, down func(int32) bool, want plan.Grade) string {
+func (r *region) lacking(s acting, down []bool, want plan.Grade) string {
 	up := 0
 	for _, h := range s.hosts {
-		if !down(h) {
+		if !down[h] {
 			up++
 		}
 	}
@@ -188,12 +188,12 @@ func (r *region) lacking(c *cloud, s acting, down func(int32) bool, want plan.Gr
 	}
 	b, cc := has(want, "B"), has(want, "C")
 	for i, h := range s.hosts {
-		if (!b && !cc) || down(h) {
+		if (!b && !cc) || down[h] {
 			continue
 		}
 		n := 0
 		for _, o := range s.hosts[i:] {
-			if !down(o) && r.domain[o] == r.domain[h] {
+			if !down[o] && r.domain[o] == r.domain[h] {
 				n++
 			}
 		}
@@ -208,7 +208,7 @@ func (r *region) lacking(c *cloud, s acting, down func(int32) bool, want plan.Gr
 }
 
 // lackingGroup is the same for a group of which the batch has a member.
-func (r *region) lackingGroup(c *cloud, g int32, down func(int32) bool, want plan.Grade) string {
+func (r *region) lackingGroup(c *cloud, g int32, down []bool, want plan.Grade) string {
 	x := c.f.Groups[g]
 	up := c.up(g, down)
 	switch {
@@ -237,15 +237,13 @@ func (r *region) lackingGroup(c *cloud, g int32, down func(int32) bool, want pla
 
 // grade tells what is survived while the hosts are down, what breaks the rest, and what a reader asks first.
 func (r *region) grade(c *cloud, hosts []int32) (plan.Grade, []string, plan.Counts) {
-	in := make(map[int32]bool, len(hosts))
+	down, none := make([]bool, len(c.f.Hosts)), make([]bool, len(c.f.Hosts))
 	for _, h := range hosts {
-		in[h] = true
+		down[h] = true
 	}
-	down := func(h int32) bool { return in[h] }
-	none := func(int32) bool { return false }
 	o := outlook{append([]int32(nil), r.base.b...), append([]int32(nil), r.base.c...)}
 	counts := plan.Counts{QuorumSpare: -1}
-	seen := map[int32]bool{}
+	seen := make([]bool, len(r.sets))
 	for _, h := range hosts {
 		for _, i := range r.of[h] {
 			if seen[i] {
@@ -257,7 +255,7 @@ func (r *region) grade(c *cloud, hosts []int32) (plan.Grade, []string, plan.Coun
 			r.weigh(&o, s, down, 1)
 			up := 0
 			for _, h := range s.hosts {
-				if !in[h] {
+				if !down[h] {
 					up++
 				}
 			}

@@ -28,9 +28,8 @@ func Solve(f plan.Fleet, p plan.Policy) (plan.Certificate, error) {
 		}
 		r := results[i]
 		refusal.Reasons = append(refusal.Reasons, r.reasons...)
-		b := plan.ZoneBound{Binding: r.bound.binding, Bound: r.bound.rounds, BoundSeconds: c.boundSeconds(z, r.bound.rounds), Rounds: len(r.drafts), Zone: z.path}
-		for _, d := range r.drafts {
-			batch := c.describe(z, d)
+		b := plan.ZoneBound{Binding: r.bound.binding, Bound: r.bound.rounds, BoundSeconds: c.boundSeconds(z, r.bound.rounds), Rounds: len(r.batches), Zone: z.path}
+		for _, batch := range r.batches {
 			batch.Stage = len(out.Batches)
 			b.Seconds += batch.Seconds
 			out.Batches = append(out.Batches, batch)
@@ -81,7 +80,7 @@ func Grade(batches []plan.Batch) plan.Grade {
 
 // result is what became of a zone.
 type result struct {
-	drafts  []draft
+	batches []plan.Batch
 	bound   zoneBound
 	reasons []plan.Reason
 }
@@ -132,6 +131,7 @@ const effort = 200_000
 
 func (c *cloud) solveZone(z *zone, at, mask []int32) result {
 	out := result{bound: c.boundOf(z)}
+	var best []draft
 	var stuck []int32
 	var last *solver
 	for i, how := range manners {
@@ -139,19 +139,22 @@ func (c *cloud) solveZone(z *zone, at, mask []int32) result {
 			break
 		}
 		s := newSolver(c, z, out.bound, how, at, mask)
-		drafts, left := s.run(max(0, len(out.drafts)-1))
+		drafts, left := s.run(max(0, len(best)-1))
 		if left != nil && stuck == nil {
 			stuck, last = left, s
 		}
-		if drafts != nil && (out.drafts == nil || len(drafts) < len(out.drafts)) {
-			out.drafts = drafts
+		if drafts != nil && (best == nil || len(drafts) < len(best)) {
+			best = drafts
 		}
-		if out.drafts != nil && len(out.drafts) <= out.bound.rounds {
+		if best != nil && len(best) <= out.bound.rounds {
 			break
 		}
 	}
-	if out.drafts == nil {
+	if best == nil {
 		out.reasons = c.explain(z, last, stuck)
+	}
+	for _, d := range best {
+		out.batches = append(out.batches, c.describe(z, d))
 	}
 	return out
 }

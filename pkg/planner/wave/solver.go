@@ -15,6 +15,7 @@ type solver struct {
 	bound  zoneBound
 	left   []int32 // hosts of the zone still to be changed, those with most conflicts first
 	in     []bool  // host of the zone → in the batch at hand
+	down   []bool  // the same by the host's index in the fleet
 	chosen []int32
 	units  map[int32]bool // places of max_unavailable's level that the batch touches beside the lost
 	rounds int
@@ -31,7 +32,7 @@ type draft struct {
 }
 
 func newSolver(c *cloud, z *zone, bound zoneBound, how manner, at, mask []int32) *solver {
-	s := &solver{packing: newPacking(c, z, how, at, mask), r: z.region, bound: bound, in: make([]bool, len(z.hosts))}
+	s := &solver{packing: newPacking(c, z, how, at, mask), r: z.region, bound: bound, in: make([]bool, len(z.hosts)), down: make([]bool, len(c.f.Hosts))}
 	for l, h := range z.hosts {
 		if c.toChange(h) {
 			s.left = append(s.left, int32(l))
@@ -72,9 +73,7 @@ func (s *solver) run(most int) ([]draft, []int32) {
 // finish commits a batch that is placed.
 func (s *solver) finish(batch []int32) draft {
 	d := draft{moves: slices.Clone(s.moves)}
-	for _, l := range s.chosen {
-		s.in[l] = false
-	}
+	s.forget()
 	for _, l := range batch {
 		d.hosts = append(d.hosts, s.z.hosts[l])
 		for _, v := range s.guests[l] {
@@ -119,11 +118,16 @@ func (s *solver) next() []int32 {
 	return nil
 }
 
+// forget takes every host out of the batch at hand.
+func (s *solver) forget() {
+	for _, l := range s.chosen {
+		s.in[l], s.down[s.z.hosts[l]] = false, false
+	}
+}
+
 // clear begins a batch anew.
 func (s *solver) clear() {
-	for _, l := range s.chosen {
-		s.in[l] = false
-	}
+	s.forget()
 	s.chosen, s.units, s.heavy, s.spare = s.chosen[:0], map[int32]bool{}, 0, room{}
 	for l, h := range s.z.hosts {
 		if s.class[l] >= 0 && !s.c.f.Hosts[h].Down {
@@ -264,7 +268,7 @@ func (s *solver) add(l int32) bool {
 
 // include puts a host into the batch at hand.
 func (s *solver) include(l int32) {
-	s.in[l] = true
+	s.in[l], s.down[s.z.hosts[l]] = true, true
 	s.chosen = append(s.chosen, l)
 	if s.z.budget.of != nil {
 		if u := s.z.budget.of[s.z.hosts[l]]; !s.z.budget.lost[u] {
@@ -285,7 +289,8 @@ func (s *solver) forbidden(l int32) *plan.Reason {
 			return &plan.Reason{Invariant: "I11", Text: Unavailable(s.c.p.MaxUnavailable) + " leaves no room, lost hosts counted"}
 		}
 	}
-	down := func(x int32) bool { return x == h || (s.c.zoneOf[x] == s.z && s.in[s.c.local[x]]) }
+	s.down[h] = true
+	defer func() { s.down[h] = s.in[l] }()
 	if s.r.osd[h] {
 		for _, o := range s.chosen {
 			if o := s.z.hosts[o]; s.r.osd[o] && s.r.domain[o] != s.r.domain[h] {
@@ -295,16 +300,16 @@ func (s *solver) forbidden(l int32) *plan.Reason {
 	}
 	for _, g := range s.c.groups[h] {
 		for _, x := range s.c.f.Groups[g].Hosts {
-			if x != h && down(x) {
+			if x != h && s.down[x] {
 				return &plan.Reason{Invariant: "I1", Text: s.c.f.Groups[g].Name + " has a member in the batch"}
 			}
 		}
-		if text := s.r.lackingGroup(s.c, g, down, s.c.p.Survive); text != "" {
+		if text := s.r.lackingGroup(s.c, g, s.down, s.c.p.Survive); text != "" {
 			return &plan.Reason{Invariant: map[plan.GroupKind]string{plan.Quorum: "I1", plan.Standby: "I5"}[s.c.f.Groups[g].Kind], Text: text}
 		}
 	}
 	for _, i := range s.r.of[h] {
-		if text := s.r.lacking(s.c, s.r.sets[i], down, s.c.p.Survive); text != "" {
+		if text := s.r.lacking(s.r.sets[i], s.down, s.c.p.Survive); text != "" {
 			return &plan.Reason{Invariant: "I2", Text: text}
 		}
 	}

@@ -1,0 +1,51 @@
+package wave_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nuboctl/nuboctl/pkg/plan/plantest"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// What is planned for two small fleets, to be read: a change of the search shows here.
+func TestGolden(t *testing.T) {
+	var b strings.Builder
+	for _, seed := range []uint64{1, 5} {
+		f, p := plantest.Fleet(seed, plantest.Tiny)
+		c, ok := solve(t, f, p)
+		if !ok {
+			t.Fatalf("seed %d is refused", seed)
+		}
+		fmt.Fprintf(&b, "seed %d: %d batches, bound %d: %s; grade %s\n", seed, len(c.Batches), c.Bound.Rounds, c.Bound.Binding, c.Grade)
+		for _, x := range c.Batches {
+			fmt.Fprintf(&b, "  hosts %v: %+v, %d s, grade %s\n", x.Hosts, x.Counts, x.Seconds, x.Grade)
+			for _, s := range x.Short {
+				fmt.Fprintf(&b, "    %s\n", s)
+			}
+			for i, v := range x.Moves.VM {
+				fmt.Fprintf(&b, "    %s to %s\n", f.VMs.Names[v], f.Hosts[x.Moves.To[i]].Path.Name())
+			}
+		}
+	}
+	path := filepath.Join("testdata", "tiny.golden")
+	if *update {
+		if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), b.String()); diff != "" {
+		t.Errorf("%s (-want +got), -update writes it:\n%s", path, diff)
+	}
+}
