@@ -3,8 +3,10 @@ package wave_test
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,8 +32,12 @@ func TestGolden(t *testing.T) {
 			for _, s := range x.Short {
 				fmt.Fprintf(&b, "    %s\n", s)
 			}
-			for i, v := range x.Moves.VM {
-				fmt.Fprintf(&b, "    %s to %s\n", f.VMs.Names[v], f.Hosts[x.Moves.To[i]].Path.Name())
+			arrive := map[int32]int{}
+			for _, h := range x.Moves.To {
+				arrive[h]++
+			}
+			for _, h := range slices.Sorted(maps.Keys(arrive)) {
+				fmt.Fprintf(&b, "    %d to %s\n", arrive[h], f.Hosts[h].Path.Name())
 			}
 		}
 	}
