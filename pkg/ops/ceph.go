@@ -31,7 +31,7 @@ func cephRestore(ctx context.Context, w World, op plan.Op, report func(plan.Prog
 }
 
 // cephStop stops a host's daemons when both say that no placement group falls below min_size: our own computation from the acting sets, and Ceph. It
-// asks right before the stop, and waits for recovery while the answer is no.
+// asks right before the stop, and waits for recovery while the answer is no. Monitors and managers are asked about too.
 func cephStop(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
 	if err := w.restore(ctx, op, report); err != nil {
 		return err
@@ -53,6 +53,9 @@ func stopDaemons(ctx context.Context, w World, op plan.Op, report func(plan.Prog
 		why := c.stoppable()
 		if why == nil {
 			why = w.Storage.OKToStop(ctx, n)
+		}
+		if why == nil && w.Batches != nil {
+			why = w.Batches.Stoppable(ctx, n)
 		}
 		if why == nil {
 			return true, nil

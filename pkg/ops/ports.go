@@ -130,7 +130,7 @@ type Clusters interface {
 
 // Storage is the Ceph cluster that a node belongs to.
 type Storage interface {
-	// Observe tells of the node's daemons, and of every placement group of its cluster.
+	// Observe tells of the node's daemons, and of every placement group that has a copy there.
 	Observe(ctx context.Context, n model.Node) (Ceph, error)
 	// SetNoout sets noout for the node's bucket, or unsets it when until is zero. The cluster's side keeps the expiry: it needs nobody to come back.
 	SetNoout(ctx context.Context, n model.Node, until time.Time) error
@@ -146,7 +146,8 @@ type Ceph struct {
 	Daemons string
 	Noout   time.Time // when it ends; zero when it is not set for the node
 	OSDs    []int32   // the node's
-	Pools   []CephPool
+	// Pools hold the placement groups that have a copy on the node.
+	Pools []CephPool
 	// Unsure says why the placement groups are not all known; empty when they are.
 	Unsure string
 }
@@ -156,7 +157,7 @@ type CephPool struct {
 	Name    string
 	MinSize int
 	Size    int
-	Acting  []int32 // Size OSDs for each placement group, one after the other; -1 is a copy that is missing
+	Acting  []int32 // Size OSDs for each placement group, one after the other; -1 is a copy that is missing or not complete
 }
 
 // Batches knows the certificate of the plan that is being run, and the health of the places that its batches lie in.
@@ -166,6 +167,9 @@ type Batches interface {
 	// Destinations says where the certified placement puts the virtual machines of a node. It certifies the node's batch when this process has not
 	// yet, or when again is true.
 	Destinations(ctx context.Context, n model.Node, again bool) (map[string]model.Path, error)
+	// Stoppable tells whether the services that live on several hosts can do without the node now: every quorum keeps its majority and every service
+	// with standbys one member. Nil, or why not.
+	Stoppable(ctx context.Context, n model.Node) error
 	// Health lists what is wrong in the batch's region; nothing when it is healthy.
 	Health(ctx context.Context, batch int) ([]string, error)
 }

@@ -54,6 +54,9 @@ func slotBoot(ctx context.Context, w World, op plan.Op, report func(plan.Progres
 	if err := w.restore(ctx, op, report); err != nil {
 		return err
 	}
+	if err := w.spared(ctx, n, report); err != nil {
+		return err
+	}
 	guests, err := w.Guests.List(ctx, n)
 	if err != nil {
 		return err
@@ -80,6 +83,22 @@ func slotBoot(ctx context.Context, w World, op plan.Op, report func(plan.Progres
 	}
 	report(plan.Progress{Text: fmt.Sprintf("%s, kernel %s, slot %s", h.Release, h.Kernel, h.Slot)})
 	return nil
+}
+
+// spared waits until the services that live on several hosts can do without this one.
+func (w World) spared(ctx context.Context, n model.Node, report func(plan.Progress)) error {
+	until := w.Clock.Now().Add(okPatience)
+	return w.poll(ctx, func() (bool, error) {
+		why := w.Batches.Stoppable(ctx, n)
+		if why == nil || ctx.Err() != nil {
+			return true, ctx.Err()
+		}
+		report(plan.Progress{Waiting: why.Error()})
+		if !w.Clock.Now().Before(until) {
+			return true, &HaltedError{What: "take " + string(n.Path) + " out of service", Why: []string{why.Error()}}
+		}
+		return false, why
+	})
 }
 
 // returns waits for a host that answers with another boot id.

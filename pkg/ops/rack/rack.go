@@ -25,9 +25,12 @@ const (
 type Rack struct {
 	desired model.Desired
 	clock   ops.Clock
-	// Booted is told of every host that has come up, and Down of every one that goes down, before anything else happens; both may be nil. They are
+	// Booted is told of every host that has come up and what it runs, and Down of every one that goes down, before anything else happens. Firmware is
+	// asked at every power-on and restart how long it takes until the boot loader, and what goes wrong: Hung, FallsBack or Sound. They may be nil, are
 	// called with the rack locked, and must not call it.
-	Booted, Down func(n model.Path)
+	Booted   func(n model.Path, spec model.Digest)
+	Down     func(n model.Path)
+	Firmware func(n model.Path) (time.Duration, Fault)
 
 	mu     sync.Mutex
 	blades map[model.Path]*blade
@@ -41,6 +44,7 @@ type Rack struct {
 type blade struct {
 	node  model.Node
 	fault Fault
+	dead  bool
 	power model.Power
 	boot  string
 	life  int // counts what ends all that was going on: power off and on, a reboot
@@ -89,6 +93,26 @@ func (f *Rack) Break(n model.Path, fault Fault) {
 	f.blades[n].fault = fault
 }
 
+// Kill takes a machine out of the world: whatever it did ends, and nothing but Revive starts it again.
+func (f *Rack) Kill(n model.Path) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	b := f.blades[n]
+	b.dead = true
+	f.stop(b)
+}
+
+// Revive mends a machine, which boots if its power is on.
+func (f *Rack) Revive(n model.Path) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	b := f.blades[n]
+	b.dead = false
+	if b.power == model.PowerOn {
+		f.start(b)
+	}
+}
+
 // Begun counts how often an install began to write the node's root disk.
 func (f *Rack) Begun(n model.Path) int {
 	f.mu.Lock()
@@ -125,24 +149,28 @@ func (f *Rack) start(b *blade) {
 	b.life++
 	once := b.boot
 	b.boot = ""
-	if b.fault == Hung {
+	takes, fault := firmwareTime, b.fault
+	if f.Firmware != nil {
+		takes, fault = f.Firmware(b.node.Path)
+	}
+	if fault == Hung || b.dead {
 		return
 	}
-	f.after(b, firmwareTime, func() {
+	f.after(b, takes, func() {
 		if once != "" && b.rec != nil && b.rec.Boots(f.clock.Now()) {
 			f.ramdisk(b)
 			return
 		}
-		f.disk(b)
+		f.disk(b, fault)
 	})
 }
 
 // disk boots what is installed: the idle slot when it is asked to, once, and otherwise the default.
-func (f *Rack) disk(b *blade) {
+func (f *Rack) disk(b *blade, fault Fault) {
 	if b.installed.Nonce == "" {
 		return
 	}
-	once := b.once && b.fault != FallsBack && b.idle != slot{}
+	once := b.once && fault != FallsBack && b.idle != slot{}
 	b.once = false
 	if once || (b.def != slot{} && b.def != b.runs()) {
 		b.swap()
@@ -150,7 +178,7 @@ func (f *Rack) disk(b *blade) {
 	b.up = true
 	b.boots++
 	if f.Booted != nil {
-		f.Booted(b.node.Path)
+		f.Booted(b.node.Path, b.runs().spec())
 	}
 	f.after(b, daemonTime, func() { b.ceph = true })
 }

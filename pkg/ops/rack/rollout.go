@@ -289,6 +289,8 @@ func (p batches) Destinations(ctx context.Context, n model.Node, again bool) (ma
 	return out, ctx.Err()
 }
 
+func (p batches) Stoppable(ctx context.Context, n model.Node) error { return ctx.Err() }
+
 func (p batches) Health(ctx context.Context, i int) ([]string, error) {
 	p.f.mu.Lock()
 	defer p.f.mu.Unlock()

@@ -1,0 +1,287 @@
+// Package monitor watches a simulated data centre and reports what must never happen. It knows neither planner nor verifier nor ops: it looks at what
+// is true, at the moment of every change, and asks only whether an action of ours did harm. What a fault does is the fault's.
+package monitor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/plan"
+	"github.com/nuboctl/nuboctl/pkg/sim/world"
+)
+
+// The invariants, by what is watched.
+const (
+	Stopped  = "I8 no virtual machine is stopped without consent"
+	Inactive = "I2 no placement group falls below min_size because of us"
+	Complete = "C no placement group loses its last complete copies because of us"
+	Quorum   = "I1 every quorum keeps its majority"
+	Standby  = "I5 every service with standbys keeps a member, and they go one at a time"
+	Capacity = "I3 no host runs more than it has room for"
+	Suits    = "I3 every virtual machine finds what it needs where it is moved"
+	Apart    = "I4 groups stay apart"
+	Version  = "I7 no virtual machine moves to an older hypervisor"
+	Zones    = "I6 zones never go together"
+	Domain   = "I6 one failure domain at a time"
+	Twice    = "no host that is changed is restarted again"
+	Erased   = "no disk is written twice under one approval"
+	Flags    = "I10 every flag has an end, and is gone at the end"
+)
+
+// Violation is what happened against an invariant.
+type Violation struct {
+	Seed      uint64  `json:"seed"`
+	Seconds   float64 `json:"time"` // of the simulation
+	Invariant string  `json:"invariant"`
+	Detail    string  `json:"detail"`
+}
+
+// The longest that a mark of ours may hold.
+const (
+	longestNoout  = time.Hour
+	longestCordon = 25 * time.Hour
+)
+
+// most bounds what is kept of one simulation.
+const most = 100
+
+// Monitor is a world.Watcher.
+type Monitor struct {
+	Violations []Violation
+
+	seed  uint64
+	start time.Time
+	apart map[int32][]int32 // virtual machine → the groups that it is in
+	began map[int32]int     // host → how often its disk was begun to be written
+}
+
+// New makes the monitor of a simulation that begins at a time.
+func New(seed uint64, start time.Time) *Monitor {
+	return &Monitor{seed: seed, start: start, began: map[int32]int{}}
+}
+
+func (m *Monitor) violated(now time.Time, invariant, format string, args ...any) {
+	if len(m.Violations) < most {
+		m.Violations = append(m.Violations, Violation{Seed: m.seed, Seconds: now.Sub(m.start).Seconds(), Invariant: invariant, Detail: fmt.Sprintf(format, args...)})
+	}
+}
+
+// Act implements world.Watcher.
+func (m *Monitor) Act(t *world.Truth, now time.Time, a world.Act) {
+	switch a.Kind {
+	case world.Stopped:
+		m.stopped(t, now, a)
+	case world.DaemonsDown:
+		if a.Ours {
+			m.groups(t, now, a.Host, false)
+			m.copies(t, now, a.Host)
+			m.together(t, now, a.Host)
+		}
+	case world.HostDown:
+		if a.Ours {
+			m.groups(t, now, a.Host, true)
+			m.together(t, now, a.Host)
+		}
+	case world.Restart:
+		if t.Hosts[a.Host].New {
+			m.violated(now, Twice, "%s runs the new slot, and is told to restart", name(t, a.Host))
+		}
+	case world.Arrived:
+		if a.From >= 0 {
+			m.arrived(t, now, a)
+		}
+		m.room(t, now, a.Host)
+	case world.NooutSet:
+		m.flag(t, now, "noout", t.Hosts[a.Host].Noout, longestNoout, a.Host)
+	case world.CordonSet:
+		m.flag(t, now, "the cordon", t.Hosts[a.Host].Cordon, longestCordon, a.Host)
+	case world.Began:
+		if m.began[a.Host]++; m.began[a.Host] > 1 {
+			m.violated(now, Erased, "%s: %d times", name(t, a.Host), m.began[a.Host])
+		}
+	}
+}
+
+func name(t *world.Truth, h int32) model.Path { return t.Fleet.Hosts[h].Path }
+
+func (m *Monitor) stopped(t *world.Truth, now time.Time, a world.Act) {
+	vm := &t.VMs[a.VM]
+	if a.Ours && !(vm.State == world.Held && vm.Consent) {
+		m.violated(now, Stopped, "%s on %s", vm.Name, name(t, a.Host))
+	}
+}
+
+// groups looks at every group with a member on a host that we have just taken out of service: was it one too many? Gateways go with the host, all
+// others with its Ceph daemons.
+func (m *Monitor) groups(t *world.Truth, now time.Time, h int32, host bool) {
+	for i := range t.Fleet.Groups {
+		g := &t.Fleet.Groups[i]
+		if !slices.Contains(g.Hosts, h) || strings.Contains(g.Name, "gateway") != host {
+			continue
+		}
+		up, ours := 0, 0
+		for _, x := range g.Hosts {
+			if t.Member(g, x) {
+				up++
+			} else if t.Hosts[x].Ours || t.Hosts[x].OursCeph {
+				ours++
+			}
+		}
+		switch {
+		case g.Kind == plan.Quorum && 2*up <= len(g.Hosts) && 2*(up+1) > len(g.Hosts):
+			m.violated(now, Quorum, "%s has %d of %d members without %s", g.Name, up, len(g.Hosts), name(t, h))
+		case g.Kind == plan.Standby && up == 0:
+			m.violated(now, Standby, "%s has none without %s", g.Name, name(t, h))
+		case g.Kind == plan.Standby && ours > 1:
+			m.violated(now, Standby, "%s: %d members are out of service because of us, %s the last", g.Name, ours, name(t, h))
+		}
+	}
+}
+
+// copies looks at every placement group with a copy on a host whose daemons we have just stopped.
+func (m *Monitor) copies(t *world.Truth, now time.Time, h int32) {
+	inactive, lost := 0, 0
+	var pool string
+	for _, k := range t.PGsOf[h] {
+		pg := &t.PGs[k]
+		p := t.Pool(pg)
+		serving, complete := t.Serving(pg)
+		if serving < p.MinSize && serving+1 >= p.MinSize {
+			inactive++
+			pool = p.Name
+		}
+		if complete < p.Data {
+			lost++
+			pool = p.Name
+		}
+	}
+	if inactive > 0 {
+		m.violated(now, Inactive, "%d acting sets, of pool %s among others, without %s", inactive, pool, name(t, h))
+	}
+	if lost > 0 {
+		m.violated(now, Complete, "%d acting sets, of pool %s among others, without %s", lost, pool, name(t, h))
+	}
+}
+
+// together looks at all that is out of service because of us at once.
+func (m *Monitor) together(t *world.Truth, now time.Time, h int32) {
+	for c := range t.Fleet.Clusters {
+		cluster := &t.Fleet.Clusters[c]
+		if !slices.Contains(cluster.OSDHosts, h) {
+			continue
+		}
+		here := world.Place(&t.Fleet.Hosts[h], cluster.FailureDomain)
+		for _, x := range cluster.OSDHosts {
+			if there := world.Place(&t.Fleet.Hosts[x], cluster.FailureDomain); t.Hosts[x].OursCeph && there != here {
+				m.violated(now, Domain, "%s and %s are out of service", here, there)
+				break
+			}
+		}
+	}
+	zone := name(t, h).Zone()
+	for x := range t.Hosts {
+		if (t.Hosts[x].Ours || t.Hosts[x].OursCeph) && name(t, int32(x)).Zone() != zone {
+			m.violated(now, Zones, "%s and %s", zone, name(t, int32(x)).Zone())
+			return
+		}
+	}
+}
+
+// arrived looks at a virtual machine that we have moved.
+func (m *Monitor) arrived(t *world.Truth, now time.Time, a world.Act) {
+	vm := &t.VMs[a.VM]
+	from, to := t.Class(a.From), t.Class(a.Host)
+	where := fmt.Sprintf("%s from %s to %s", vm.Name, name(t, a.From), name(t, a.Host))
+	if to < 0 {
+		m.violated(now, Suits, "%s, which runs no virtual machines", where)
+		return
+	}
+	s, c := &t.Fleet.Shapes[vm.Shape], &t.Fleet.Classes[to]
+	if from >= 0 && c.Version < t.Fleet.Classes[from].Version {
+		m.violated(now, Version, "%s: version %d to %d", where, t.Fleet.Classes[from].Version, c.Version)
+	}
+	missing := slices.ContainsFunc(s.Networks, func(n string) bool { return !slices.Contains(c.Networks, n) })
+	if missing || !slices.Contains(c.CPUs, s.CPU) || !slices.Contains(c.Machines, s.Machine) {
+		m.violated(now, Suits, "%s", where)
+	}
+	if name(t, a.From).Zone() != name(t, a.Host).Zone() {
+		m.violated(now, Zones, "%s: a virtual machine stays in its zone", where)
+	}
+	m.neighbours(t, now, a, where)
+}
+
+// neighbours looks at the groups of a virtual machine that has arrived.
+func (m *Monitor) neighbours(t *world.Truth, now time.Time, a world.Act, where string) {
+	if m.apart == nil {
+		m.apart = map[int32][]int32{}
+		for i, g := range t.Fleet.Apart {
+			for _, v := range g.VMs {
+				m.apart[v] = append(m.apart[v], int32(i))
+			}
+		}
+	}
+	for _, i := range m.apart[a.VM] {
+		g := &t.Fleet.Apart[i]
+		for _, v := range g.VMs {
+			if v != a.VM && t.VMs[v].State != world.Gone &&
+				world.Place(&t.Fleet.Hosts[t.VMs[v].Host], g.Level) == world.Place(&t.Fleet.Hosts[a.Host], g.Level) {
+				m.violated(now, Apart, "%s: %s, of the same group %s, is there", where, t.VMs[v].Name, g.Name)
+			}
+		}
+	}
+}
+
+// room counts what runs on a host, whatever anybody has claimed.
+func (m *Monitor) room(t *world.Truth, now time.Time, h int32) {
+	host := &t.Fleet.Hosts[h]
+	var vcpus, memory int64
+	cells := make([]plan.Cell, len(host.Cells))
+	for _, v := range t.Hosts[h].Guests {
+		vm := &t.VMs[v]
+		s := &t.Fleet.Shapes[vm.Shape]
+		if s.Cells == 0 {
+			vcpus, memory = vcpus+s.VCPUs, memory+s.MemoryMiB
+			continue
+		}
+		n := int64(s.Cells)
+		for c := range cells {
+			if vm.Cells&(1<<c) != 0 {
+				cells[c].CPUs += (s.VCPUs + n - 1) / n
+				cells[c].HugeMiB += (s.MemoryMiB + n - 1) / n
+			}
+		}
+	}
+	if vcpus > host.VCPUs || memory > host.MemoryMiB {
+		m.violated(now, Capacity, "%s: %d of %d vCPU, %d of %d MiB", host.Path, vcpus, host.VCPUs, memory, host.MemoryMiB)
+	}
+	for c := range cells {
+		if cells[c].CPUs > host.Cells[c].CPUs || cells[c].HugeMiB > host.Cells[c].HugeMiB {
+			m.violated(now, Capacity, "%s: cell %d has %d of %d CPUs, %d of %d MiB", host.Path, c, cells[c].CPUs, host.Cells[c].CPUs, cells[c].HugeMiB, host.Cells[c].HugeMiB)
+		}
+	}
+}
+
+func (m *Monitor) flag(t *world.Truth, now time.Time, what string, until time.Time, longest time.Duration, h int32) {
+	if until.Sub(now) > longest {
+		m.violated(now, Flags, "%s of %s holds for %s", what, name(t, h), until.Sub(now))
+	}
+}
+
+// End looks at what is left when a rollout is over: of one that is complete no mark at all and every host changed; of one that is not, marks that
+// end by themselves.
+func (m *Monitor) End(t *world.Truth, now time.Time, complete bool) {
+	for i := range t.Hosts {
+		h := &t.Hosts[i]
+		if complete && (h.Noout.After(now) || h.Cordon.After(now)) {
+			m.violated(now, Flags, "%s keeps noout until %s and its cordon until %s", name(t, int32(i)), h.Noout, h.Cordon)
+		}
+		for _, v := range h.Guests {
+			if complete && t.VMs[v].State == world.Held {
+				m.violated(now, Stopped, "%s was stopped with consent and is not running again", t.VMs[v].Name)
+			}
+		}
+	}
+}

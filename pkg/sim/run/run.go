@@ -1,0 +1,216 @@
+// Package run lets the real planner, verifier, engine and ops roll a fleet in a simulated data centre, with nuboctl killed and started again on the way,
+// under the eyes of the monitor.
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/nuboctl/nuboctl/pkg/certify"
+	"github.com/nuboctl/nuboctl/pkg/engine"
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/ops"
+	"github.com/nuboctl/nuboctl/pkg/plan"
+	"github.com/nuboctl/nuboctl/pkg/planner/wave"
+	"github.com/nuboctl/nuboctl/pkg/sim/monitor"
+	"github.com/nuboctl/nuboctl/pkg/sim/world"
+	"github.com/nuboctl/nuboctl/pkg/state"
+	"github.com/nuboctl/nuboctl/pkg/verify"
+)
+
+// Outcome is how a rollout ended.
+type Outcome string
+
+// The outcomes. Refused means that there is no safe plan, so that nothing was begun.
+const (
+	Completed Outcome = "completed"
+	Halted    Outcome = "halted"
+	Refused   Outcome = "refused"
+)
+
+// Result is what came of one rollout.
+type Result struct {
+	Seed       uint64
+	Outcome    Outcome
+	Why        string // of a rollout that is not complete: the last error
+	Violations []monitor.Violation
+	Makespan   time.Duration // simulated
+	Rounds     int
+	Bound      plan.Bound
+	Runs       int // how often nuboctl was started
+	Kills      int
+	Replans    int
+	Ops        int
+}
+
+// Options are what a rollout is made of beside its fleet.
+type Options struct {
+	Seed   uint64
+	Faults world.Faults
+	// Solve makes the certificate; wave.Solve unless set.
+	Solve func(plan.Fleet, plan.Policy) (plan.Certificate, error)
+	// Reckless leaves out every check of what Solve made, and takes the refusals of the simulated services away: a test of the monitor.
+	Reckless bool
+
+	dies func(r state.Record, written bool) bool // where nuboctl is killed, beside the faults' own
+}
+
+// A rollout that does not come to its end in so many starts of nuboctl is halted; after each the operator waits.
+const (
+	mostRuns    = 60
+	afterKill   = 5 * time.Minute
+	afterHalt   = 30 * time.Minute
+	staleReplan = 2 // stale results in a row after which the operator plans again
+)
+
+// Rollout carries out one rollout from plan to end.
+func Rollout(f plan.Fleet, p plan.Policy, opt Options) Result {
+	if opt.Solve == nil {
+		opt.Solve = wave.Solve
+	}
+	s := &site{opt: opt, policy: p, rng: rand.New(rand.NewPCG(opt.Seed, 0x6b696c6c)), journal: newJournal(), out: Result{Seed: opt.Seed}}
+	watch := &late{}
+	s.world = world.New(f, world.Options{Seed: opt.Seed, Faults: opt.Faults, Watch: watch, Careless: opt.Reckless})
+	s.monitor = monitor.New(opt.Seed, s.world.Time.Now())
+	watch.Watcher = s.monitor
+	if err := s.plan(f); err != nil {
+		s.out.Outcome, s.out.Why = Refused, err.Error()
+		return s.out
+	}
+	s.out.Rounds, s.out.Bound = len(s.p.Certificate.Batches), s.p.Certificate.Bound
+	s.roll()
+	s.out.Makespan = s.world.Time.Since()
+	s.monitor.End(&s.world.Truth, s.world.Time.Now(), s.out.Outcome == Completed)
+	s.out.Violations = s.monitor.Violations
+	return s.out
+}
+
+// late is a watcher that is set after the world was made.
+type late struct{ world.Watcher }
+
+// Act implements world.Watcher.
+func (l *late) Act(t *world.Truth, now time.Time, a world.Act) {
+	if l.Watcher != nil {
+		l.Watcher.Act(t, now, a)
+	}
+}
+
+// site is a workstation beside a simulated data centre.
+type site struct {
+	opt     Options
+	policy  plan.Policy
+	rng     *rand.Rand
+	world   *world.World
+	monitor *monitor.Monitor
+	journal *journal
+	p       plan.Plan
+	digest  model.Digest // of p, which is validated once
+	out     Result
+}
+
+// plan makes the plan for a fleet, and has it verified.
+func (s *site) plan(f plan.Fleet) error {
+	c, err := s.opt.Solve(f, s.policy)
+	if err != nil {
+		return err
+	}
+	p := stages(c, s.world)
+	if !s.opt.Reckless {
+		if err := verify.Plan(p); err != nil {
+			return fmt.Errorf("the planner's own plan is not accepted: %w", err)
+		}
+	}
+	s.p, s.digest = p, p.Digest()
+	return nil
+}
+
+// roll starts nuboctl until the rollout is over.
+func (s *site) roll() {
+	stale := 0
+	for s.out.Runs < mostRuns {
+		res, killed := s.start()
+		switch {
+		case killed:
+			s.out.Kills++
+			s.wait(afterKill)
+			continue
+		case res.Kind == engine.Done:
+			s.out.Outcome = Completed
+			return
+		}
+		s.out.Outcome = Halted
+		if err := res.Error(); err != nil {
+			s.out.Why = err.Error()
+		}
+		s.wait(afterHalt)
+		if stale++; res.Kind != engine.Stale {
+			stale = 0
+		}
+		if stale >= staleReplan {
+			stale = 0
+			s.replan()
+		}
+	}
+}
+
+// wait is what a person takes until he types the command again.
+func (s *site) wait(most time.Duration) {
+	s.world.Time.Until(s.world.Time.Since() + most/3 + time.Duration(s.rng.Int64N(int64(most))))
+}
+
+// replan plans again from what is there now, as a stale plan tells its reader to, and gives back what the old plan had cordoned and is changed already.
+func (s *site) replan() {
+	f, err := s.world.Fleet(context.Background())
+	if err != nil {
+		return
+	}
+	if s.plan(f) != nil {
+		return // the next try may find more hosts up
+	}
+	s.out.Replans++
+	d := ops.New(s.world.Ports(s.certifier()))
+	for i := range s.world.Truth.Hosts {
+		if h := &s.world.Truth.Hosts[i]; h.New && h.Up && h.Cordon.After(s.world.Time.Now()) {
+			op := plan.Op{Kind: plan.HostUncordon, Target: plan.NodeSubject(f.Hosts[i].Path)}
+			_ = d.Apply(context.Background(), op, func(plan.Progress) {}) // what fails ends by itself
+		}
+	}
+}
+
+func (s *site) certifier() ops.Batches {
+	if s.opt.Reckless {
+		return careless{s}
+	}
+	return certify.New(*s.p.Certificate, s.world)
+}
+
+// start runs nuboctl once, and reports whether it was killed.
+func (s *site) start() (engine.Result, bool) {
+	s.out.Runs++
+	ctx, kill := context.WithCancelCause(context.Background())
+	defer kill(nil)
+	s.journal.begin(kill)
+	s.journal.dies = s.dies
+	d := ops.New(s.world.Ports(s.certifier()))
+	res, err := engine.Run(ctx, s.p, engine.Options{
+		Run: fmt.Sprintf("run-%d", s.out.Runs), Approver: "simulation", Checked: s.digest, Journal: s.journal,
+		Limits: engine.DefaultLimits(), Clock: s.world.Time, Executor: s.world.Time,
+		Drivers: func(k plan.Kind) (engine.Driver, bool) { return d, d.Knows(k) },
+	})
+	s.out.Ops += len(res.With(engine.OpDone))
+	if err != nil && !errors.Is(err, errKilled) {
+		res.Kind, res.Err = engine.Failed, err
+	}
+	return res, s.journal.dead
+}
+
+// dies decides where nuboctl is killed.
+func (s *site) dies(r state.Record, written bool) bool {
+	if s.opt.dies != nil && s.opt.dies(r, written) {
+		return true
+	}
+	return s.opt.Faults.Kill > 0 && s.rng.Float64() < s.opt.Faults.Kill/2
+}

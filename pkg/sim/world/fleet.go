@@ -1,0 +1,83 @@
+package world
+
+import (
+	"context"
+	"slices"
+
+	"github.com/nuboctl/nuboctl/pkg/plan"
+)
+
+// Fleet is what an observation shows now.
+func (w *World) Fleet(ctx context.Context) (plan.Fleet, error) {
+	t := &w.Truth
+	f := t.Fleet
+	f.Hosts = slices.Clone(f.Hosts)
+	for i := range f.Hosts {
+		h, now := &f.Hosts[i], &t.Hosts[i]
+		h.Change, h.Class, h.Down = !now.New && now.Up, t.Class(int32(i)), !now.Up
+		if now.Foreign {
+			h.VCPUs, h.MemoryMiB, h.Cells = 0, 0, make([]plan.Cell, len(h.Cells)) // an operator wants nothing moved there
+		}
+	}
+	f.VMs = plan.VMs{}
+	at := make([]int32, len(t.VMs))
+	pinned := len(t.Fleet.VMs.Cells) > 0
+	for i := range t.VMs {
+		vm := &t.VMs[i]
+		at[i] = -1
+		if vm.State == Gone {
+			continue
+		}
+		k := int32(len(f.VMs.Names))
+		at[i] = k
+		f.VMs.Names, f.VMs.Host, f.VMs.Shape = append(f.VMs.Names, vm.Name), append(f.VMs.Host, vm.Host), append(f.VMs.Shape, vm.Shape)
+		if pinned {
+			f.VMs.Cells = append(f.VMs.Cells, vm.Cells&0xffff)
+		}
+		if vm.Fixed {
+			f.VMs.Fixed = append(f.VMs.Fixed, k)
+		}
+		if vm.Fixed && vm.Consent {
+			f.VMs.Consent = append(f.VMs.Consent, k)
+		}
+	}
+	w.apart(&f, at)
+	w.clusters(&f)
+	return f, ctx.Err()
+}
+
+// apart gives the groups with those of their members that there still are.
+func (w *World) apart(f *plan.Fleet, at []int32) {
+	f.Apart = slices.Clone(f.Apart)
+	for i := range f.Apart {
+		var members plan.Ints
+		for _, v := range f.Apart[i].VMs {
+			if at[v] >= 0 {
+				members = append(members, at[v])
+			}
+		}
+		f.Apart[i].VMs = members
+	}
+}
+
+// clusters gives the acting sets; a copy that is not complete counts as missing, one on a host that is down is lost with it.
+func (w *World) clusters(f *plan.Fleet) {
+	t := &w.Truth
+	f.Clusters = slices.Clone(f.Clusters)
+	for c := range f.Clusters {
+		f.Clusters[c].Pools = slices.Clone(f.Clusters[c].Pools)
+		for p := range f.Clusters[c].Pools {
+			f.Clusters[c].Pools[p].Acting = f.Clusters[c].Pools[p].Acting[:0:0]
+		}
+	}
+	for k := range t.PGs {
+		pg := &t.PGs[k]
+		pool := &f.Clusters[pg.Cluster].Pools[pg.Pool]
+		for i, h := range pg.Hosts {
+			if h >= 0 && t.Hosts[h].Up && pg.Behind&(1<<i) != 0 {
+				h = -1
+			}
+			pool.Acting = append(pool.Acting, h)
+		}
+	}
+}

@@ -1,0 +1,98 @@
+package world
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/ops"
+	"github.com/nuboctl/nuboctl/pkg/plan"
+)
+
+// machines are BMCs that are slow, refuse, and lose replies.
+type machines struct {
+	w *World
+	ops.Machines
+}
+
+// Open implements ops.Machines.
+func (m machines) Open(ctx context.Context, n model.Node) (ops.Machine, error) {
+	f := m.w.opt.Faults
+	if err := m.w.Time.Sleep(ctx, time.Second+time.Duration(m.w.rng.Int64N(int64(f.Slow)+1))); err != nil {
+		return nil, err
+	}
+	if m.w.chance(f.BMC) {
+		return nil, fmt.Errorf("%s: %s does not answer: all sessions are in use", n.Path, n.BMC.Address)
+	}
+	inner, err := m.Machines.Open(ctx, n)
+	return machine{inner, m.w}, err
+}
+
+type machine struct {
+	ops.Machine
+	w *World
+}
+
+// SetPower implements ops.Machine. A BMC that says yes and does nothing is found out by the driver, which reads back.
+func (m machine) SetPower(ctx context.Context, want model.Power) error {
+	if m.w.chance(m.w.opt.Faults.BMC) {
+		return errors.New("the BMC said yes, and its power state is still the other one after a minute")
+	}
+	return errors.Join(m.Machine.SetPower(ctx, want), m.w.opt.Faults.reply(m.w))
+}
+
+// slots are those of the rack, with what goes wrong.
+type slots struct {
+	w *World
+	ops.Slots
+}
+
+// Write implements ops.Slots.
+func (s slots) Write(ctx context.Context, n model.Node, spec model.Digest, report func(plan.Progress)) error {
+	if s.w.chance(s.w.opt.Faults.Install) {
+		return fmt.Errorf("%s: chunk 17 of the image has a wrong digest", n.Path)
+	}
+	return errors.Join(s.Slots.Write(ctx, n, spec, report), s.w.opt.Faults.reply(s.w))
+}
+
+// BootOnce implements ops.Slots.
+func (s slots) BootOnce(ctx context.Context, n model.Node) error {
+	if i, h, err := s.w.reach(ctx, n); err != nil {
+		return err
+	} else if h.Up {
+		s.w.tell(Act{Kind: Restart, Host: i, Ours: true})
+	}
+	return errors.Join(s.Slots.BootOnce(ctx, n), s.w.opt.Faults.reply(s.w))
+}
+
+// Commit implements ops.Slots.
+func (s slots) Commit(ctx context.Context, n model.Node) error {
+	return errors.Join(s.Slots.Commit(ctx, n), s.w.opt.Faults.reply(s.w))
+}
+
+type cordons struct{ w *World }
+
+// Cordon implements ops.Cordons.
+func (c cordons) Cordon(ctx context.Context, n model.Node) (time.Time, error) {
+	i, err := c.w.host(n)
+	if err != nil || ctx.Err() != nil {
+		return time.Time{}, errors.Join(err, ctx.Err())
+	}
+	if until := c.w.Truth.Hosts[i].Cordon; until.After(c.w.Time.Now()) {
+		return until, nil
+	}
+	return time.Time{}, nil
+}
+
+// SetCordon implements ops.Cordons.
+func (c cordons) SetCordon(ctx context.Context, n model.Node, until time.Time) error {
+	i, err := c.w.host(n)
+	if err != nil || ctx.Err() != nil {
+		return errors.Join(err, ctx.Err())
+	}
+	c.w.Truth.Hosts[i].Cordon = until
+	c.w.tell(Act{Kind: CordonSet, Host: i, Ours: true})
+	return c.w.opt.Faults.reply(c.w)
+}

@@ -1,0 +1,151 @@
+// Package world is a simulated data centre: hosts with two slots and a BMC, a Ceph cluster for each region, virtual machines that migrate over links of
+// finite speed, tenants, operators and faults, all in the virtual time of package vtime and from one seed. Ops reach it through the ports of
+// package ops. What is true in it, as opposed to what it shows, is in Truth.
+package world
+
+import (
+	"strings"
+	"time"
+
+	"github.com/nuboctl/nuboctl/pkg/plan"
+)
+
+// Truth is how things are. Only the world changes it.
+type Truth struct {
+	// Fleet is what the world was made from: its classes, shapes, groups, clusters and capacities hold throughout, its virtual machines do not.
+	Fleet plan.Fleet
+	Hosts []Host // as Fleet.Hosts
+	VMs   []VM   // those of the fleet first, in its order
+	PGs   []PG
+	// PGsOf are the placement groups with a copy on a host, by index.
+	PGsOf [][]int32
+}
+
+// Host is what is true of a host.
+type Host struct {
+	Up   bool // it runs, and answers
+	New  bool // it runs what the rollout brings
+	Dead bool // a fault has taken it
+	// Ours says that it is out of service because of us: restarted or powered off, until it is back.
+	Ours bool
+	// Daemons says that its Ceph daemons are in service; OursCeph that they are not because of us.
+	Daemons, OursCeph bool
+	Cordon, Noout     time.Time // our marks' ends; zero: not set
+	Foreign           bool      // an operator's own cordon
+	Guests            []int32   // the virtual machines whose place it is, in no order
+	VCPUs, MemoryMiB  int64     // promised to floating virtual machines, those on their way included
+	Cells             []plan.Cell
+	downAt            time.Duration // when its daemons went out of service or came back last
+	catching          bool          // its copies are not complete yet
+}
+
+// State is what a virtual machine does.
+type State uint8
+
+// The states.
+const (
+	Running State = iota
+	Held          // stopped by us with consent
+	Lost          // its host is down
+	Gone          // its tenant has deleted it
+)
+
+// VM is what is true of a virtual machine.
+type VM struct {
+	Name           string
+	Host, Shape    int32
+	Cells          int32
+	State          State
+	Fixed, Consent bool
+	moving         *migration
+}
+
+// PG stands for placement groups with the same acting set.
+type PG struct {
+	Cluster, Pool int32
+	Hosts         []int32 // of the copies; -1 is one that was missing from the start
+	Behind        uint32  // bit i: copy i is not complete
+}
+
+// Serves reports whether copy i of a placement group takes part in I/O.
+func (t *Truth) Serves(pg *PG, i int) bool { return pg.Hosts[i] >= 0 && t.Hosts[pg.Hosts[i]].Daemons }
+
+// Serving counts the copies that take part in I/O, and those of them that are complete.
+func (t *Truth) Serving(pg *PG) (serving, complete int) {
+	for i := range pg.Hosts {
+		if t.Serves(pg, i) {
+			serving++
+			if pg.Behind&(1<<i) == 0 {
+				complete++
+			}
+		}
+	}
+	return serving, complete
+}
+
+// Pool is the pool of a placement group.
+func (t *Truth) Pool(pg *PG) *plan.Pool { return &t.Fleet.Clusters[pg.Cluster].Pools[pg.Pool] }
+
+// Member reports whether a member of a group is in service. Gateways are on the host itself, the others are Ceph's daemons.
+func (t *Truth) Member(g *plan.Group, host int32) bool {
+	if strings.Contains(g.Name, "gateway") {
+		return t.Hosts[host].Up
+	}
+	return t.Hosts[host].Daemons
+}
+
+// MembersUp counts the members of a group that are in service.
+func (t *Truth) MembersUp(g *plan.Group) int {
+	up := 0
+	for _, h := range g.Hosts {
+		if t.Member(g, h) {
+			up++
+		}
+	}
+	return up
+}
+
+// Class is the class that a host has now.
+func (t *Truth) Class(host int32) int32 {
+	if t.Hosts[host].New {
+		return t.Fleet.Hosts[host].ClassAfter
+	}
+	return t.Fleet.Hosts[host].Class
+}
+
+// share is what a pinned virtual machine takes of each of its cells.
+func share(s *plan.Shape) plan.Cell {
+	n := int64(max(s.Cells, 1))
+	return plan.Cell{CPUs: (s.VCPUs + n - 1) / n, HugeMiB: (s.MemoryMiB + n - 1) / n}
+}
+
+// Act is a change of the world that somebody may want to judge; the world is already as it is after it.
+type Act struct {
+	Kind ActKind
+	Host int32
+	VM   int32 // of the acts about virtual machines
+	From int32 // of Arrived: the source, -1 when it was started here
+	Ours bool  // we did it
+}
+
+// ActKind says what happened.
+type ActKind uint8
+
+// The kinds.
+const (
+	HostDown    ActKind = iota // Host is out of service
+	HostUp                     // it is back, and Truth says with which slot
+	DaemonsDown                // the Ceph daemons of Host are out of service
+	DaemonsUp
+	Stopped // VM, which ran, does not run any more
+	Arrived // VM runs on Host now
+	Restart // Host is told to restart; it is not down yet
+	NooutSet
+	CordonSet
+	Began // the root disk of Host is written by an installer
+)
+
+// Watcher is told every act, in order.
+type Watcher interface {
+	Act(t *Truth, now time.Time, a Act)
+}

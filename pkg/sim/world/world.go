@@ -1,0 +1,199 @@
+package world
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/nuboctl/nuboctl/pkg/facts"
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/ops"
+	"github.com/nuboctl/nuboctl/pkg/ops/rack"
+	"github.com/nuboctl/nuboctl/pkg/plan"
+	"github.com/nuboctl/nuboctl/pkg/sim/vtime"
+)
+
+// Options are what a world is made of.
+type Options struct {
+	Seed   uint64
+	Faults Faults
+	// Watch is told what happens; it may be nil.
+	Watch Watcher
+	// Careless takes the authority's and Ceph's own refusals away, to see whether ours are worth anything.
+	Careless bool
+}
+
+// World is a simulated data centre. It is not safe for concurrent use: everything in it happens in the goroutine that lets its time pass.
+type World struct {
+	Time  *vtime.Time
+	Truth Truth
+
+	opt     Options
+	rng     *rand.Rand
+	rack    *rack.Rack
+	desired model.Desired // after the rollout
+	index   map[model.Path]int32
+	byName  map[string]int32
+	moves   []*migration
+	links   [][]int32 // by host: the links it is behind
+	moved   time.Duration
+	turn    int // counts changes of the set of migrations
+	tenants int
+	cause   bool // what goes down now does so by a fault
+	over    bool // nothing happens by itself any more
+}
+
+// The images of a rollout.
+var (
+	imageOld = model.ImageRef{Name: "debian", Digest: model.DigestBytes([]byte("debian-13"))}
+	imageNew = model.ImageRef{Name: "debian", Digest: model.DigestBytes([]byte("debian-14"))}
+)
+
+// New makes a world in which the fleet is as it says: hosts run, those that need no change run the new image already, and those that are down are dead
+// for good.
+func New(f plan.Fleet, opt Options) *World {
+	w := &World{Time: vtime.New(), opt: opt, rng: rand.New(rand.NewPCG(opt.Seed, 0x73696d)), index: make(map[model.Path]int32, len(f.Hosts)),
+		byName: make(map[string]int32, len(f.VMs.Names)), links: make([][]int32, len(f.Hosts))}
+	before := model.Desired{Cloud: model.Cloud{Name: "simulated"}}
+	w.desired = before
+	for i, h := range f.Hosts {
+		w.index[h.Path] = int32(i)
+		n := model.Node{Path: h.Path, Name: h.Path.Name(), Image: imageNew, Config: model.Digest(h.Path), Serial: h.Path.Name()}
+		w.desired.Nodes = append(w.desired.Nodes, n)
+		if h.Change || h.Down {
+			n.Image = imageOld
+		}
+		before.Nodes = append(before.Nodes, n)
+	}
+	w.rack = rack.New(before, w.Time)
+	w.rack.Ready()
+	w.build(f)
+	w.rack.Booted, w.rack.Down, w.rack.Firmware = w.booted, w.down, w.firmware
+	for i, h := range f.Hosts {
+		if h.Down {
+			w.kill(int32(i))
+		}
+	}
+	w.disturb()
+	return w
+}
+
+func (w *World) build(f plan.Fleet) {
+	t := &w.Truth
+	t.Fleet = f
+	t.Hosts, t.PGsOf = make([]Host, len(f.Hosts)), make([][]int32, len(f.Hosts))
+	for i, h := range f.Hosts {
+		t.Hosts[i] = Host{Up: true, New: !h.Change && !h.Down, Daemons: true, Cells: make([]plan.Cell, len(h.Cells))}
+	}
+	t.VMs = make([]VM, len(f.VMs.Names), len(f.VMs.Names)+64)
+	for i, name := range f.VMs.Names {
+		v := VM{Name: name, Host: f.VMs.Host[i], Shape: f.VMs.Shape[i]}
+		if len(f.VMs.Cells) > 0 {
+			v.Cells = f.VMs.Cells[i]
+		}
+		t.VMs[i] = v
+		w.byName[name] = int32(i)
+		w.enter(int32(i), v.Host)
+		w.claim(&t.VMs[i], v.Host, v.Cells, 1)
+	}
+	for _, i := range f.VMs.Fixed {
+		t.VMs[i].Fixed = true
+	}
+	for _, i := range f.VMs.Consent {
+		t.VMs[i].Consent = true
+	}
+	for c := range f.Clusters {
+		for p := range f.Clusters[c].Pools {
+			w.pool(int32(c), int32(p))
+		}
+	}
+	for i, l := range f.Links {
+		for _, h := range l.Hosts {
+			w.links[h] = append(w.links[h], int32(i))
+		}
+	}
+}
+
+func (w *World) pool(c, p int32) {
+	pool := &w.Truth.Fleet.Clusters[c].Pools[p]
+	acting := slices.Clone([]int32(pool.Acting))
+	for i := 0; i+pool.Size <= len(acting); i += pool.Size {
+		pg := PG{Cluster: c, Pool: p, Hosts: acting[i : i+pool.Size]}
+		for _, h := range pg.Hosts {
+			if h >= 0 {
+				w.Truth.PGsOf[h] = append(w.Truth.PGsOf[h], int32(len(w.Truth.PGs)))
+			}
+		}
+		w.Truth.PGs = append(w.Truth.PGs, pg)
+	}
+}
+
+// Ports are what ops reach; the certificate's is somebody else's.
+func (w *World) Ports(b ops.Batches) ops.World {
+	r := w.rack.World()
+	return ops.World{Desired: w.desired, Clock: w.Time, Machines: machines{w, r.Machines}, Installs: r.Installs, Hosts: r.Hosts, VMs: r.VMs,
+		Guests: guests{w}, Slots: slots{w, r.Slots}, Cordons: cordons{w}, Storage: storage{w}, Batches: b}
+}
+
+// Spec is what a host runs before the rollout, and after it.
+func (w *World) Spec(host int) (was, want model.Digest) {
+	config := w.desired.Nodes[host].Config
+	return facts.HostSpec(imageOld.Digest, config), facts.HostSpec(imageNew.Digest, config)
+}
+
+// Quiet ends all that happens by itself: no fault, tenant or operator from now on.
+func (w *World) Quiet() { w.over = true }
+
+func (w *World) tell(a Act) {
+	if w.opt.Watch != nil {
+		w.opt.Watch.Act(&w.Truth, w.Time.Now(), a)
+	}
+}
+
+func (w *World) host(n model.Node) (int32, error) {
+	i, ok := w.index[n.Path]
+	if !ok {
+		return -1, fmt.Errorf("%s: %w", n.Path, ops.ErrNotInInventory)
+	}
+	return i, nil
+}
+
+// daemonTime is from a host that answers to its Ceph daemons.
+const daemonTime = 30 * time.Second
+
+// booted takes in that a host is up again.
+func (w *World) booted(path model.Path, spec model.Digest) {
+	i := w.index[path]
+	h := &w.Truth.Hosts[i]
+	_, want := w.Spec(int(i))
+	h.Up, h.New, h.Ours = true, spec == want, false
+	w.tell(Act{Kind: HostUp, Host: i})
+	for _, v := range h.Guests {
+		if vm := &w.Truth.VMs[v]; vm.State == Lost {
+			vm.State = Running
+		}
+	}
+	w.Time.After(daemonTime, func() {
+		if h.Up {
+			w.daemonsUp(i)
+		}
+	})
+}
+
+// down takes in that a host goes out of service.
+func (w *World) down(path model.Path) {
+	i := w.index[path]
+	h := &w.Truth.Hosts[i]
+	ours := !w.cause
+	h.Up, h.Ours = false, ours
+	w.daemonsDown(i, ours)
+	w.tell(Act{Kind: HostDown, Host: i, Ours: ours})
+	for _, v := range h.Guests {
+		if vm := &w.Truth.VMs[v]; vm.State == Running {
+			vm.State = Lost
+			w.tell(Act{Kind: Stopped, Host: i, VM: v, Ours: ours})
+		}
+	}
+	w.abort(i)
+}
