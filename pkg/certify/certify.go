@@ -55,10 +55,7 @@ func (c *Certifier) Certify(ctx context.Context, batch int) error {
 	}
 	places := map[string]model.Path{}
 	if b := c.left(&f, batch); len(b.Hosts) > 0 {
-		if b, err = wave.Place(f, c.cert.Policy, b); err == nil {
-			err = verify.Batch(f, c.cert.Policy, b)
-		}
-		if err != nil {
+		if b, err = c.place(&f, batch, b); err != nil {
 			return &ops.HaltedError{What: fmt.Sprintf("certify batch %d", batch+1), Why: []string{err.Error()}}
 		}
 		for i, vm := range b.Moves.VM {
@@ -67,6 +64,63 @@ func (c *Certifier) Certify(ctx context.Context, batch int) error {
 	}
 	c.places[batch] = places
 	return ctx.Err()
+}
+
+// place finds placements that the verifier accepts: those of the certificate where they still do, since the batches after this one were solved on top of
+// them, and otherwise new ones.
+func (c *Certifier) place(f *plan.Fleet, batch int, b plan.Batch) (plan.Batch, error) {
+	kept, known := c.keep(f, batch, b)
+	if known && verify.Batch(*f, c.cert.Policy, kept) == nil {
+		return kept, nil
+	}
+	fresh, err := wave.Place(*f, c.cert.Policy, b)
+	if err != nil {
+		return fresh, err
+	}
+	if known { // what is counted may have changed, and the placements still be good
+		kept.Counts, kept.Grade, kept.Short = fresh.Counts, fresh.Grade, fresh.Short
+		if verify.Batch(*f, c.cert.Policy, kept) == nil {
+			return kept, nil
+		}
+	}
+	return fresh, verify.Batch(*f, c.cert.Policy, fresh)
+}
+
+// keep gives a batch the destinations that the certificate has for what is on its hosts now; false when it has none for some.
+func (c *Certifier) keep(f *plan.Fleet, batch int, b plan.Batch) (plan.Batch, bool) {
+	type move struct{ to, cells int32 }
+	was := c.cert.Batches[batch].Moves
+	moves := make(map[string]move, len(was.VM))
+	for i, vm := range was.VM {
+		m := move{to: was.To[i]}
+		if len(was.Cells) > 0 {
+			m.cells = was.Cells[i]
+		}
+		moves[c.cert.Fleet.VMs.Names[vm]] = m
+	}
+	out := plan.Moves{}
+	for vm, host := range f.VMs.Host {
+		if _, here := slices.BinarySearch(b.Hosts, host); !here {
+			continue
+		}
+		if _, fixed := slices.BinarySearch(f.VMs.Fixed, int32(vm)); fixed {
+			continue
+		}
+		m, ok := moves[f.VMs.Names[vm]]
+		if !ok {
+			return b, false
+		}
+		out.VM, out.To = append(out.VM, int32(vm)), append(out.To, m.to)
+		if len(f.VMs.Cells) > 0 {
+			out.Cells = append(out.Cells, m.cells)
+		}
+	}
+	if !slices.ContainsFunc(out.Cells, func(x int32) bool { return x != 0 }) {
+		out.Cells = nil
+	}
+	b.Moves = out
+	b.Counts.Displaced = len(out.VM)
+	return b, true
 }
 
 // left is the batch with those of its hosts that are not changed yet. They are down because of the batch, not beside it.

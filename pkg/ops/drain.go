@@ -12,14 +12,14 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/plan"
 )
 
-// A migration is tried a few times, since one that fails leaves the machine where it was; each try asks for a destination again.
+// A migration is tried a few times, since one that fails leaves the machine where it was.
 const (
 	migrateTries = 4
 	migratePause = 30 * time.Second
 )
 
 // drain moves every virtual machine off a host, the one that writes fastest to its memory first, until none is left: what comes meanwhile is moved too.
-// Where a machine goes is what the certified placement says; when that has no place for it, the batch is certified again.
+// Where a machine goes is what the certified placement says; when that has no place for it, or there is no room, the batch is certified again.
 func drain(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
 	if err := w.restore(ctx, op, report); err != nil {
 		return err
@@ -33,6 +33,7 @@ func empty(ctx context.Context, w World, op plan.Op, report func(plan.Progress))
 		return err
 	}
 	failed := map[string]int{}
+	full := map[string]bool{} // where the certified placement sent it there was no room
 	for moved := 0; ; moved++ {
 		guests, err := w.Guests.List(ctx, n)
 		if err != nil {
@@ -44,8 +45,9 @@ func empty(ctx context.Context, w World, op plan.Op, report func(plan.Progress))
 		}
 		g := left[0]
 		report(plan.Progress{Text: fmt.Sprintf("%d moved, %d left, now %s", moved, len(left), g.Name)})
-		if err := w.evacuate(ctx, n, g, failed[g.Name] > 0, report); err != nil {
+		if err := w.evacuate(ctx, n, g, full[g.Name], report); err != nil {
 			failed[g.Name]++
+			full[g.Name] = errors.Is(err, ErrNoRoom)
 			if halts(err) || failed[g.Name] == migrateTries || ctx.Err() != nil {
 				return err
 			}

@@ -117,18 +117,21 @@ func (w World) returns(ctx context.Context, n model.Node, bootID string, patienc
 	return h, err
 }
 
-// onWithin bounds switching a machine on that was switched off.
-const onWithin = 2 * time.Minute
+// onWithin bounds the tries to switch a machine on that was switched off.
+const onWithin = 5 * time.Minute
 
 // powerCycle switches a machine off and on. It is not left off when the run is stopped in between.
 func (w World) powerCycle(ctx context.Context, n model.Node) error {
-	return w.withMachine(ctx, n, func(m Machine) error {
-		if err := m.SetPower(ctx, model.PowerOff); err != nil {
-			return err
-		}
-		on, cancel := context.WithTimeout(context.WithoutCancel(ctx), onWithin)
-		defer cancel()
-		return m.SetPower(on, model.PowerOn)
+	err := w.withMachine(ctx, n, func(m Machine) error { return m.SetPower(ctx, model.PowerOff) })
+	if err != nil {
+		return err
+	}
+	on, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := w.Clock.AfterFunc(onWithin, cancel)
+	defer func() { stop(); cancel() }()
+	return w.poll(on, func() (bool, error) { // a BMC may have a bad moment
+		err := w.withMachine(on, n, func(m Machine) error { return m.SetPower(on, model.PowerOn) })
+		return err == nil, err
 	})
 }
 

@@ -73,8 +73,8 @@ var failures = []failure{
 	{rack.Degraded, plan.CephStop, errHalts, "below min_size", 0, plan.NotApplied},
 	{rack.FallsBack, plan.SlotBoot, nil, "fell back", 0, plan.NotApplied},
 	{rack.Hung, plan.SlotBoot, nil, "has not answered since its restart", 0, plan.Unknown},
-	{rack.LostReply, plan.SlotBoot, nil, "connection reset", 0, plan.Unknown}, // on its way down, and nobody can tell where it comes up
-	{rack.LostReply, plan.CephStart, nil, "connection reset", 0, plan.Applied},
+	{rack.LostReply, plan.SlotBoot, nil, "connection reset", 0, plan.Unknown},     // on its way down, and nobody can tell where it comes up
+	{rack.LostReply, plan.CephStart, nil, "connection reset", 0, plan.NotApplied}, // not yet: starting them again does no harm
 	{rack.LostReply, plan.CephRestore, nil, "connection reset", 0, plan.Applied},
 	{rack.LostReply, plan.SlotCommit, nil, "connection reset", 0, plan.Applied},
 	{rack.LostReply, plan.HostUncordon, nil, "connection reset", 0, plan.Applied},

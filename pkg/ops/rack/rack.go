@@ -113,6 +113,18 @@ func (f *Rack) Revive(n model.Path) {
 	}
 }
 
+// Rescue is somebody who presses the power button of a machine that does nothing.
+func (f *Rack) Rescue(n model.Path) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	b := f.blades[n]
+	if b.up {
+		return
+	}
+	b.power = model.PowerOn
+	f.start(b)
+}
+
 // Begun counts how often an install began to write the node's root disk.
 func (f *Rack) Begun(n model.Path) int {
 	f.mu.Lock()
@@ -151,7 +163,9 @@ func (f *Rack) start(b *blade) {
 	b.boot = ""
 	takes, fault := firmwareTime, b.fault
 	if f.Firmware != nil {
-		takes, fault = f.Firmware(b.node.Path)
+		if takes, fault = f.Firmware(b.node.Path); fault == Sound {
+			fault = b.fault
+		}
 	}
 	if fault == Hung || b.dead {
 		return

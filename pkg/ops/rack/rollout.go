@@ -251,7 +251,14 @@ func (p storage) OKToStop(ctx context.Context, n model.Node) error {
 }
 
 func (p storage) SetDaemons(ctx context.Context, n model.Node, run bool) error {
-	return p.f.change(ctx, n, "switch the daemons", func(b *blade) error { b.ceph = run; return nil })
+	return p.f.change(ctx, n, "switch the daemons", func(b *blade) error {
+		if run {
+			p.f.after(b, daemonTime, func() { b.ceph = true })
+		} else {
+			b.ceph = false
+		}
+		return nil
+	})
 }
 
 type batches struct{ f *Rack }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/sim/world"
 )
@@ -16,7 +17,8 @@ func stages(c plan.Certificate, w *world.World) plan.Plan {
 			b.osd[h], b.ceph[h] = true, true
 		}
 	}
-	p := plan.Plan{FormatVersion: plan.FormatVersion, Goal: plan.GoalUpgrade, Certificate: &c, Initial: plan.State{}}
+	p := plan.Plan{FormatVersion: plan.FormatVersion, Goal: plan.GoalUpgrade, Certificate: &c, Initial: plan.State{},
+		Provenance: plan.Provenance{Policy: model.DigestJSON(c.Policy)}}
 	prepare := plan.Stage{Title: "images onto the idle slots"}
 	for i := range c.Fleet.Hosts {
 		b.initial(p.Initial, int32(i))

@@ -63,7 +63,7 @@ const (
 	mostRuns    = 60
 	afterKill   = 5 * time.Minute
 	afterHalt   = 30 * time.Minute
-	staleReplan = 2 // stale results in a row after which the operator plans again
+	replanAfter = 3 // stale or halted results in a row after which the operator plans again
 )
 
 // Rollout carries out one rollout from plan to end.
@@ -129,7 +129,7 @@ func (s *site) plan(f plan.Fleet) error {
 
 // roll starts nuboctl until the rollout is over.
 func (s *site) roll() {
-	stale := 0
+	stuck := 0
 	for s.out.Runs < mostRuns {
 		res, killed := s.start()
 		switch {
@@ -146,11 +146,11 @@ func (s *site) roll() {
 			s.out.Why = err.Error()
 		}
 		s.wait(afterHalt)
-		if stale++; res.Kind != engine.Stale {
-			stale = 0
+		if stuck++; res.Kind != engine.Stale && res.Kind != engine.Halted {
+			stuck = 0
 		}
-		if stale >= staleReplan {
-			stale = 0
+		if stuck >= replanAfter {
+			stuck = 0
 			s.replan()
 		}
 	}

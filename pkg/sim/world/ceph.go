@@ -9,6 +9,7 @@ import (
 
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/ops"
+	"github.com/nuboctl/nuboctl/pkg/ops/rack"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 )
 
@@ -142,7 +143,7 @@ func (w *World) reach(ctx context.Context, n model.Node) (int32, *Host, error) {
 		return -1, nil, err
 	}
 	h := &w.Truth.Hosts[i]
-	if !h.Up || w.opt.Faults.silent(w) {
+	if !h.Up || w.broken[i] == rack.HostSilent || w.opt.Faults.silent(w) {
 		return -1, nil, fmt.Errorf("%s does not answer over SSH: connection timed out", n.Path)
 	}
 	return i, h, nil
@@ -189,7 +190,7 @@ func (s storage) SetNoout(ctx context.Context, n model.Node, until time.Time) er
 	}
 	s.w.Truth.Hosts[i].Noout = until // by the cluster: the host need not answer
 	s.w.tell(Act{Kind: NooutSet, Host: i, Ours: true})
-	return s.w.opt.Faults.reply(s.w)
+	return s.w.reply(i)
 }
 
 // OKToStop implements ops.Storage: Ceph counts the copies that take part, complete or not, and the monitors.
@@ -220,7 +221,7 @@ func (s storage) SetDaemons(ctx context.Context, n model.Node, run bool) error {
 	} else {
 		s.w.daemonsDown(i, true)
 	}
-	return s.w.opt.Faults.reply(s.w)
+	return s.w.reply(i)
 }
 
 // Stoppable tells whether every group with a member on the host can do without it.

@@ -42,9 +42,13 @@ func (w *World) chance(p float64) bool { return p > 0 && !w.over && w.rng.Float6
 
 var errReply = errors.New("connection reset by peer")
 
-// reply is what the caller of a write that took effect is told.
-func (f Faults) reply(w *World) error {
-	if w.chance(f.Reply) {
+// reply is what the caller of a write that took effect on a host is told; -1 where the rack has told what is broken.
+func (w *World) reply(host int32) error {
+	if w.broken[host] == rack.LostReply {
+		delete(w.broken, host)
+		return errReply
+	}
+	if w.chance(w.opt.Faults.Reply) {
 		return errReply
 	}
 	return nil

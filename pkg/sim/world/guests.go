@@ -10,6 +10,7 @@ import (
 
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/ops"
+	"github.com/nuboctl/nuboctl/pkg/ops/rack"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/sim/vtime"
 )
@@ -123,7 +124,7 @@ func (g guests) Migrate(ctx context.Context, name string, from, to model.Node, r
 	if err := s.Wait(ctx, w.Time); err != nil {
 		return err
 	}
-	return errors.Join(m.err, w.opt.Faults.reply(w))
+	return errors.Join(m.err, w.reply(src))
 }
 
 // begin starts a migration. The authority promises the room before anything moves.
@@ -137,7 +138,7 @@ func (w *World) begin(v, to int32) (*migration, error) {
 		return nil, fmt.Errorf("%s is full: %w", w.Truth.Fleet.Hosts[to].Path, ops.ErrNoRoom)
 	}
 	s := &w.Truth.Fleet.Shapes[vm.Shape]
-	m := &migration{vm: v, from: vm.Host, to: to, left: float64(s.MemoryMiB), fails: w.chance(w.opt.Faults.Migration)}
+	m := &migration{vm: v, from: vm.Host, to: to, left: float64(s.MemoryMiB), fails: w.chance(w.opt.Faults.Migration) || w.broken[vm.Host] == rack.Immovable}
 	vm.moving = m
 	w.claim(vm, to, cells, 1)
 	if s.Cells > 0 {
@@ -287,10 +288,11 @@ func (g guests) Release(ctx context.Context, name string, n model.Node) error {
 }
 
 func (g guests) change(ctx context.Context, name string, n model.Node, do func(int32, *VM)) error {
-	if _, _, err := g.w.reach(ctx, n); err != nil {
+	i, _, err := g.w.reach(ctx, n)
+	if err != nil {
 		return err
 	}
 	v := g.w.byName[name]
 	do(v, &g.w.Truth.VMs[v])
-	return g.w.opt.Faults.reply(g.w)
+	return g.w.reply(i)
 }

@@ -40,7 +40,7 @@ func (m machine) SetPower(ctx context.Context, want model.Power) error {
 	if m.w.chance(m.w.opt.Faults.BMC) {
 		return errors.New("the BMC said yes, and its power state is still the other one after a minute")
 	}
-	return errors.Join(m.Machine.SetPower(ctx, want), m.w.opt.Faults.reply(m.w))
+	return errors.Join(m.Machine.SetPower(ctx, want), m.w.reply(-1))
 }
 
 // slots are those of the rack, with what goes wrong.
@@ -54,7 +54,7 @@ func (s slots) Write(ctx context.Context, n model.Node, spec model.Digest, repor
 	if s.w.chance(s.w.opt.Faults.Install) {
 		return fmt.Errorf("%s: chunk 17 of the image has a wrong digest", n.Path)
 	}
-	return errors.Join(s.Slots.Write(ctx, n, spec, report), s.w.opt.Faults.reply(s.w))
+	return errors.Join(s.Slots.Write(ctx, n, spec, report), s.w.reply(-1))
 }
 
 // BootOnce implements ops.Slots.
@@ -64,23 +64,23 @@ func (s slots) BootOnce(ctx context.Context, n model.Node) error {
 	} else if h.Up {
 		s.w.tell(Act{Kind: Restart, Host: i, Ours: true})
 	}
-	return errors.Join(s.Slots.BootOnce(ctx, n), s.w.opt.Faults.reply(s.w))
+	return errors.Join(s.Slots.BootOnce(ctx, n), s.w.reply(-1))
 }
 
 // Commit implements ops.Slots.
 func (s slots) Commit(ctx context.Context, n model.Node) error {
-	return errors.Join(s.Slots.Commit(ctx, n), s.w.opt.Faults.reply(s.w))
+	return errors.Join(s.Slots.Commit(ctx, n), s.w.reply(-1))
 }
 
 type cordons struct{ w *World }
 
 // Cordon implements ops.Cordons.
 func (c cordons) Cordon(ctx context.Context, n model.Node) (time.Time, error) {
-	i, err := c.w.host(n)
-	if err != nil || ctx.Err() != nil {
-		return time.Time{}, errors.Join(err, ctx.Err())
+	_, h, err := c.w.reach(ctx, n)
+	if err != nil {
+		return time.Time{}, err
 	}
-	if until := c.w.Truth.Hosts[i].Cordon; until.After(c.w.Time.Now()) {
+	if until := h.Cordon; until.After(c.w.Time.Now()) {
 		return until, nil
 	}
 	return time.Time{}, nil
@@ -88,11 +88,11 @@ func (c cordons) Cordon(ctx context.Context, n model.Node) (time.Time, error) {
 
 // SetCordon implements ops.Cordons.
 func (c cordons) SetCordon(ctx context.Context, n model.Node, until time.Time) error {
-	i, err := c.w.host(n)
-	if err != nil || ctx.Err() != nil {
-		return errors.Join(err, ctx.Err())
+	i, h, err := c.w.reach(ctx, n)
+	if err != nil {
+		return err
 	}
-	c.w.Truth.Hosts[i].Cordon = until
+	h.Cordon = until
 	c.w.tell(Act{Kind: CordonSet, Host: i, Ours: true})
-	return c.w.opt.Faults.reply(c.w)
+	return c.w.reply(i)
 }

@@ -41,6 +41,7 @@ type World struct {
 	turn    int // counts changes of the set of migrations
 	tenants int
 	cause   bool // what goes down now does so by a fault
+	broken  map[int32]rack.Fault
 	over    bool // nothing happens by itself any more
 }
 
@@ -53,23 +54,19 @@ var (
 // New makes a world in which the fleet is as it says: hosts run, those that need no change run the new image already, and those that are down are dead
 // for good.
 func New(f plan.Fleet, opt Options) *World {
-	w := &World{Time: vtime.New(), opt: opt, rng: rand.New(rand.NewPCG(opt.Seed, 0x73696d)), index: make(map[model.Path]int32, len(f.Hosts)),
-		byName: make(map[string]int32, len(f.VMs.Names)), links: make([][]int32, len(f.Hosts))}
 	before := model.Desired{Cloud: model.Cloud{Name: "simulated"}}
-	w.desired = before
-	for i, h := range f.Hosts {
-		w.index[h.Path] = int32(i)
+	after := before
+	for _, h := range f.Hosts {
 		n := model.Node{Path: h.Path, Name: h.Path.Name(), Image: imageNew, Config: model.Digest(h.Path), Serial: h.Path.Name()}
-		w.desired.Nodes = append(w.desired.Nodes, n)
+		after.Nodes = append(after.Nodes, n)
 		if h.Change || h.Down {
 			n.Image = imageOld
 		}
 		before.Nodes = append(before.Nodes, n)
 	}
-	w.rack = rack.New(before, w.Time)
+	w := assemble(f, before, opt)
+	w.desired = after
 	w.rack.Ready()
-	w.build(f)
-	w.rack.Booted, w.rack.Down, w.rack.Firmware = w.booted, w.down, w.firmware
 	for i, h := range f.Hosts {
 		if h.Down {
 			w.kill(int32(i))
@@ -77,6 +74,25 @@ func New(f plan.Fleet, opt Options) *World {
 	}
 	w.disturb()
 	return w
+}
+
+// assemble makes a world of machines with empty disks, which believes them to be what the fleet says.
+func assemble(f plan.Fleet, d model.Desired, opt Options) *World {
+	w := &World{Time: vtime.New(), opt: opt, rng: rand.New(rand.NewPCG(opt.Seed, 0x73696d)), desired: d, index: make(map[model.Path]int32, len(f.Hosts)),
+		byName: make(map[string]int32, len(f.VMs.Names)), links: make([][]int32, len(f.Hosts)), broken: map[int32]rack.Fault{}}
+	for i, h := range f.Hosts {
+		w.index[h.Path] = int32(i)
+	}
+	w.rack = rack.New(d, w.Time)
+	w.rack.Booted, w.rack.Down, w.rack.Firmware = w.booted, w.down, w.firmware
+	w.build(f)
+	return w
+}
+
+// Break makes what belongs to a host fail from now on; rack.Sound mends it.
+func (w *World) Break(n model.Path, f rack.Fault) {
+	w.rack.Break(n, f)
+	w.broken[w.index[n]] = f
 }
 
 func (w *World) build(f plan.Fleet) {
@@ -196,4 +212,21 @@ func (w *World) down(path model.Path) {
 		}
 	}
 	w.abort(i)
+	w.rescueLater(i)
+}
+
+// rescueTime is how long a host is down until somebody goes and looks.
+const rescueTime = 2 * time.Hour
+
+func (w *World) rescueLater(i int32) {
+	w.Time.After(rescueTime, func() {
+		h := &w.Truth.Hosts[i]
+		if h.Up {
+			return
+		}
+		if !h.Dead {
+			w.rack.Rescue(w.Truth.Fleet.Hosts[i].Path)
+		}
+		w.rescueLater(i)
+	})
 }

@@ -1,0 +1,57 @@
+package run_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+
+	"github.com/nuboctl/nuboctl/pkg/plan/plantest"
+	"github.com/nuboctl/nuboctl/pkg/sim/run"
+	"github.com/nuboctl/nuboctl/pkg/sim/world"
+)
+
+// TestNothingIsViolated rolls generated fleets, small and large, with no faults, the usual ones and harsh ones.
+func TestNothingIsViolated(t *testing.T) {
+	for _, c := range []struct {
+		faults string
+		size   plantest.Size
+		seeds  uint64
+		least  int // that must be complete: a simulator in which nothing ever ends finds nothing
+	}{
+		{"none", plantest.Small, 40, 36},
+		{"default", plantest.Small, 150, 120},
+		{"harsh", plantest.Small, 50, 35},
+		{"default", plantest.Region, 3, 1},
+	} {
+		if testing.Short() {
+			c.seeds, c.least = c.seeds/10, 0
+		}
+		t.Run(fmt.Sprint(c.faults, " ", c.size.Total()), func(t *testing.T) {
+			sum := run.Many(run.Set{Rollouts: int(c.seeds), Seed: 1, Faults: c.faults, Fleet: run.Generated(c.size)})
+			for _, v := range sum.Violations {
+				t.Errorf("seed %d, %.0f s: %s: %s", v.Seed, v.Seconds, v.Invariant, v.Detail)
+			}
+			if sum.Completed < c.least {
+				t.Errorf("%d of %d are complete, %d halted, %d refused", sum.Completed, c.seeds, sum.Halted, sum.Refused)
+			}
+			t.Logf("%d complete, %d halted, %d refused, nuboctl killed %d times", sum.Completed, sum.Halted, sum.Refused, sum.Kills)
+		})
+	}
+}
+
+// TestARunIsItsSeed runs the same seed twice.
+func TestARunIsItsSeed(t *testing.T) {
+	f, p := plantest.Fleet(3, plantest.Small)
+	var last string
+	for range 2 {
+		r := run.Rollout(f, p, run.Options{Seed: 3, Faults: world.Profiles["harsh"]})
+		text, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if last != "" && last != string(text) {
+			t.Errorf("the same seed gave %s and %s", last, text)
+		}
+		last = string(text)
+	}
+}
