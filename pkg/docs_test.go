@@ -104,7 +104,8 @@ var purposes = map[string]string{
 	"view":           "plans, events, diagnostics, status as text and JSON",
 	"metal3":         "the inventory's nodes as Metal3's objects",
 	"lab":            "the virtual rack; knows nothing of what drives it",
-	"sim":            "will be the simulated data centre; not there yet",
+	"certify":        "placements of a rollout solved again and verified before each batch",
+	"sim":            "a simulated data centre in virtual time, a monitor that watches what is true in it, and whole rollouts run there",
 	"app":            "all wiring: each command is a function",
 }
 

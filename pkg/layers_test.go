@@ -47,13 +47,14 @@ var layers = map[string]layer{
 	"fleet":     {3, []string{"bmc", "remote", "host/...", "facts", "plan", "ops", "state"}},
 	"provision": {3, []string{"relay", "order", "image", "image/manifest", "state", "facts", "plan"}},
 	"observe":   {3, []string{"bmc", "host/...", "remote", "order", "facts", "relay", "state", "plan"}},
+	"certify":   {3, []string{"plan", "planner/...", "verify", "ops"}},
 	"ops":       {3, []string{"ops/...", "plan", "facts", "order"}},
 	"engine":    {3, []string{"engine/...", "plan", "state/..."}},
 
 	"view": {4, []string{"plan", "engine", "facts", "order", "state"}},
 	// The virtual rack stands beside the product: it plays the hardware, and knows nothing of what drives it.
 	"lab": {4, []string{"lab/..."}},
-	"sim": {4, []string{"sim/...", "ops/...", "plan", "engine", "planner", "verify", "order", "facts", "state/..."}},
+	"sim": {4, []string{"sim/...", "ops/...", "plan/...", "certify", "engine", "planner/...", "verify", "order", "facts", "state/..."}},
 
 	"app": {5, []string{"..."}},
 }
