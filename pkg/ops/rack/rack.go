@@ -31,6 +31,8 @@ type Rack struct {
 	Booted   func(n model.Path, spec model.Digest)
 	Down     func(n model.Path)
 	Firmware func(n model.Path) (time.Duration, Fault)
+	// Written is told when an install begins to write a root disk.
+	Written func(n model.Path)
 
 	mu     sync.Mutex
 	blades map[model.Path]*blade

@@ -35,6 +35,9 @@ func (f *Rack) write(b *blade) {
 	*b.rec, b.disk, b.installed = rec, rec.Order.Nonce, order.Installed{}
 	b.ovs, b.libvirt = nil, ""
 	b.begun++
+	if f.Written != nil {
+		f.Written(b.node.Path)
+	}
 	f.news(b)
 	switch b.fault {
 	case Silent:

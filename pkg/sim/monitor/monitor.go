@@ -4,6 +4,8 @@ package monitor
 
 import (
 	"fmt"
+	"maps"
+	"math/bits"
 	"slices"
 	"strings"
 	"time"
@@ -246,6 +248,9 @@ func (m *Monitor) room(t *world.Truth, now time.Time, h int32) {
 			vcpus, memory = vcpus+s.VCPUs, memory+s.MemoryMiB
 			continue
 		}
+		if bits.OnesCount32(uint32(vm.Cells&0xffff)) != s.Cells {
+			m.violated(now, Capacity, "%s: %s has not the %d cells that it is pinned to", host.Path, vm.Name, s.Cells)
+		}
 		n := int64(s.Cells)
 		for c := range cells {
 			if vm.Cells&(1<<c) != 0 {
@@ -269,6 +274,9 @@ func (m *Monitor) flag(t *world.Truth, now time.Time, what string, until time.Ti
 		m.violated(now, Flags, "%s of %s holds for %s", what, name(t, h), until.Sub(now))
 	}
 }
+
+// Written tells how often the disks that were written at all have been begun to be written.
+func (m *Monitor) Written() []int { return slices.Collect(maps.Values(m.began)) }
 
 // End looks at what is left when a rollout is over: of one that is complete no mark at all and every host changed; of one that is not, marks that
 // end by themselves.

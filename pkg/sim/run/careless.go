@@ -18,7 +18,9 @@ func (c careless) Destinations(ctx context.Context, n model.Node, _ bool) (map[s
 	cert := c.s.p.Certificate
 	for _, b := range cert.Batches {
 		for i, v := range b.Moves.VM {
-			out[cert.Fleet.VMs.Names[v]] = cert.Fleet.Hosts[b.Moves.To[i]].Path
+			if to := cert.Fleet.Hosts[b.Moves.To[i]].Path; to != n.Path {
+				out[cert.Fleet.VMs.Names[v]] = to
+			}
 		}
 	}
 	return out, ctx.Err()

@@ -3,6 +3,7 @@ package run
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/plan"
@@ -15,6 +16,11 @@ func stages(c plan.Certificate, w *world.World) plan.Plan {
 	for i := range c.Fleet.Clusters {
 		for _, h := range c.Fleet.Clusters[i].OSDHosts {
 			b.osd[h], b.ceph[h] = true, true
+		}
+	}
+	for i := range c.Fleet.Groups {
+		for _, h := range c.Fleet.Groups[i].Hosts {
+			b.ceph[h] = b.ceph[h] || !strings.Contains(c.Fleet.Groups[i].Name, "gateway")
 		}
 	}
 	p := plan.Plan{FormatVersion: plan.FormatVersion, Goal: plan.GoalUpgrade, Certificate: &c, Initial: plan.State{},
@@ -121,13 +127,22 @@ func (b *builder) host(h int32) []plan.Op {
 		boot = append(boot, facts{{plan.AttrCordon, plan.Set}, {plan.AttrGuests, plan.None}}...)
 	}
 	if b.osd[h] {
-		add(plan.CephNoout, facts{{plan.AttrCeph, plan.Up}}, facts{{plan.AttrNoout, plan.Set}})
-		add(plan.CephStop, facts{{plan.AttrNoout, plan.Set}}, facts{{plan.AttrCeph, plan.Stopped}})
-		boot = append(boot, facts{{plan.AttrNoout, plan.Set}, {plan.AttrCeph, plan.Stopped}}...)
+		add(plan.CephNoout, nil, facts{{plan.AttrNoout, plan.Set}})
+		boot = append(boot, facts{{plan.AttrNoout, plan.Set}}...)
+	}
+	if b.ceph[h] {
+		stop := boot[len(boot)-1:]
+		if !b.osd[h] {
+			stop = nil
+		}
+		add(plan.CephStop, stop, facts{{plan.AttrCeph, plan.Stopped}})
+		boot = append(boot, facts{{plan.AttrCeph, plan.Stopped}}...)
 	}
 	add(plan.SlotBoot, boot, facts{{plan.AttrHost, want}})
-	if b.osd[h] {
+	if b.ceph[h] {
 		add(plan.CephStart, facts{{plan.AttrHost, want}}, facts{{plan.AttrCeph, plan.Up}})
+	}
+	if b.osd[h] {
 		add(plan.CephRestore, facts{{plan.AttrCeph, plan.Up}}, facts{{plan.AttrNoout, ""}})
 	}
 	add(plan.SlotCommit, facts{{plan.AttrHost, want}}, facts{{plan.AttrDefault, want}})

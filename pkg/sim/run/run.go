@@ -71,11 +71,10 @@ func Rollout(f plan.Fleet, p plan.Policy, opt Options) Result {
 	if opt.Solve == nil {
 		opt.Solve = wave.Solve
 	}
-	s := &site{opt: opt, policy: p, rng: rand.New(rand.NewPCG(opt.Seed, 0x6b696c6c)), journal: newJournal(), out: Result{Seed: opt.Seed}}
-	watch := &late{}
-	s.world = world.New(f, world.Options{Seed: opt.Seed, Faults: opt.Faults, Watch: watch, Careless: opt.Reckless})
+	s := &site{opt: opt, policy: p, rng: rnd(opt.Seed), journal: newJournal(), out: Result{Seed: opt.Seed}}
+	s.world = world.New(f, world.Options{Seed: opt.Seed, Faults: opt.Faults, Careless: opt.Reckless})
 	s.monitor = monitor.New(opt.Seed, s.world.Time.Now())
-	watch.Watcher = s.monitor
+	s.world.Watch(s.monitor)
 	if err := s.plan(f); err != nil {
 		s.out.Outcome, s.out.Why = Refused, err.Error()
 		return s.out
@@ -88,15 +87,8 @@ func Rollout(f plan.Fleet, p plan.Policy, opt Options) Result {
 	return s.out
 }
 
-// late is a watcher that is set after the world was made.
-type late struct{ world.Watcher }
-
-// Act implements world.Watcher.
-func (l *late) Act(t *world.Truth, now time.Time, a world.Act) {
-	if l.Watcher != nil {
-		l.Watcher.Act(t, now, a)
-	}
-}
+// rnd are the dice of the workstation: when nuboctl is killed, and how long a person takes.
+func rnd(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0x6b696c6c)) }
 
 // site is a workstation beside a simulated data centre.
 type site struct {

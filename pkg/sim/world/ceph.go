@@ -161,6 +161,9 @@ func (s storage) Observe(ctx context.Context, n model.Node) (ops.Ceph, error) {
 		c.Noout = h.Noout
 	}
 	last := PG{Cluster: -1}
+	if s.w.opt.Careless {
+		return c, nil
+	}
 	for _, g := range t.PGsOf[i] {
 		pg := &t.PGs[g]
 		if pg.Cluster != last.Cluster || pg.Pool != last.Pool {

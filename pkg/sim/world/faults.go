@@ -100,6 +100,9 @@ func (w *World) kill(i int32) {
 	w.cause = false
 }
 
+// Lose lets a fault take a host for good.
+func (w *World) Lose(host int) { w.kill(int32(host)) }
+
 // die takes a host, and gives it back later.
 func (w *World) die() {
 	i := int32(w.rng.IntN(len(w.Truth.Hosts)))

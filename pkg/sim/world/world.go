@@ -85,7 +85,22 @@ func assemble(f plan.Fleet, d model.Desired, opt Options) *World {
 	}
 	w.rack = rack.New(d, w.Time)
 	w.rack.Booted, w.rack.Down, w.rack.Firmware = w.booted, w.down, w.firmware
+	w.rack.Written = func(n model.Path) { w.tell(Act{Kind: Began, Host: w.index[n], Ours: true}) }
 	w.build(f)
+	return w
+}
+
+// Bare makes a world of the inventory's machines, powered on and with empty disks: what an install begins with.
+func Bare(d model.Desired, opt Options) *World {
+	var f plan.Fleet
+	for _, n := range d.Nodes {
+		f.Hosts = append(f.Hosts, plan.Host{Path: n.Path, Change: true, Class: -1, ClassAfter: -1})
+	}
+	w := assemble(f, d, opt)
+	for i := range w.Truth.Hosts {
+		w.Truth.Hosts[i].Up, w.Truth.Hosts[i].Daemons = false, false
+	}
+	w.disturb()
 	return w
 }
 
@@ -157,6 +172,9 @@ func (w *World) Spec(host int) (was, want model.Digest) {
 	config := w.desired.Nodes[host].Config
 	return facts.HostSpec(imageOld.Digest, config), facts.HostSpec(imageNew.Digest, config)
 }
+
+// Watch has every act from now on told to somebody else.
+func (w *World) Watch(by Watcher) { w.opt.Watch = by }
 
 // Quiet ends all that happens by itself: no fault, tenant or operator from now on.
 func (w *World) Quiet() { w.over = true }
