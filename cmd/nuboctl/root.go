@@ -49,6 +49,7 @@ plan, 4 locked by someone else, 5 stale plan, 6 halted by a gate, resumable, 130
 	root.AddCommand(describeCommands(g)...)
 	root.AddCommand(planCommands(g)...)
 	root.AddCommand(lookCommands(g)...)
+	root.AddCommand(simulateCommand(g))
 	root.AddCommand(partCommands(g)...)
 	return root
 }

@@ -2,16 +2,20 @@ package run
 
 import (
 	"cmp"
+	"context"
 	"runtime"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/plan/plantest"
 	"github.com/nuboctl/nuboctl/pkg/sim/monitor"
-	"github.com/nuboctl/nuboctl/pkg/sim/world"
 )
+
+// Violation is what the monitor saw.
+type Violation = monitor.Violation
 
 // FormatVersion is the version of a summary's form.
 const FormatVersion = 1
@@ -29,9 +33,11 @@ type Set struct {
 	Rollouts int
 	Seed     uint64
 	Faults   string // a key of world.Profiles
+	Without  []string
+	Only     []model.Path
 	Fleet    Fleet
-	// Solve is that of Options.
-	Solve func(plan.Fleet, plan.Policy) (plan.Certificate, error)
+	// Options are those of every rollout, without seed and faults.
+	Options Options
 	// Cores bounds how many run at once; 0: as many as there are.
 	Cores int
 	// Done is told each rollout as it ends, one at a time, in no order; it may be nil.
@@ -59,8 +65,8 @@ type Summary struct {
 	TimeBound     float64             `json:"time_lower_bound_seconds"`
 }
 
-// Many carries out a set, on all cores.
-func Many(s Set) Summary {
+// Many carries out a set, on all cores. When ctx ends, no further rollout begins, and the summary is of those that there were.
+func Many(ctx context.Context, s Set) Summary {
 	results := make([]Result, s.Rollouts)
 	cores := min(cmp.Or(s.Cores, runtime.GOMAXPROCS(0)), max(s.Rollouts, 1))
 	next := make(chan int)
@@ -78,17 +84,26 @@ func Many(s Set) Summary {
 			}
 		})
 	}
-	for i := range results {
-		next <- i
+	begun := 0
+	for ; begun < len(results) && ctx.Err() == nil; begun++ {
+		next <- begun
 	}
 	close(next)
 	wg.Wait()
-	return summary(results)
+	return summary(results[:begun])
 }
 
 func (s Set) one(seed uint64) Result {
-	f, p := s.Fleet(seed)
-	return Rollout(f, p, Options{Seed: seed, Faults: world.Profiles[s.Faults], Solve: s.Solve})
+	r, err := s.Case(seed).Run(s.Fleet, s.Options)
+	if err != nil {
+		r = Result{Seed: seed, Outcome: Refused, Why: err.Error()}
+	}
+	return r
+}
+
+// Case is the rollout of a seed.
+func (s Set) Case(seed uint64) Case {
+	return Case{Seed: seed, Faults: s.Faults, Without: s.Without, Only: s.Only}
 }
 
 func summary(results []Result) Summary {

@@ -54,7 +54,7 @@ func TestWithoutChecksTheMonitorFindsHarm(t *testing.T) {
 		return out
 	}
 	t.Run("a zone at once, nobody verifies, ops do not ask", func(t *testing.T) {
-		got := found(Options{Faults: world.Profiles["none"], Solve: zoneAtOnce, Reckless: true}, 4)
+		got := found(Options{Faults: world.Profiles["none"], Solve: zoneAtOnce, Reckless: true, Careless: true}, 4)
 		for _, want := range []string{"I2", "I3", "I6"} {
 			if got[want] == 0 {
 				t.Errorf("%s was not found to be violated, only %v", want, got)
@@ -63,7 +63,7 @@ func TestWithoutChecksTheMonitorFindsHarm(t *testing.T) {
 		t.Log(got)
 	})
 	t.Run("a good plan, while the world moves and nobody certifies again or asks", func(t *testing.T) {
-		got := found(Options{Faults: world.Profiles["harsh"], Solve: wave.Solve, Reckless: true}, 12)
+		got := found(Options{Faults: world.Profiles["harsh"], Solve: wave.Solve, Reckless: true, Careless: true}, 12)
 		if got["I3"] == 0 || got["I2"] == 0 {
 			t.Errorf("capacity or placement groups were not found to be violated, only %v", got)
 		}

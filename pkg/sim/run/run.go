@@ -52,13 +52,16 @@ type Options struct {
 	Faults world.Faults
 	// Solve makes the certificate; wave.Solve unless set.
 	Solve func(plan.Fleet, plan.Policy) (plan.Certificate, error)
-	// Reckless leaves out every check of what Solve made, and takes the refusals of the simulated services away: a test of the monitor.
+	// Reckless leaves out every check of what Solve made, and of whether it still holds when a host goes.
 	Reckless bool
+	// Careless takes away the refusals of the simulated services as well: placement's of a full host, and Ceph's. A test of the monitor.
+	Careless bool
 
 	dies func(r state.Record, written bool) bool // where nuboctl is killed, beside the faults' own
 }
 
-// A rollout that does not come to its end in so many starts of nuboctl is halted; after each the operator waits.
+// A rollout that does not come to its end in so many starts of nuboctl, or one for each host, is halted; after each the operator waits. Those that
+// follow a kill do not count.
 const (
 	mostRuns    = 60
 	afterKill   = 5 * time.Minute
@@ -72,7 +75,7 @@ func Rollout(f plan.Fleet, p plan.Policy, opt Options) Result {
 		opt.Solve = wave.Solve
 	}
 	s := &site{opt: opt, policy: p, rng: rnd(opt.Seed), journal: newJournal(), out: Result{Seed: opt.Seed}}
-	s.world = world.New(f, world.Options{Seed: opt.Seed, Faults: opt.Faults, Careless: opt.Reckless})
+	s.world = world.New(f, world.Options{Seed: opt.Seed, Faults: opt.Faults, Careless: opt.Careless})
 	s.monitor = monitor.New(opt.Seed, s.world.Time.Now())
 	s.world.Watch(s.monitor)
 	if err := s.plan(f); err != nil {
@@ -122,7 +125,7 @@ func (s *site) plan(f plan.Fleet) error {
 // roll starts nuboctl until the rollout is over.
 func (s *site) roll() {
 	stuck := 0
-	for s.out.Runs < mostRuns {
+	for s.out.Runs-s.out.Kills < max(mostRuns, len(s.world.Truth.Hosts)) {
 		res, killed := s.start()
 		switch {
 		case killed:

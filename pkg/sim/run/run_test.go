@@ -27,7 +27,7 @@ func TestNothingIsViolated(t *testing.T) {
 			c.seeds, c.least = c.seeds/10, 0
 		}
 		t.Run(fmt.Sprint(c.faults, " ", c.size.Total()), func(t *testing.T) {
-			sum := run.Many(run.Set{Rollouts: int(c.seeds), Seed: 1, Faults: c.faults, Fleet: run.Generated(c.size)})
+			sum := run.Many(t.Context(), run.Set{Rollouts: int(c.seeds), Seed: 1, Faults: c.faults, Fleet: run.Generated(c.size)})
 			for _, v := range sum.Violations {
 				t.Errorf("seed %d, %.0f s: %s: %s", v.Seed, v.Seconds, v.Invariant, v.Detail)
 			}

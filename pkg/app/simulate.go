@@ -1,0 +1,146 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nuboctl/nuboctl/pkg/facts"
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/observe/synthetic"
+	"github.com/nuboctl/nuboctl/pkg/plan"
+	"github.com/nuboctl/nuboctl/pkg/plan/plantest"
+	"github.com/nuboctl/nuboctl/pkg/sim/run"
+	"github.com/nuboctl/nuboctl/pkg/sim/world"
+)
+
+// SimulateOptions are those of Simulate.
+type SimulateOptions struct {
+	Rollouts int
+	Seed     uint64 // of the first; the others follow
+	Faults   string // none, default or harsh
+	Without  []string
+	Only     []string // the hosts that are changed; empty: all
+	Policy   string   // whose batches
+	Fleet    string   // inventory, or a size of generated fleets
+}
+
+// sizes are those of generated fleets.
+var sizes = map[string]plantest.Size{"tiny": plantest.Tiny, "small": plantest.Small, "medium": plantest.Medium, "region": plantest.Region}
+
+// Simulate rolls fleets in the simulated data centre. It exits 1 when an invariant was violated, and says in one command how to see that again.
+func Simulate(ctx context.Context, e Env, o SimulateOptions) error {
+	if _, ok := world.Profiles[o.Faults]; !ok {
+		return fmt.Errorf("--faults %s: there are none, default and harsh", o.Faults)
+	}
+	opt, err := run.Policy(o.Policy)
+	if err != nil {
+		return err
+	}
+	fleet, err := e.fleet(o)
+	if err != nil {
+		return err
+	}
+	set := run.Set{Rollouts: o.Rollouts, Seed: o.Seed, Faults: o.Faults, Without: o.Without, Fleet: fleet, Options: opt}
+	for _, p := range o.Only {
+		set.Only = append(set.Only, model.Path(p))
+	}
+	if _, err := (run.Case{Faults: o.Faults, Without: o.Without}).Check(); err != nil {
+		return err
+	}
+	began := time.Now()
+	ended := 0
+	set.Done = func(r run.Result) {
+		if ended++; e.Interactive && ended%10 == 0 {
+			fmt.Fprintf(e.Err, "\r%d of %d rollouts", ended, o.Rollouts)
+		}
+	}
+	sum := run.Many(ctx, set)
+	if e.Interactive {
+		fmt.Fprintf(e.Err, "\r%d rollouts in %s\n", ended, time.Since(began).Round(time.Second))
+	}
+	if err := e.showSimulation(sum, o); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if len(sum.Violations) == 0 {
+		return nil
+	}
+	v := sum.Violations[0]
+	small := run.Shrink(set.Case(v.Seed), fleet, opt, v.Invariant)
+	e.note("To see the first again, with as few faults and hosts as still show it:\n  nuboctl simulate %s --policy %s --fleet %s", small.Args(), o.Policy, o.Fleet)
+	return &Exit{Code: ExitError, Err: fmt.Errorf("%d invariants were violated", len(sum.Violations)), Shown: true}
+}
+
+// fleet gives the fleets that are rolled.
+func (e Env) fleet(o SimulateOptions) (run.Fleet, error) {
+	if size, ok := sizes[o.Fleet]; ok {
+		return run.Generated(size), nil
+	}
+	if o.Fleet != "inventory" {
+		return nil, fmt.Errorf("--fleet %s: there are inventory, tiny (8 hosts), small (24), medium (120) and region (260)", o.Fleet)
+	}
+	inv, err := e.load()
+	if err != nil {
+		return nil, err
+	}
+	p, err := facts.Policy(inv.Desired)
+	if err != nil {
+		return nil, err
+	}
+	observe := func(seed uint64) (plan.Fleet, error) {
+		seen, err := synthetic.Observe(inv.Desired, seed)
+		if err != nil {
+			return plan.Fleet{}, err
+		}
+		return facts.Fleet(inv.Desired, seen, func(model.Node) bool { return true })
+	}
+	if _, err := observe(o.Seed); err != nil {
+		return nil, fmt.Errorf("a loaded fleet of this inventory cannot be made up: %w", err)
+	}
+	var mu sync.Mutex
+	return func(seed uint64) (plan.Fleet, plan.Policy) {
+		mu.Lock()
+		defer mu.Unlock()
+		f, err := observe(seed)
+		if err != nil {
+			return plan.Fleet{}, p
+		}
+		return f, p
+	}, nil
+}
+
+// showSimulation writes what came of it.
+func (e Env) showSimulation(s run.Summary, o SimulateOptions) error {
+	if e.JSON {
+		enc := json.NewEncoder(e.Out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(s)
+	}
+	hours := func(seconds float64) string {
+		return (time.Duration(seconds) * time.Second).Round(time.Minute).String()
+	}
+	var errs []error
+	line := func(format string, args ...any) {
+		_, err := fmt.Fprintf(e.Out, format+"\n", args...)
+		errs = append(errs, err)
+	}
+	line("%d rollouts, faults %s, seeds %d to %d: %d complete, %d halted, %d refused; nuboctl was killed %d times.",
+		s.Rollouts, o.Faults, o.Seed, o.Seed+uint64(max(s.Rollouts, 1))-1, s.Completed, s.Halted, s.Refused, s.Kills)
+	line("Time: half of them within %s, 95 %% within %s; on average no rollout can take less than %s.", hours(s.Makespan.P50), hours(s.Makespan.P95), hours(s.TimeBound))
+	line("Rounds: %.1f on average, and %.1f are needed at least.", s.Rounds, s.RoundsBound)
+	line("Violations: %d", len(s.Violations))
+	for i, v := range s.Violations {
+		if i == 20 {
+			line("  … and %d more (--json lists them all)", len(s.Violations)-i)
+			break
+		}
+		line("  seed %d, after %s: %s: %s", v.Seed, time.Duration(v.Seconds*float64(time.Second)).Round(time.Second), v.Invariant, v.Detail)
+	}
+	return errors.Join(errs...)
+}
