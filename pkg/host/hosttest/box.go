@@ -1,6 +1,7 @@
 // Package hosttest gives tests a host: network and mount namespaces of their own with a real Open vSwitch (user-space datapath), a real
 // sshd behind a virtual cable, and, where asked for, a real libvirtd. Nothing touches the network of the machine. It needs root and the Debian
-// packages openssh-server, openvswitch-switch, iproute2, ethtool, util-linux and, for libvirt, libvirt-daemon, libvirt-daemon-driver-qemu, qemu-system-x86.
+// packages openssh-server, openvswitch-switch, iproute2, ethtool, util-linux and, for libvirt, libvirt-daemon, libvirt-daemon-driver-qemu,
+// qemu-system-x86; for Ceph, ceph-mon, ceph-osd, ceph-common; for disks of virtual machines on it, qemu-block-extra.
 package hosttest
 
 import (
@@ -40,11 +41,34 @@ type Box struct {
 // New makes a host whose card eth0 is in bridge br-ex, with sshd on the bridge's address.
 func New(t testing.TB) *Box {
 	t.Helper()
+	return newBox(t, "box")
+}
+
+// Addresses of the cable between two hosts (RFC 5737, TEST-NET-2).
+const (
+	FirstAddr  = "198.51.100.1"
+	SecondAddr = "198.51.100.2"
+)
+
+// Pair makes two hosts, box-1 and box-2, with a further cable between them.
+func Pair(t testing.TB) (first, second *Box) {
+	t.Helper()
+	first, second = newBox(t, "box-1"), newBox(t, "box-2")
+	first.Must(t, "ip", "link", "add", "eth9", "type", "veth", "peer", "name", "eth9", "netns", fmt.Sprint(second.host.Process.Pid))
+	for b, addr := range map[*Box]string{first: FirstAddr, second: SecondAddr} {
+		b.Must(t, "ip", "address", "add", addr+"/24", "dev", "eth9")
+		b.Must(t, "ip", "link", "set", "eth9", "up")
+	}
+	return first, second
+}
+
+func newBox(t testing.TB, name string) *Box {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("this test makes network namespaces: run it as root")
 	}
 	b := &Box{Dir: shortDir(t)}
-	for _, dir := range []string{"ovs", "libvirt-run", "libvirt-lib", "libvirt-log", "libvirt-etc", "libvirt-cache", "nubo"} {
+	for _, dir := range []string{"ovs", "libvirt-run", "libvirt-lib", "libvirt-log", "libvirt-etc", "libvirt-cache", "ceph-etc", "pki", "units", "nubo"} {
 		if err := os.Mkdir(filepath.Join(b.Dir, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -52,7 +76,7 @@ func New(t testing.TB) *Box {
 	b.stubSystemd(t)
 	b.addAccounts(t)
 	b.operator = hold(t, "--net", "")
-	b.host = hold(t, "--net --mount --propagation private", b.mounts())
+	b.host = hold(t, "--net --uts --mount --propagation private", "hostname "+name+"\n"+b.mounts())
 	t.Cleanup(func() {
 		b.Must(t, "sh", "-c", "for f in /run/*.timer; do [ ! -e $f ] || kill $(cat $f); done 2>/dev/null; true")
 	})
@@ -90,7 +114,7 @@ func (b *Box) mounts() string {
 	s.WriteString("mount -t tmpfs run /run; mkdir -p /run/openvswitch /run/libvirt /run/lock /run/sshd /run/netns\n")
 	for from, to := range map[string]string{
 		"ovs": "/run/openvswitch", "libvirt-run": "/run/libvirt", "libvirt-lib": "/var/lib/libvirt",
-		"libvirt-log": "/var/log/libvirt", "libvirt-etc": "/etc/libvirt", "libvirt-cache": "/var/cache/libvirt",
+		"libvirt-log": "/var/log/libvirt", "libvirt-etc": "/etc/libvirt", "libvirt-cache": "/var/cache/libvirt", "ceph-etc": "/etc/ceph", "pki": "/etc/pki", "units": "/etc/systemd/system",
 		"nubo": "/var/lib/nubo", "passwd": "/etc/passwd", "group": "/etc/group", "systemd-run": "/usr/bin/systemd-run", "systemctl": "/usr/bin/systemctl",
 	} {
 		source := filepath.Join(b.Dir, from)
@@ -146,7 +170,7 @@ func (b *Box) cable(t testing.TB) {
 
 // enter gives the words that run a command on the host.
 func (b *Box) enter() []string {
-	return []string{"nsenter", "--target", fmt.Sprint(b.host.Process.Pid), "--net", "--mount"}
+	return []string{"nsenter", "--target", fmt.Sprint(b.host.Process.Pid), "--net", "--uts", "--mount"}
 }
 
 // Must runs a command on the host, and fails the test when it fails.

@@ -1,9 +1,11 @@
 package hosttest
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/nuboctl/nuboctl/pkg/remote/remotetest"
@@ -27,11 +29,30 @@ done
 echo $! >"/run/$unit.timer"
 `
 
-// systemctl knows how to stop such a unit, and whether it waits.
+// systemctl knows how to stop such a unit, and whether it waits; and it starts and stops libvirtd, which listens for TLS once its socket was
+// started, where the socket's drop-in says.
 const systemctl = `#!/bin/sh
-case $1 in
-stop) [ -e "/run/$2" ] && kill "$(cat "/run/$2")" && rm "/run/$2" ;;
-is-active) [ -e "/run/$3" ] && kill -0 "$(cat "/run/$3")" ;;
+libvirtd() {
+  listen=
+  if [ -e /run/libvirtd-tls ]; then
+    listen=--listen
+    address=$(sed -n 's/^ListenStream=\(.*\):16514$/\1/p' /etc/systemd/system/libvirtd-tls.socket.d/*.conf)
+    sed -i '/^listen_/d' /etc/libvirt/libvirtd.conf
+    printf 'listen_tls = 1\nlisten_tcp = 0\nlisten_addr = "%s"\n' "$address" >>/etc/libvirt/libvirtd.conf
+  fi
+  /usr/sbin/libvirtd --daemon --pid-file /run/libvirtd.pid --config /etc/libvirt/libvirtd.conf $listen >/dev/null
+}
+case "$*" in
+"stop libvirtd.service")
+  pid=$(cat /run/libvirtd.pid) || exit 0
+  kill "$pid"
+  tail --pid="$pid" -f /dev/null ;;
+"restart libvirtd-tls.socket") : >/run/libvirtd-tls ;;
+"is-active libvirtd-tls.socket") [ -e /run/libvirtd-tls ] && echo active ;;
+"start "*libvirtd.service) libvirtd ;;
+"daemon-reload" | "enable "*) ;;
+"stop "*) [ -e "/run/$2" ] && kill "$(cat "/run/$2")" && rm "/run/$2" ;;
+"is-active "*) [ -e "/run/$3" ] && kill -0 "$(cat "/run/$3")" ;;
 *) exit 1 ;;
 esac 2>/dev/null
 `
@@ -95,15 +116,26 @@ func (b *Box) BreakTimers(t testing.TB) {
 // StartLibvirt runs libvirtd with QEMU as root and without confinement, which its namespaces replace here.
 func (b *Box) StartLibvirt(t testing.TB) {
 	t.Helper()
+	id := strings.TrimSpace(b.Must(t, "cat", "/proc/sys/kernel/random/uuid"))
+	log := filepath.Join(b.Dir, "libvirtd.log")
 	for name, text := range map[string]string{
-		"libvirtd.conf": "auth_unix_rw = \"none\"\nunix_sock_rw_perms = \"0700\"\n",
-		"qemu.conf": "security_driver = \"none\"\nuser = \"root\"\ngroup = \"root\"\nstdio_handler = \"file\"\n" +
-			"namespaces = []\ncgroup_controllers = []\n",
+		"libvirtd.conf": fmt.Sprintf("auth_unix_rw = \"none\"\nunix_sock_rw_perms = \"0700\"\nhost_uuid = %q\nlog_outputs = \"3:file:%s\"\n", id, log),
+		"qemu.conf":     QEMUConf,
 	} {
 		if err := os.WriteFile(filepath.Join(b.Dir, "libvirt-etc", name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	b.Daemon(t, "libvirtd", "--config", "/etc/libvirt/libvirtd.conf")
+	b.Must(t, "systemctl", "start", "libvirtd.service")
+	t.Cleanup(func() {
+		b.Must(t, "sh", "-c", "virsh list --name | xargs -r -n 1 virsh destroy >/dev/null; systemctl stop libvirtd.service")
+		if t.Failed() {
+			text, _ := os.ReadFile(log)
+			t.Logf("libvirtd:\n%s", text)
+		}
+	})
 	b.await(t, "libvirtd answers", "virsh", "--connect", "qemu:///system", "version")
 }
+
+// QEMUConf is what libvirt must know of QEMU to run it in a box.
+const QEMUConf = "security_driver = \"none\"\nuser = \"root\"\ngroup = \"root\"\nstdio_handler = \"file\"\nnamespaces = []\ncgroup_controllers = []\n"

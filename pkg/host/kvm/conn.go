@@ -106,6 +106,14 @@ func (c *Conn) Observe(ctx context.Context) (Host, error) {
 		return Host{}, err
 	}
 	h.Libvirt, h.QEMU = version(lib), version(qemu)
+	if caps, err := c.capabilities(ctx, h.Accelerated); err == nil {
+		h.CPU = hostCPU(caps)
+	} else if ctx.Err() != nil {
+		return Host{}, err
+	}
+	if h.Secrets, err = c.Secrets(ctx); err != nil {
+		return Host{}, err
+	}
 	for _, dom := range domains {
 		o, err := c.observe(ctx, dom)
 		if errors.Is(err, ErrNoDomain) {

@@ -20,6 +20,9 @@ func Parse(text string) (Observed, error) {
 	m, ours := findMark(&x)
 	o := Observed{Ours: ours, XMLDigest: "sha256:" + hex.EncodeToString(sum[:])}
 	o.Domain = Domain{Name: x.Name, UUID: x.UUID, Accelerated: x.Type == "kvm", Spec: m.Spec}
+	if cpu := projectCPU(x.CPU); cpu.Model != "" {
+		o.CPU = cpu.String()
+	}
 	if x.VCPU != nil {
 		o.VCPUs = int(x.VCPU.Value)
 	}
@@ -56,17 +59,7 @@ func projectDevices(d *Domain, list *libvirtxml.DomainDeviceList) {
 		if k.Device != "disk" && k.Device != "" || k.Source == nil {
 			continue // CD-ROM and floppy drives
 		}
-		disk := Disk{}
-		switch {
-		case k.Source.File != nil:
-			disk.Path = k.Source.File.File
-		case k.Source.Block != nil:
-			disk.Path, disk.Block = k.Source.Block.Dev, true
-		}
-		if k.Driver != nil {
-			disk.Format = k.Driver.Type
-		}
-		d.Disks = append(d.Disks, disk)
+		d.Disks = append(d.Disks, projectDisk(k))
 	}
 	for _, i := range list.Interfaces {
 		d.NICs = append(d.NICs, projectNIC(i))
@@ -103,6 +96,7 @@ func Diff(have, want Domain) []string {
 	note("vcpus", have.VCPUs, want.VCPUs)
 	note("memory_mib", have.MemoryMiB, want.MemoryMiB)
 	note("accelerated", have.Accelerated, want.Accelerated)
+	note("cpu", have.CPU, canonicalCPU(want.CPU))
 	note("kernel", have.Kernel, want.Kernel)
 	note("initrd", have.Initrd, want.Initrd)
 	note("cmdline", have.Cmdline, want.Cmdline)
@@ -122,6 +116,14 @@ func Diff(have, want Domain) []string {
 		note("nics", have.NICs, want.NICs)
 	}
 	return out
+}
+
+// canonicalCPU is the word as it is read back.
+func canonicalCPU(word string) string {
+	if c, err := ParseCPU(word); err == nil {
+		return c.String()
+	}
+	return word
 }
 
 // sameMachine: libvirt stores "q35" as "pc-q35-7.2" or the like, and "pc" as "pc-i440fx-7.2".

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path"
 	"regexp"
-	"slices"
 )
 
 // Domain is a virtual machine as it is wanted, or as far as libvirt's configuration of one can be told in the same words.
@@ -18,6 +17,8 @@ type Domain struct {
 	Machine string `json:"machine,omitempty"`
 	// Accelerated says KVM; otherwise QEMU emulates. Use Conn.Accelerated to learn what the host can do.
 	Accelerated bool `json:"accelerated"`
+	// CPU is the word of the processor that the guest sees; empty: the host's own with KVM, QEMU's usual one without.
+	CPU string `json:"cpu,omitempty"`
 	// Kernel, Initrd and Cmdline boot directly (paths on the host); without Kernel the disks are booted in their order.
 	Kernel  string `json:"kernel,omitempty"`
 	Initrd  string `json:"initrd,omitempty"`
@@ -29,13 +30,6 @@ type Domain struct {
 	Autostart  bool   `json:"autostart,omitempty"`
 	// Spec is a digest that the caller gives the whole wish ("sha256:…"); it is stored with the domain and comes back when observed.
 	Spec string `json:"spec,omitempty"`
-}
-
-// Disk is a virtio disk in a file or block device of the host.
-type Disk struct {
-	Path   string `json:"path"`
-	Format string `json:"format"` // raw or qcow2
-	Block  bool   `json:"block,omitempty"`
 }
 
 // NIC is a virtio card in a port of an Open vSwitch bridge.
@@ -71,7 +65,9 @@ type Observed struct {
 type Host struct {
 	Libvirt     string     `json:"libvirt"` // version
 	QEMU        string     `json:"qemu"`
-	Accelerated bool       `json:"accelerated"` // KVM can be used
+	Accelerated bool       `json:"accelerated"`  // KVM can be used
+	CPU         CPU        `json:"cpu,omitzero"` // what guests get that take the host's own
+	Secrets     []Secret   `json:"secrets,omitempty"`
 	Domains     []Observed `json:"domains,omitempty"`
 }
 
@@ -108,6 +104,14 @@ func (d Domain) Check() error {
 	if d.Kernel == "" && len(d.Disks) == 0 {
 		bad("has neither a kernel nor a disk to boot from")
 	}
+	if d.CPU != "" {
+		if _, err := ParseCPU(d.CPU); err != nil {
+			bad("%w", err)
+		}
+	}
+	if len(d.Disks) > 26 {
+		bad("has %d disks; 26 have names", len(d.Disks))
+	}
 	if d.Kernel == "" && (d.Initrd != "" || d.Cmdline != "") {
 		bad("has an initrd or a command line and no kernel")
 	}
@@ -117,8 +121,8 @@ func (d Domain) Check() error {
 		}
 	}
 	for _, disk := range d.Disks {
-		if !path.IsAbs(disk.Path) || !slices.Contains([]string{"raw", "qcow2"}, disk.Format) {
-			bad("disk %q (format %q) needs an absolute path and the format raw or qcow2", disk.Path, disk.Format)
+		if err := disk.check(); err != nil {
+			bad("%w", err)
 		}
 	}
 	for _, nic := range d.NICs {

@@ -63,6 +63,13 @@ func (d Domain) XML() (string, error) {
 		x.Type = "kvm"
 		x.CPU = &libvirtxml.DomainCPU{Mode: "host-model"}
 	}
+	if d.CPU != "" {
+		cpu, err := ParseCPU(d.CPU)
+		if err != nil {
+			return "", err
+		}
+		x.CPU = cpu.xml()
+	}
 	if d.Kernel == "" {
 		x.OS.BootDevices = []libvirtxml.DomainBootDevice{{Dev: "hd"}}
 	}
@@ -108,19 +115,6 @@ func (d Domain) devices() *libvirtxml.DomainDeviceList {
 		list.Interfaces = append(list.Interfaces, nic.xml())
 	}
 	return list
-}
-
-func (k Disk) xml(n int) libvirtxml.DomainDisk {
-	source := &libvirtxml.DomainDiskSource{File: &libvirtxml.DomainDiskSourceFile{File: k.Path}}
-	if k.Block {
-		source = &libvirtxml.DomainDiskSource{Block: &libvirtxml.DomainDiskSourceBlock{Dev: k.Path}}
-	}
-	return libvirtxml.DomainDisk{
-		Device: "disk",
-		Driver: &libvirtxml.DomainDiskDriver{Name: "qemu", Type: k.Format, Cache: "none", Discard: "unmap"},
-		Source: source,
-		Target: &libvirtxml.DomainDiskTarget{Dev: "vd" + string(rune('a'+n)), Bus: "virtio"},
-	}
 }
 
 func (n NIC) xml() libvirtxml.DomainInterface {
