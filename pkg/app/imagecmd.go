@@ -130,7 +130,7 @@ func (e Env) imageStore(withKey bool) (image.Store, minisign.PrivateKey, error) 
 	if err != nil || !withKey {
 		return image.Store{Dir: dir}, minisign.PrivateKey{}, err
 	}
-	k, made, err := openKeys(e.stateDir())
+	k, made, err := openKeys(e.stateDir(), e.Now())
 	if err != nil {
 		return image.Store{}, minisign.PrivateKey{}, err
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -158,6 +159,14 @@ func bootFile(name, path string) (provision.File, error) {
 	}
 	sum := sha256.Sum256(content)
 	return provision.File{Name: name, SHA256: hex.EncodeToString(sum[:]), Path: path, Size: int64(len(content))}, nil
+}
+
+// source opens a file that the inventory names, such as the content of a disk.
+func (s *session) source(name string) (io.ReadCloser, error) {
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(s.env.Dir, name)
+	}
+	return os.Open(name)
 }
 
 // guestFiles finds kernel and ramdisk of a guest image.

@@ -8,10 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"aead.dev/minisign"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/nuboctl/nuboctl/pkg/host/kvm"
+	"github.com/nuboctl/nuboctl/pkg/host/pki"
 	"github.com/nuboctl/nuboctl/pkg/remote"
 )
 
@@ -22,20 +25,22 @@ type keys struct {
 	Public minisign.PublicKey
 	CA     *remote.Authority
 	Login  ssh.Signer
+	Move   kvm.Authorities // by which hosts trust each other when virtual machines move
 }
 
 // openKeys reads the keys of a state directory, and makes those that are not there. made tells whether any was.
-func openKeys(stateDir string) (k *keys, made bool, err error) {
+func openKeys(stateDir string, now time.Time) (k *keys, made bool, err error) {
 	k = &keys{dir: filepath.Join(stateDir, "keys")}
 	if err := os.MkdirAll(k.dir, 0o700); err != nil {
 		return nil, false, fmt.Errorf("keys: make their directory: %w", err)
 	}
 	madeSign, err1 := k.openSign()
 	madeSSH, err2 := k.openSSH()
-	if err := errors.Join(err1, err2); err != nil {
+	madeMove, err3 := k.openMove(now)
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, false, err
 	}
-	return k, madeSign || madeSSH, nil
+	return k, madeSign || madeSSH || madeMove, nil
 }
 
 func (k *keys) openSign() (made bool, err error) {
@@ -84,6 +89,22 @@ func (k *keys) openSSH() (made bool, err error) {
 	return madeCA || madeLogin, errors.Join(
 		k.publish("ssh_ca.pub", remote.AuthorizedKey(k.CA.PublicKey())),
 		k.publish("ssh_key.pub", remote.AuthorizedKey(k.Login.PublicKey())))
+}
+
+// openMove reads the two authorities of live migration.
+func (k *keys) openMove(now time.Time) (made bool, err error) {
+	open := func(file, name string, into **pki.Authority) error {
+		text, fresh, err := k.openOrMake(file, func() ([]byte, error) { return pki.New(name, now) })
+		if err != nil {
+			return err
+		}
+		made = made || fresh
+		if *into, err = pki.Parse(text); err != nil {
+			return fmt.Errorf("keys: %s: %w", filepath.Join(k.dir, file), err)
+		}
+		return k.publish(file+".pub", string((*into).Certificate()))
+	}
+	return made, errors.Join(open("libvirt_ca", "nuboctl libvirt", &k.Move.Libvirt), open("qemu_ca", "nuboctl qemu", &k.Move.QEMU))
 }
 
 // openOrMake reads a private key, or makes it so that two processes at once end up with the same one.

@@ -35,8 +35,8 @@ func (s *session) reach(ctx context.Context, fence state.Fence, serve bool) *rea
 		Config: func(n model.Node) ([]byte, error) { return s.configs[n.Path], nil },
 		Now:    s.env.Now, Log: s.env.Log, Silence: ops.SilenceLimit,
 	}
-	r.hosts = &fleet.Hosts{Desired: s.desired, Links: s.links, Epoch: fence.Epoch, Log: s.env.Log}
-	r.vms = &fleet.VMs{Desired: s.desired, Links: s.links, Epoch: fence.Epoch, Images: s.guestFiles}
+	r.hosts = &fleet.Hosts{Desired: s.desired, Links: s.links, Epoch: fence.Epoch, Log: s.env.Log, Authorities: &s.keys.Move, Now: s.env.Now}
+	r.vms = &fleet.VMs{Desired: s.desired, Links: s.links, Epoch: fence.Epoch, Images: s.guestFiles, Sources: s.source}
 	r.clusters = &fleet.Clusters{Desired: s.desired, Links: s.links, Epoch: fence.Epoch, Log: s.env.Log}
 	return r
 }
@@ -45,7 +45,7 @@ func (r *reach) Close() error { return r.relays.Close() }
 
 // world is the reach in the words of ops.
 func (r *reach) world(d model.Desired) ops.World {
-	return ops.World{Desired: d, Machines: r.machines, Installs: r.installs, FirstBoots: r.installs, Hosts: r.hosts, VMs: r.vms, Clusters: r.clusters}
+	return ops.World{Desired: d, Machines: r.machines, Installs: r.installs, FirstBoots: r.installs, Hosts: r.hosts, Hypervisors: r.hosts, VMs: r.vms, Clusters: r.clusters}
 }
 
 // source is the reach in the words of observe.

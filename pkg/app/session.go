@@ -57,7 +57,7 @@ func (e Env) open(ctx context.Context) (*session, error) {
 	}
 	s.known = state.Moved(s.store, inv.Desired.Moved)
 	var made bool
-	if s.keys, made, err = openKeys(e.stateDir()); err != nil {
+	if s.keys, made, err = openKeys(e.stateDir(), e.Now()); err != nil {
 		return nil, errors.Join(err, s.store.Close())
 	}
 	if err := s.sameKeys(ctx); err != nil {

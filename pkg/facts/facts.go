@@ -92,6 +92,8 @@ func projectHost(d model.Desired, n model.Node, h model.ObservedHost, set func(p
 	if h.Libvirt != "" {
 		set(plan.AttrKVM, KVMReady)
 	}
+	set(plan.AttrDisks, h.Disks)
+	set(plan.AttrMove, h.Migration)
 }
 
 // managed leaves out bridges that the inventory does not know, such as libvirt's or OVN's own.

@@ -22,6 +22,9 @@ type Hosts struct {
 	// Epoch goes with every change; hosts refuse one older than the newest they have seen.
 	Epoch int64
 	Log   *slog.Logger
+	// Authorities sign the certificates of libvirt and QEMU; nil while nothing is to be moved.
+	Authorities *kvm.Authorities
+	Now         func() time.Time
 }
 
 // Observe looks at a running host. One that does not answer is an observation, unless ctx has ended.
@@ -43,6 +46,7 @@ func (h *Hosts) Observe(ctx context.Context, n model.Node) (model.ObservedHost, 
 	if c, err := kvm.Connect(ctx, link); err == nil {
 		if v, err := c.Observe(ctx); err == nil {
 			out.Libvirt, out.QEMU = v.Libvirt, v.QEMU
+			h.hypervisor(ctx, n, v, &out)
 		}
 		_ = c.Close() // what was asked has been answered
 	}
@@ -149,8 +153,10 @@ func (h *Hosts) EnsureHypervisor(ctx context.Context, n model.Node) error {
 		return fmt.Errorf("%s: %w", n.Path, err)
 	}
 	defer c.Close()
-	_, err = c.Observe(ctx)
-	return err
+	if _, err = c.Observe(ctx); err != nil {
+		return fmt.Errorf("%s: %w", n.Path, err)
+	}
+	return h.canRun(ctx, n, c)
 }
 
 // Observe reads a BMC in one session; what went wrong is part of the answer.

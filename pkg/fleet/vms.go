@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"strings"
+	"sync"
 
 	"github.com/nuboctl/nuboctl/pkg/facts"
 	"github.com/nuboctl/nuboctl/pkg/host/kvm"
@@ -26,6 +28,10 @@ type VMs struct {
 	Links   *Links
 	Epoch   int64 // goes with every change
 	Images  GuestFiles
+	// Sources opens the file that disks begin with, as the inventory names it.
+	Sources func(name string) (io.ReadCloser, error)
+
+	bringing sync.Mutex // one content at a time goes into a pool
 }
 
 // Observe looks at one virtual machine on the node that it is declared on.
@@ -63,7 +69,7 @@ func (v *VMs) List(ctx context.Context, n model.Node) ([]model.ObservedVM, error
 	out := make([]model.ObservedVM, len(h.Domains))
 	for i, d := range h.Domains {
 		out[i] = model.ObservedVM{Name: d.Name, Node: n.Path, State: string(d.State), VCPUs: d.VCPUs, MemoryMiB: d.MemoryMiB}
-		if vm, ok := v.declared(d.Name, n); ok && d.Ours && len(kvm.Diff(d.Domain, domainOf(vm, h.Accelerated))) == 0 {
+		if vm, ok := v.declared(d.Name); ok && d.Ours && len(kvm.Diff(d.Domain, v.domain(vm, h.Accelerated))) == 0 {
 			out[i].Spec = facts.VMSpec(vm, vm.Image.Digest)
 		}
 	}
@@ -77,7 +83,7 @@ func (v *VMs) Ensure(ctx context.Context, vm model.VM, _ model.Digest) error {
 		return err
 	}
 	link := remote.Fenced{Host: v.Links.To(n), Epoch: v.Epoch}
-	if err := v.push(ctx, link, vm); err != nil {
+	if err := errors.Join(v.push(ctx, link, vm), v.disks(ctx, vm)); err != nil {
 		return fmt.Errorf("virtual machine %s on %s: %w", vm.Name, n.Path, err)
 	}
 	c, err := kvm.Connect(ctx, link)
@@ -89,7 +95,7 @@ func (v *VMs) Ensure(ctx context.Context, vm model.VM, _ model.Digest) error {
 	if err != nil {
 		return err
 	}
-	want := domainOf(vm, h.Accelerated)
+	want := v.domain(vm, h.Accelerated)
 	for _, d := range h.Domains {
 		if changes := kvm.Diff(d.Domain, want); d.Name == vm.Name && d.State == kvm.Running && len(changes) > 0 {
 			return fmt.Errorf("virtual machine %s on %s runs with another description (%s), and changing it would stop it; shut it down with its owner's consent, then apply again",
@@ -97,6 +103,9 @@ func (v *VMs) Ensure(ctx context.Context, vm model.VM, _ model.Digest) error {
 		}
 	}
 	if _, err := c.Ensure(ctx, want); err != nil {
+		return fmt.Errorf("virtual machine %s on %s: %w", vm.Name, n.Path, err)
+	}
+	if err := v.alone(ctx, vm, h); err != nil {
 		return fmt.Errorf("virtual machine %s on %s: %w", vm.Name, n.Path, err)
 	}
 	if err := c.Start(ctx, vm.Name); err != nil {
@@ -107,6 +116,9 @@ func (v *VMs) Ensure(ctx context.Context, vm model.VM, _ model.Digest) error {
 
 // push brings kernel and ramdisk of the guest to the host.
 func (v *VMs) push(ctx context.Context, h remote.Host, vm model.VM) error {
+	if vm.Image.Name == "" {
+		return nil
+	}
 	kernel, initrd, err := v.Images(vm.Image.Digest)
 	if err != nil {
 		return err
@@ -114,7 +126,7 @@ func (v *VMs) push(ctx context.Context, h remote.Host, vm model.VM) error {
 	if _, err := h.Run(ctx, remote.Command{Argv: []string{"mkdir", "-p", guestDir}}); err != nil {
 		return err
 	}
-	want := domainOf(vm, false)
+	want := v.domain(vm, false)
 	return errors.Join(pushFile(ctx, h, kernel, want.Kernel), pushFile(ctx, h, initrd, want.Initrd))
 }
 
@@ -137,26 +149,38 @@ func (v *VMs) node(vm model.VM) (model.Node, error) {
 	return model.Node{}, fmt.Errorf("virtual machine %s: node %q is not in the inventory", vm.Name, vm.Node)
 }
 
-func (v *VMs) declared(name string, n model.Node) (model.VM, bool) {
+// declared finds a machine by name: it may have moved from the node on which it was declared to start.
+func (v *VMs) declared(name string) (model.VM, bool) {
 	for _, vm := range v.Desired.VMs {
-		if vm.Name == name && vm.Node == n.Path {
+		if vm.Name == name {
 			return vm, true
 		}
 	}
 	return model.VM{}, false
 }
 
-// domainOf is a declared machine in libvirt's terms.
-func domainOf(vm model.VM, accelerated bool) kvm.Domain {
+// domain is a declared machine in libvirt's terms.
+func (v *VMs) domain(vm model.VM, accelerated bool) kvm.Domain {
 	prefix := path.Join(guestDir, vm.Image.Digest.Short())
 	d := kvm.Domain{
-		Name: vm.Name, VCPUs: vm.VCPUs, MemoryMiB: vm.MemoryMiB, Accelerated: accelerated, Autostart: true,
-		Kernel: prefix + "-vmlinuz", Initrd: prefix + "-initrd", Cmdline: "console=ttyS0 nubo.name=" + vm.Name,
+		Name: vm.Name, VCPUs: vm.VCPUs, MemoryMiB: vm.MemoryMiB, Accelerated: accelerated,
+		// A host that was given up and comes back must not start, by itself, what has been started elsewhere on the same disk.
+		Autostart:  len(vm.Disks) == 0,
 		ConsoleLog: "/var/log/libvirt/qemu/" + vm.Name + ".console.log",
+	}
+	if n, err := v.node(vm); err == nil {
+		d.CPU = facts.CPU(v.Desired, n)
+	}
+	if vm.Image.Name != "" {
+		d.Kernel, d.Initrd, d.Cmdline = prefix+"-vmlinuz", prefix+"-initrd", "console=ttyS0 nubo.name="+vm.Name
+	}
+	for _, k := range vm.Disks {
+		d.Disks = append(d.Disks, kvm.Disk{Format: "raw", Pool: k.Pool, Image: facts.DiskImage(vm, k), User: facts.DiskUser,
+			Secret: facts.DiskSecret(v.Desired.Cloud.Name, vm.Node.Region())})
 	}
 	for _, nic := range vm.NICs {
 		d.NICs = append(d.NICs, kvm.NIC{Bridge: nic.Bridge, VLAN: nic.VLAN, MAC: strings.ToLower(nic.MAC)})
-		if nic.Address != "" {
+		if nic.Address != "" && d.Kernel != "" {
 			d.Cmdline += " nubo.ip=" + nic.Address
 		}
 	}

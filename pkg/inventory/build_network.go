@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -38,10 +39,29 @@ func (b *builder) network(o *object) {
 			n.DNS = append(n.DNS, a)
 		}
 	}
+	b.planes(o, &n)
 	b.reserve(o, &n)
 	b.bootService(o, &n)
 	b.d.Networks = append(b.d.Networks, n)
 	b.nets[n.Name] = &n
+}
+
+// planes reads which kinds of traffic a network carries.
+func (b *builder) planes(o *object, n *model.Network) {
+	known := map[string]bool{}
+	for _, p := range model.Planes() {
+		known[string(p)] = true
+	}
+	for i, s := range o.strs("planes") {
+		switch p := model.Plane(s); {
+		case !known[s]:
+			b.errorf(o.whereElement("planes", i), didYouMean(s, keysOf(known), "name management, storage, migration or public"), "there is no plane %q", s)
+		case slices.Contains(n.Planes, p):
+			b.errorf(o.whereElement("planes", i), "name each once", "network %s names plane %s twice", n.Name, s)
+		default:
+			n.Planes = append(n.Planes, p)
+		}
+	}
 }
 
 // prefix reads an attribute that is a prefix.

@@ -29,6 +29,14 @@ func (b *builder) vm(o *object) {
 	if node != nil {
 		vm.Node = node.Path
 	}
+	for _, c := range o.all("disk") {
+		if b.note("vm/"+o.name+"/disk/"+c.name, c) {
+			vm.Disks = append(vm.Disks, b.vmDisk(c, vm.Name, node))
+		}
+	}
+	if !o.has("image") && (len(vm.Disks) == 0 || vm.Disks[0].Source == "") {
+		b.errorf(o.at(), "name an image, or give the first disk a source", "vm %s has nothing to boot from", o.name)
+	}
 	for _, c := range o.all("nic") {
 		if b.note("vm/"+o.name+"/nic/"+c.name, c) {
 			vm.NICs = append(vm.NICs, b.vmNIC(c, vm.Name, node))

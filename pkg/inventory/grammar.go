@@ -91,6 +91,7 @@ var networkSpec = &blockSpec{typ: "network", label: true, doc: "A layer-2 networ
 		"dns":     opt(kStrings, "addresses of name servers"),
 		"ntp":     opt(kStrings, "time servers"),
 		"reserve": opt(kStrings, "addresses or prefixes that are never allotted"),
+		"planes":  opt(kStrings, "traffic that hosts let in from it: management, storage, migration, public; see “Planes”"),
 	},
 	blocks: blocks(
 		&blockSpec{typ: "dhcp", single: true, doc: "nuboctl's relay serves boot here.", attrs: map[string]attrSpec{
@@ -128,7 +129,7 @@ var profileSpec = &blockSpec{typ: "profile", label: true, doc: "How the nodes th
 		"kernel_args":    opt(kStrings, "further kernel arguments"),
 		"cores":          opt(kInt, "processor cores of such a machine"),
 		"memory_gib":     opt(kInt, "memory in GiB"),
-		"cpu_model":      opt(kString, "processor model that virtual machines see"),
+		"cpu_model":      opt(kString, "processor that virtual machines see, MODEL[,+FEATURE][,-FEATURE] of libvirt: the same wherever they may move; nuboctl inventory --facts proposes one"),
 		"cpu_overcommit": opt(kFloat, "vCPU per core; default 1"),
 		"osds":           opt(kInt, "OSDs per node"),
 		"osd_gib":        opt(kInt, "size of each OSD in GiB"),
@@ -255,11 +256,16 @@ var vmSpec = &blockSpec{typ: "vm", label: true, doc: "A virtual machine that thi
 		"node":          req(kString, "name or path of the node where it starts"),
 		"vcpus":         opt(kInt, "default 1"),
 		"memory_mib":    req(kInt, "memory in MiB"),
-		"image":         req(kString, "image name"),
+		"image":         opt(kString, "image whose kernel and ramdisk are booted; without it the first disk is booted, which needs a source"),
 		"anti_affinity": opt(kString, "group whose members stay on different nodes"),
 		"on_drain":      opt(kString, `when it cannot move: "refuse" (default), "stop_start" or "block_migrate"`),
 	},
-	blocks: blocks(&blockSpec{typ: "nic", label: true, doc: "A port on a bridge.", attrs: map[string]attrSpec{
+	blocks: blocks(&blockSpec{typ: "disk", label: true, doc: "A disk in a pool of the region's Ceph cluster. It can grow; making it smaller is refused.", attrs: map[string]attrSpec{
+		"pool":     req(kString, "replicated pool of the region, for application rbd"),
+		"size_gib": req(kInt, "size in GiB"),
+		"source":   opt(kString, "file with raw content that it begins with, relative to the inventory; brought into the pool once, whoever uses it"),
+		"sha256":   opt(kString, "SHA-256 of that file, in hexadecimal; needed with source"),
+	}}, &blockSpec{typ: "nic", label: true, doc: "A port on a bridge.", attrs: map[string]attrSpec{
 		"bridge":  req(kString, "bridge of the node's profile"),
 		"vlan":    opt(kInt, "tag"),
 		"mac":     opt(kString, "default: made from the names"),

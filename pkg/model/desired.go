@@ -177,10 +177,21 @@ type VM struct {
 	Node         Path     `json:"node"` // where it starts
 	VCPUs        int      `json:"vcpus"`
 	MemoryMiB    int      `json:"memory_mib"`
-	Image        ImageRef `json:"image"`
+	Image        ImageRef `json:"image,omitzero"` // kernel and ramdisk to boot; none: its first disk is booted
+	Disks        []VMDisk `json:"disks,omitempty"`
 	NICs         []VMNIC  `json:"nics,omitempty"`
 	AntiAffinity string   `json:"anti_affinity,omitempty"`
 	OnDrain      string   `json:"on_drain,omitempty"` // refuse (default), stop_start, block_migrate
+}
+
+// VMDisk is a disk of a virtual machine: an image of a pool of its region's Ceph cluster.
+type VMDisk struct {
+	Name    string `json:"name"`
+	Pool    string `json:"pool"`
+	SizeGiB int    `json:"size_gib"`
+	// Source is a file with raw content that the disk begins with, relative to the inventory, and SHA256 its digest; empty: an empty disk.
+	Source string `json:"source,omitempty"`
+	SHA256 string `json:"sha256,omitempty"`
 }
 
 // VMNIC is a network card of a virtual machine, a port of an Open vSwitch bridge.

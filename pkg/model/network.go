@@ -14,18 +14,34 @@ const (
 
 // Network is a layer-2 network with its addressing.
 type Network struct {
-	Name    string         `json:"name"`
-	CIDR    netip.Prefix   `json:"cidr"`
-	CIDR6   netip.Prefix   `json:"cidr6,omitzero"`
-	VLAN    int            `json:"vlan,omitempty"` // 0: untagged
-	MTU     int            `json:"mtu,omitempty"`  // bytes; 0: 1500
-	Gateway netip.Addr     `json:"gateway,omitzero"`
-	DNS     []netip.Addr   `json:"dns,omitempty"`
-	NTP     []string       `json:"ntp,omitempty"`
-	DHCP    DHCPMode       `json:"dhcp,omitempty"`
-	Relay   *Relay         `json:"relay,omitempty"` // who serves boot on it
+	Name    string       `json:"name"`
+	CIDR    netip.Prefix `json:"cidr"`
+	CIDR6   netip.Prefix `json:"cidr6,omitzero"`
+	VLAN    int          `json:"vlan,omitempty"` // 0: untagged
+	MTU     int          `json:"mtu,omitempty"`  // bytes; 0: 1500
+	Gateway netip.Addr   `json:"gateway,omitzero"`
+	DNS     []netip.Addr `json:"dns,omitempty"`
+	NTP     []string     `json:"ntp,omitempty"`
+	DHCP    DHCPMode     `json:"dhcp,omitempty"`
+	Relay   *Relay       `json:"relay,omitempty"` // who serves boot on it
+	// Planes are the kinds of traffic that hosts let in from this network; see Plane.
+	Planes  []Plane        `json:"planes,omitempty"`
 	Reserve []netip.Prefix `json:"reserve,omitempty"`
 }
+
+// Plane is a kind of traffic that hosts take part in, as far as their firewall tells kinds apart.
+type Plane string
+
+// The planes. Where no network of a cloud names any, hosts have no firewall.
+const (
+	PlaneManagement Plane = "management" // ssh, which is how nuboctl itself comes in
+	PlaneStorage    Plane = "storage"    // Ceph: monitors, managers, OSDs, MDS
+	PlaneMigration  Plane = "migration"  // libvirt and QEMU of other hosts
+	PlanePublic     Plane = "public"     // what hosts offer to everybody: S3
+)
+
+// Planes lists every plane.
+func Planes() []Plane { return []Plane{PlaneManagement, PlaneStorage, PlaneMigration, PlanePublic} }
 
 // Relay says where boot service for a network comes from: in-process on the workstation, or on a host reached over SSH.
 type Relay struct {

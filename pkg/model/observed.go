@@ -59,6 +59,9 @@ type ObservedHost struct {
 	OVSVersion  string   `json:"ovs_version,omitempty"`
 	Libvirt     string   `json:"libvirt,omitempty"` // version, empty when it does not answer
 	QEMU        string   `json:"qemu,omitempty"`
+	CPU         string   `json:"cpu,omitempty"`       // processor that guests get who take the host's own, as a word of the inventory
+	Disks       string   `json:"disks,omitempty"`     // Ceph pools that libvirt has a key to, "POOL,POOL"
+	Migration   string   `json:"migration,omitempty"` // address at which virtual machines of other hosts are taken; empty: not prepared
 	FailedUnits []string `json:"failed_units,omitempty"`
 	// Ceph is what of a cluster is on the host; nil on hosts without a role in one.
 	Ceph  *ObservedCephHost `json:"ceph,omitempty"`

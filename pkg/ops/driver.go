@@ -64,6 +64,8 @@ var applies = map[plan.Kind]apply{
 	plan.HostVerify:  hostVerify,
 	plan.OVSEnsure:   ovsEnsure,
 	plan.KVMEnsure:   kvmEnsure,
+	plan.KVMStorage:  kvmStorage,
+	plan.KVMMigrate:  kvmMigrate,
 	plan.VMEnsure:    vmEnsure,
 
 	plan.CephCreate: cephCreate,

@@ -55,6 +55,24 @@ func kvmEnsure(ctx context.Context, w World, op plan.Op, report func(plan.Progre
 	return w.Hosts.EnsureHypervisor(ctx, n)
 }
 
+func kvmStorage(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
+	n, err := w.node(op.Target)
+	if err != nil {
+		return err
+	}
+	report(plan.Progress{Waiting: "a monitor of its Ceph cluster"})
+	return w.Hypervisors.EnsureStorage(ctx, n)
+}
+
+func kvmMigrate(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
+	n, err := w.node(op.Target)
+	if err != nil {
+		return err
+	}
+	report(plan.Progress{Waiting: "libvirt to listen for other hosts"})
+	return w.Hypervisors.EnsureMigration(ctx, n)
+}
+
 func vmEnsure(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
 	vm, err := w.vm(op.Target)
 	if err != nil {

@@ -60,6 +60,14 @@ type Hosts interface {
 	EnsureHypervisor(ctx context.Context, n model.Node) error
 }
 
+// Hypervisors are the parts of running hosts that virtual machines need beyond their own host.
+type Hypervisors interface {
+	// EnsureStorage gives libvirt its key to the pools in which virtual machines of the region have disks.
+	EnsureStorage(ctx context.Context, n model.Node) error
+	// EnsureMigration prepares the host to take virtual machines from others, and to give them its own.
+	EnsureMigration(ctx context.Context, n model.Node) error
+}
+
 // VMs are virtual machines whose authority is libvirt.
 type VMs interface {
 	// Observe returns the zero value when the node has no such machine.
@@ -213,13 +221,15 @@ type World struct {
 	// FirstBoots may be nil: then no host is switched off because it does not answer.
 	FirstBoots FirstBoots
 	Hosts      Hosts
-	VMs        VMs
-	Guests     Guests
-	Slots      Slots
-	Cordons    Cordons
-	Storage    Storage
-	Clusters   Clusters
-	Batches    Batches
+	// Hypervisors may be the same as Hosts.
+	Hypervisors Hypervisors
+	VMs         VMs
+	Guests      Guests
+	Slots       Slots
+	Cordons     Cordons
+	Storage     Storage
+	Clusters    Clusters
+	Batches     Batches
 
 	nodes map[model.Path]model.Node
 }

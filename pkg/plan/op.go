@@ -20,7 +20,9 @@ const (
 	HostVerify  Kind = "host.verify"  // over SSH with the reported key: boot id, release, digests
 	OVSEnsure   Kind = "ovs.ensure"
 	KVMEnsure   Kind = "kvm.ensure"
-	VMEnsure    Kind = "vm.ensure" // define and start
+	KVMStorage  Kind = "kvm.storage"   // libvirt's key to the pools of the region's Ceph cluster
+	KVMMigrate  Kind = "kvm.migration" // certificates, addresses and ports for moves of virtual machines
+	VMEnsure    Kind = "vm.ensure"     // define and start
 )
 
 // The kinds that make a Ceph cluster.
@@ -78,6 +80,8 @@ var kinds = map[Kind]KindInfo{
 	HostVerify:  {Verb: "verify the host over SSH", Reversible: true, Timeout: 30 * time.Minute},
 	OVSEnsure:   {Verb: "bring Open vSwitch to its bridges", Reversible: true, Timeout: 5 * time.Minute},
 	KVMEnsure:   {Verb: "make the hypervisor ready", Reversible: true, Timeout: 5 * time.Minute},
+	KVMStorage:  {Verb: "give the hypervisor its key to the Ceph pools", Reversible: true, Timeout: 5 * time.Minute},
+	KVMMigrate:  {Verb: "prepare for live migration", Reversible: true, Timeout: 5 * time.Minute},
 	VMEnsure:    {Verb: "define and start the virtual machine", Reversible: true, Timeout: 10 * time.Minute},
 
 	CephCreate: {Verb: "create the cluster with its first monitor", Reversible: false, Timeout: 30 * time.Minute},

@@ -124,7 +124,7 @@ func (b *builder) install(c *chain, n model.Node, image model.Digest, want strin
 		}
 		c.add(plan.OrderArm, map[string]string{
 			"goal": goal, "image": string(image), "image_name": n.Image.Name, "config": string(n.Config), "root_device": n.RootDevice.String(),
-		}, pre, append(c.facts(plan.AttrOrder, want, plan.AttrInstall, "", plan.AttrHost, "", plan.AttrOVS, "", plan.AttrKVM, ""), b.daemonsGone(c)...))
+		}, pre, append(c.facts(plan.AttrOrder, want, plan.AttrInstall, "", plan.AttrHost, "", plan.AttrOVS, "", plan.AttrKVM, "", plan.AttrDisks, "", plan.AttrMove, ""), b.daemonsGone(c)...))
 	}
 	if c.get(plan.AttrPower) != string(model.PowerOff) {
 		c.add(plan.PowerOff, nil, c.facts(plan.AttrMachine, machine, plan.AttrOrder, want, plan.AttrInstall, c.get(plan.AttrInstall)),
@@ -184,6 +184,24 @@ func (b *builder) services(c *chain, n model.Node, want string) {
 			c.add(plan.KVMEnsure, nil, c.facts(plan.AttrHost, want), c.facts(plan.AttrKVM, facts.KVMReady))
 		}
 	}
+	if address, ok := facts.Migration(b.in.Desired, n); ok && c.get(plan.AttrMove) != address.String() {
+		c.add(plan.KVMMigrate, map[string]string{"address": address.String()},
+			c.facts(plan.AttrHost, want, plan.AttrKVM, facts.KVMReady), c.facts(plan.AttrMove, address.String()))
+	}
+}
+
+// storage gives a node's hypervisor its key to the pools, once there are pools.
+func (b *builder) storage(n model.Node, last plan.OpID) []plan.Op {
+	sub, pools := plan.NodeSubject(n.Path), facts.Disks(b.in.Desired, n)
+	if pools == "" || b.state.Get(sub, plan.AttrDisks) == pools || b.stays[n.Path] {
+		return nil
+	}
+	host := string(facts.HostSpec(b.in.Images[n.Image.Name], n.Config))
+	op := plan.Op{ID: plan.ID(plan.KVMStorage, sub), Kind: plan.KVMStorage, Target: sub, Args: map[string]string{"pools": pools}, Uses: []string{"rack:" + string(n.Path.Rack())},
+		Pre:  []plan.Fact{{Subject: sub, Attr: plan.AttrHost, Value: host}, {Subject: sub, Attr: plan.AttrKVM, Value: facts.KVMReady}},
+		Post: []plan.Fact{{Subject: sub, Attr: plan.AttrDisks, Value: pools}}}
+	op.Needs = appendID(appendID(op.Needs, last), b.settled[n.Path.Region()])
+	return []plan.Op{op}
 }
 
 // facts pairs attributes with values for the chain's subject.
@@ -213,6 +231,13 @@ func (b *builder) vm(vm model.VM, after plan.OpID) []plan.Op {
 		Pre:  []plan.Fact{{Subject: node, Attr: plan.AttrKVM, Value: facts.KVMReady}},
 		Post: []plan.Fact{{Subject: sub, Attr: plan.AttrVM, Value: spec}, {Subject: sub, Attr: plan.AttrRuns, Value: string(vm.Node)}},
 		Uses: []string{"rack:" + string(vm.Node.Rack())},
+	}
+	if len(vm.Disks) > 0 {
+		for _, n := range b.in.Desired.Nodes {
+			if n.Path == vm.Node {
+				op.Pre = append(op.Pre, plan.Fact{Subject: node, Attr: plan.AttrDisks, Value: facts.Disks(b.in.Desired, n)})
+			}
+		}
 	}
 	if after != "" {
 		op.Needs = []plan.OpID{after}

@@ -125,6 +125,15 @@ func (b *builder) hosts() []plan.Op {
 			b.note("the Ceph cluster of %s has what the inventory does not name, and keeps it: %s", r.Path, foreign)
 		}
 	}
+	for _, n := range b.in.Desired.Nodes {
+		if !b.targeted(n.Path) {
+			continue
+		}
+		if storage := b.storage(n, last[n.Path]); len(storage) > 0 {
+			last[n.Path] = storage[0].ID
+			ops = append(ops, storage...)
+		}
+	}
 	for _, vm := range b.in.Desired.VMs {
 		if b.targeted(vm.Node) || b.restarts(vm) {
 			ops = append(ops, b.vm(vm, last[vm.Node])...)

@@ -37,6 +37,7 @@ func hostConfig(in Input) (types.Config, diag.List) {
 	}
 	networking(in, *p, &c)
 	storage(in, &c)
+	migration(in, &c)
 	c.enable("ssh.service", "chrony.service", "systemd-networkd.service")
 	return c.sorted(), diags
 }
@@ -44,6 +45,7 @@ func hostConfig(in Input) (types.Config, diag.List) {
 // config collects files and units.
 type config struct {
 	files []types.File
+	links []types.Link
 	units []types.Unit
 }
 
@@ -53,6 +55,11 @@ func (c *config) file(path string, mode int, text string) {
 		Node:          types.Node{Path: path, Overwrite: &yes},
 		FileEmbedded1: types.FileEmbedded1{Mode: &mode, Contents: types.Resource{Source: &source}},
 	})
+}
+
+func (c *config) link(path, target string) {
+	yes := true
+	c.links = append(c.links, types.Link{Node: types.Node{Path: path, Overwrite: &yes}, LinkEmbedded1: types.LinkEmbedded1{Target: &target}})
 }
 
 func (c *config) enable(names ...string) {
@@ -70,7 +77,7 @@ func (c *config) unit(name, text string) {
 func (c *config) sorted() types.Config {
 	sort.Slice(c.files, func(i, j int) bool { return c.files[i].Path < c.files[j].Path })
 	sort.Slice(c.units, func(i, j int) bool { return c.units[i].Name < c.units[j].Name })
-	return types.Config{Storage: types.Storage{Files: c.files}, Systemd: types.Systemd{Units: c.units}}
+	return types.Config{Storage: types.Storage{Files: c.files, Links: c.links}, Systemd: types.Systemd{Units: c.units}}
 }
 
 func profileOf(d *model.Desired, name string) *model.Profile {

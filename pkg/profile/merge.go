@@ -37,6 +37,9 @@ func conflicts(author *translated, own types.Config) diag.List {
 	for _, f := range own.Storage.Files {
 		ours[f.Path] = true
 	}
+	for _, l := range own.Storage.Links {
+		ours[l.Path] = true
+	}
 	check := func(p string, where ...any) {
 		at := lazy{author, append([]any{"storage"}, where...)}
 		clean := path.Clean(p)
@@ -106,6 +109,7 @@ func isDirectory(c types.Config, p string) bool {
 func merge(author, own types.Config) types.Config {
 	out := author
 	out.Storage.Files = append(author.Storage.Files[:len(author.Storage.Files):len(author.Storage.Files)], own.Storage.Files...)
+	out.Storage.Links = append(author.Storage.Links[:len(author.Storage.Links):len(author.Storage.Links)], own.Storage.Links...)
 	out.Systemd.Units = append([]types.Unit(nil), author.Systemd.Units...)
 	at := map[string]int{}
 	for i, u := range out.Systemd.Units {

@@ -29,15 +29,23 @@ func (m Migration) subject() pki.Subject {
 	return pki.Subject{Name: m.Name, Addresses: []netip.Addr{m.Address}}
 }
 
-// Places where libvirt and QEMU look by default, so that neither needs to be told (https://libvirt.org/tlscerts.html).
+// pkiDir outlives the slot, as all of /etc/libvirt does. Libvirt and QEMU look below /etc/pki (https://libvirt.org/tlscerts.html) and are led there by
+// links, which are part of every slot (package profile), so that a host that changed its slot can move machines at once.
+const pkiDir = "/etc/libvirt/pki"
+
 var (
 	libvirtPlace = pki.Place{
-		CA: "/etc/pki/CA/cacert.pem", Cert: "/etc/pki/libvirt/servercert.pem", Key: "/etc/pki/libvirt/private/serverkey.pem",
-		Links: map[string]string{"/etc/pki/libvirt/clientcert.pem": "servercert.pem", "/etc/pki/libvirt/private/clientkey.pem": "serverkey.pem"},
+		CA: pkiDir + "/CA/cacert.pem", Cert: pkiDir + "/libvirt/servercert.pem", Key: pkiDir + "/libvirt/private/serverkey.pem",
+		Links: map[string]string{
+			pkiDir + "/libvirt/clientcert.pem": "servercert.pem", pkiDir + "/libvirt/private/clientkey.pem": "serverkey.pem",
+			"/etc/pki/CA": pkiDir + "/CA", "/etc/pki/libvirt": pkiDir + "/libvirt",
+		},
 	}
 	qemuPlace = pki.Place{
-		CA: "/etc/pki/qemu/ca-cert.pem", Cert: "/etc/pki/qemu/server-cert.pem", Key: "/etc/pki/qemu/server-key.pem", Owner: "libvirt-qemu",
-		Links: map[string]string{"/etc/pki/qemu/client-cert.pem": "server-cert.pem", "/etc/pki/qemu/client-key.pem": "server-key.pem"},
+		CA: pkiDir + "/qemu/ca-cert.pem", Cert: pkiDir + "/qemu/server-cert.pem", Key: pkiDir + "/qemu/server-key.pem", Owner: "libvirt-qemu",
+		Links: map[string]string{
+			pkiDir + "/qemu/client-cert.pem": "server-cert.pem", pkiDir + "/qemu/client-key.pem": "server-key.pem", "/etc/pki/qemu": pkiDir + "/qemu",
+		},
 	}
 )
 
@@ -52,9 +60,10 @@ func (m Migration) QEMUConf() string {
 	return fmt.Sprintf("%smigration_address = %q\nmigration_host = %q\nmigrate_tls_force = 1\nmigrate_tls_x509_verify = 1\n", confHeader, m.Address, m.Address)
 }
 
-// socket makes libvirt's TLS port listen at one address only. FreeBind: the address comes with the bridges, perhaps later than the socket.
-func (m Migration) socket() string {
-	return confHeader + "[Socket]\nListenStream=\nListenStream=" + netip.AddrPortFrom(m.Address, libvirtPort).String() + "\nFreeBind=yes\n"
+// Socket makes libvirt's TLS port listen at one address only, and not before there is a certificate. FreeBind: the address comes with the bridges,
+// perhaps later than the socket. Package profile lays the same down in every slot.
+func (m Migration) Socket() string {
+	return confHeader + "[Unit]\nConditionPathExists=" + libvirtPlace.Cert + "\n\n[Socket]\nListenStream=\nListenStream=" + netip.AddrPortFrom(m.Address, libvirtPort).String() + "\nFreeBind=yes\n"
 }
 
 // libvirtPort is libvirt's registered port for TLS.
@@ -68,7 +77,7 @@ func (m Migration) Observe(ctx context.Context, h remote.Host, a Authorities, no
 			return err
 		}
 	}
-	for name, want := range map[string]string{qemuConf: m.QEMUConf(), socketConf: m.socket()} {
+	for name, want := range map[string]string{qemuConf: m.QEMUConf(), socketConf: m.Socket()} {
 		res, err := h.Run(ctx, remote.Command{Argv: []string{"sh", "-euc", `cat -- "$1" 2>/dev/null || :`, "read", name}})
 		if err != nil {
 			return err
@@ -112,7 +121,7 @@ func (m Migration) Ensure(ctx context.Context, h remote.Host, a Authorities, now
 	if _, err := h.Run(ctx, remote.Command{Argv: []string{"mkdir", "-p", "/etc/systemd/system/libvirtd-tls.socket.d"}}); err != nil {
 		return false, err
 	}
-	for name, text := range map[string]string{qemuConf: m.QEMUConf(), socketConf: m.socket()} {
+	for name, text := range map[string]string{qemuConf: m.QEMUConf(), socketConf: m.Socket()} {
 		if _, err := remote.Ensure(ctx, h, remote.Bytes(name, 0o644, []byte(text))); err != nil {
 			return false, err
 		}

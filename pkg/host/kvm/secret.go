@@ -18,7 +18,9 @@ import (
 // protocol, inside the SSH connection, and cannot be read back from there.
 type Secret struct {
 	UUID  string `json:"uuid"`
-	Usage string `json:"usage"` // what disks call it by, such as "client.vms secret of lab/r1"
+	Usage string `json:"usage"` // unique on the host, such as "client.vms of lab/r1"
+	// Scope says what the key opens, in the caller's words without ';'.
+	Scope string `json:"scope,omitempty"`
 	// Print is the start of the value's SHA-256, which tells whether the value is another one; empty when libvirt has none.
 	Print string `json:"print,omitempty"`
 }
@@ -29,8 +31,8 @@ func printOf(value []byte) string {
 	return hex.EncodeToString(sum[:6])
 }
 
-// secretPrefix begins the description of a secret that was made here; the print follows.
-const secretPrefix = "nuboctl, value "
+// secretPrefix begins the description of a secret that was made here: print and scope follow.
+const secretPrefix = "nuboctl; "
 
 // Secrets are those that this package made, sorted by UUID.
 func (c *Conn) Secrets(ctx context.Context) ([]Secret, error) {
@@ -58,8 +60,9 @@ func (c *Conn) Secrets(ctx context.Context) ([]Secret, error) {
 		if err := x.Unmarshal(text); err != nil {
 			return nil, fmt.Errorf("libvirt's description of a secret: %w", err)
 		}
-		if print, ours := strings.CutPrefix(x.Description, secretPrefix); ours && x.Usage != nil {
-			out = append(out, Secret{UUID: x.UUID, Usage: x.Usage.Name, Print: print})
+		if rest, ours := strings.CutPrefix(x.Description, secretPrefix); ours && x.Usage != nil {
+			print, scope, _ := strings.Cut(rest, "; ")
+			out = append(out, Secret{UUID: x.UUID, Usage: x.Usage.Name, Print: print, Scope: scope})
 		}
 	}
 	slices.SortFunc(out, func(a, b Secret) int { return strings.Compare(a.UUID, b.UUID) })
@@ -115,7 +118,7 @@ func (c *Conn) EnsureSecret(ctx context.Context, want Secret, value []byte) (cha
 }
 
 func (s Secret) xml() (string, error) {
-	x := libvirtxml.Secret{Ephemeral: "no", Private: "yes", UUID: s.UUID, Description: secretPrefix + s.Print, Usage: &libvirtxml.SecretUsage{Type: "ceph", Name: s.Usage}}
+	x := libvirtxml.Secret{Ephemeral: "no", Private: "yes", UUID: s.UUID, Description: secretPrefix + s.Print + "; " + s.Scope, Usage: &libvirtxml.SecretUsage{Type: "ceph", Name: s.Usage}}
 	text, err := x.Marshal()
 	if err != nil {
 		return "", fmt.Errorf("describe a secret to libvirt: %w", err)

@@ -74,8 +74,9 @@ func splitParts(text string) []string {
 }
 
 // requestScript makes a key beside the one in use and prints a request for it.
-const requestScript = `umask 077
+const requestScript = `umask 022
 mkdir -p -- "$(dirname -- "$1")"
+umask 077
 rm -f -- "$1.new"
 openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout "$1.new" -subj "/CN=$2" 2>/dev/null
 if [ -n "$3" ]; then chown -- "$3" "$1.new"; fi

@@ -61,13 +61,15 @@ func Site(n int) model.Desired {
 	return d
 }
 
-// CephSite is a Site whose blades are also the Ceph cluster of their region.
+// CephSite is a Site whose blades are also the Ceph cluster of their region, with the virtual machines' disks in it; the machines can move.
 func CephSite(n int) model.Desired {
 	d := Site(n)
+	d.Networks[0].Planes = model.Planes()
 	d.Regions = []model.Region{{Path: "lab/r1", Ceph: &model.Ceph{FailureDomain: "host", Pools: []model.Pool{{Name: "vms", Size: n, MinSize: 1, Application: "rbd"}}}}}
 	for i := range d.Nodes {
 		d.Nodes[i].Roles = []model.Role{model.RoleCompute, model.RoleCephMon, model.RoleCephMgr, model.RoleCephOSD}
 		d.Nodes[i].OSDDevice = model.DeviceHints{Serial: "osd-*"}
+		d.VMs[i].Disks = []model.VMDisk{{Name: "data", Pool: "vms", SizeGiB: 1}}
 	}
 	return d
 }

@@ -64,8 +64,8 @@ func benchFor(t *testing.T, lab New, planFor Plan, k plan.Kind) *bench {
 	return newBench(t, lab, planFor, Site(1))
 }
 
-// clusterKinds are the kinds that make a Ceph cluster.
-var clusterKinds = []plan.Kind{plan.CephCreate, plan.CephMon, plan.CephMgr, plan.CephOSD, plan.CephSettle}
+// clusterKinds are the kinds that make a Ceph cluster, or need one, or several hosts.
+var clusterKinds = []plan.Kind{plan.CephCreate, plan.CephMon, plan.CephMgr, plan.CephOSD, plan.CephSettle, plan.KVMStorage, plan.KVMMigrate}
 
 func newBench(t *testing.T, lab New, planFor Plan, d model.Desired) *bench {
 	b := &bench{T: t, lab: lab(d), node: d.Nodes[0]}
@@ -273,7 +273,7 @@ var blinds = map[plan.Kind]rack.Fault{
 	plan.CephCreate: rack.HostSilent, plan.CephMon: rack.HostSilent, plan.CephMgr: rack.HostSilent, plan.CephOSD: rack.HostSilent, plan.CephSettle: rack.HostSilent,
 	plan.BMCIdentify: rack.Unreachable, plan.PowerOff: rack.Unreachable, plan.BootNetwork: rack.Unreachable, plan.PowerOn: rack.Unreachable, plan.HostStart: rack.Unreachable,
 	plan.OrderArm: rack.RelayLost, plan.InstallWait: rack.RelayLost,
-	plan.HostVerify: rack.HostSilent, plan.OVSEnsure: rack.HostSilent, plan.KVMEnsure: rack.HostSilent, plan.VMEnsure: rack.HostSilent,
+	plan.HostVerify: rack.HostSilent, plan.OVSEnsure: rack.HostSilent, plan.KVMEnsure: rack.HostSilent, plan.KVMStorage: rack.HostSilent, plan.KVMMigrate: rack.HostSilent, plan.VMEnsure: rack.HostSilent,
 
 	plan.SlotWrite: rack.HostSilent, plan.HostCordon: rack.HostSilent, plan.HostDrain: rack.HostSilent, plan.CephNoout: rack.HostSilent, plan.CephStop: rack.HostSilent,
 	plan.SlotBoot: rack.HostSilent, plan.CephStart: rack.HostSilent, plan.CephRestore: rack.HostSilent, plan.SlotCommit: rack.HostSilent, plan.HostUncordon: rack.HostSilent,

@@ -23,7 +23,7 @@ func (p hosts) Observe(ctx context.Context, n model.Node) (model.ObservedHost, e
 		return model.ObservedHost{Error: "connection refused"}, ctx.Err()
 	}
 	h := model.ObservedHost{Reachable: true, Release: "trixie", Slot: b.installed.Slot, BootID: fmt.Sprintf("%s-%d", b.node.Name, b.boots), Image: b.installed.Image, Config: b.installed.Config,
-		OVS: b.ovs, Libvirt: b.libvirt}
+		OVS: b.ovs, Libvirt: b.libvirt, Disks: b.disks, Migration: b.move}
 	if b.fault == HostOther {
 		h.Image = model.DigestBytes([]byte("other"))
 	}
@@ -36,6 +36,18 @@ func (p hosts) EnsureBridges(ctx context.Context, n model.Node) error {
 
 func (p hosts) EnsureHypervisor(ctx context.Context, n model.Node) error {
 	return p.alter(ctx, n, func(b *blade) { b.libvirt = "11.3.0" })
+}
+
+func (p hosts) EnsureStorage(ctx context.Context, n model.Node) error {
+	return p.alter(ctx, n, func(b *blade) { b.disks = facts.Disks(p.f.desired, n) })
+}
+
+func (p hosts) EnsureMigration(ctx context.Context, n model.Node) error {
+	return p.alter(ctx, n, func(b *blade) {
+		if a, ok := facts.Migration(p.f.desired, n); ok {
+			b.move = a.String()
+		}
+	})
 }
 
 func (p hosts) alter(ctx context.Context, n model.Node, do func(*blade)) error {

@@ -71,6 +71,8 @@ type blade struct {
 	ovs       []model.Bridge
 	libvirt   string
 	daemons   []model.Role // of Ceph
+	disks     string       // pools that libvirt has a key to
+	move      string       // address for migration
 }
 
 // New makes a rack in which every machine of the inventory is powered on, runs nothing of ours and has an empty root disk.
@@ -84,7 +86,7 @@ func New(d model.Desired, clock ops.Clock) *Rack {
 
 // World is what ops reach; it is the same world each time.
 func (f *Rack) World() ops.World {
-	return ops.World{Desired: f.desired, Machines: machines{f}, Installs: installs{f}, FirstBoots: boots{f}, Hosts: hosts{f}, VMs: vms{f},
+	return ops.World{Desired: f.desired, Machines: machines{f}, Installs: installs{f}, FirstBoots: boots{f}, Hosts: hosts{f}, Hypervisors: hosts{f}, VMs: vms{f},
 		Clock: f.clock, Guests: guests{f}, Slots: slots{f}, Cordons: cordons{f}, Storage: storage{f}, Clusters: clusters{f}, Batches: batches{f}}
 }
 

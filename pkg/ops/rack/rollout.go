@@ -49,6 +49,10 @@ func (f *Rack) Ready() {
 		f.orders++
 		b.installed = order.Installed{Nonce: fmt.Sprintf("%032x", f.orders), Slot: "a", Image: n.Image.Digest, Config: n.Config, HostKeys: []string{"ssh-ed25519 AAAA"}}
 		kept := b.installed
+		if a, ok := facts.Migration(f.desired, n); ok {
+			b.move = a.String()
+		}
+		b.disks = facts.Disks(f.desired, n)
 		b.kept, b.up, b.ceph, b.libvirt, b.ovs = &kept, true, true, "11.3.0", append([]model.Bridge{{Name: "br-int"}}, facts.Bridges(f.desired, n)...)
 	}
 	for _, vm := range f.desired.VMs {
