@@ -91,7 +91,8 @@ const keysBucket = "keys"
 
 func (s *session) publicKeys() []byte {
 	// Marshalling a map of strings cannot fail, and its keys are sorted.
-	text, _ := json.Marshal(map[string]string{"sign": s.keys.Public.String(), "ssh_ca": string(s.keys.CA.PublicKey().Marshal())})
+	text, _ := json.Marshal(map[string]string{"sign": s.keys.Public.String(), "ssh_ca": string(s.keys.CA.PublicKey().Marshal()),
+		"libvirt_ca": s.keys.Move.Libvirt.Print(), "qemu_ca": s.keys.Move.QEMU.Print()})
 	return text
 }
 
