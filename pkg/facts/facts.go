@@ -132,9 +132,12 @@ func OVSValue(list []model.Bridge) string {
 
 // canonical leaves out what cannot be observed, and writes the same thing in one way.
 func canonical(b model.Bridge) model.Bridge {
-	out := model.Bridge{Name: b.Name, Uplink: b.Uplink, MTU: mtu(b.MTU)}
+	out := model.Bridge{Name: b.Name, Uplink: b.Uplink, MTU: mtu(b.MTU), UplinkMTU: mtu(b.UplinkMTU)}
 	if b.Bond != nil {
-		bond := model.Bond{Mode: b.Bond.Mode, Members: slices.Sorted(slices.Values(b.Bond.Members))}
+		bond := model.Bond{Mode: b.Bond.Mode, Members: slices.Sorted(slices.Values(b.Bond.Members)), LACP: b.Bond.LACP}
+		if bond.LACP == "off" {
+			bond.LACP = ""
+		}
 		out.Bond = &bond
 	}
 	for _, v := range b.VLANs {
@@ -175,16 +178,33 @@ func Bridges(d model.Desired, n model.Node) []model.Bridge {
 	for i := range out {
 		b := &out[i]
 		if i := slices.IndexFunc(p.Bonds, func(x model.Bond) bool { return x.Name == b.Uplink }); i >= 0 {
-			b.Bond = &p.Bonds[i]
+			bond := p.Bonds[i]
+			if bond.Mode == "balance-tcp" {
+				bond.LACP = "active" // it does not work without
+			}
+			b.Bond = &bond
 		}
+		own := b.MTU
 		b.MTU = networkOf(d, bridgeNetwork(p, n, *b)).MTU // the profile's own word is for the uplink
 		b.VLANs = slices.Clone(b.VLANs)
 		for j := range b.VLANs {
 			net := networkOf(d, b.VLANs[j].Network)
 			b.VLANs[j].Tag, b.VLANs[j].MTU = net.VLAN, net.MTU
 		}
+		if b.Uplink != "" {
+			b.UplinkMTU = cmp.Or(own, greatest(*b))
+		}
 	}
 	return out
+}
+
+// greatest is the greatest MTU of what goes over a bridge; 0 when that is Ethernet's default.
+func greatest(b model.Bridge) int {
+	most := cmp.Or(b.MTU, 1500)
+	for _, v := range b.VLANs {
+		most = max(most, cmp.Or(v.MTU, 1500))
+	}
+	return mtu(most)
 }
 
 // bridgeNetwork is the network that a bridge's uplink is untagged on: its own word, or that of the uplink's first card.

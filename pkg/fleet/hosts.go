@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -61,6 +62,7 @@ func bridgesOf(s ovs.State) []model.Bridge {
 		if up := b.Uplinks(); len(up) > 0 {
 			m.Uplink = up[0].Name
 			m.Bond = bondOf(up[0])
+			m.UplinkMTU = leastMTU(up[0])
 		}
 		for _, p := range b.Ports {
 			if p.Name != b.Name && len(p.Interfaces) == 1 && p.Interfaces[0].Type == "internal" && p.Interfaces[0].Owner == "" {
@@ -77,11 +79,22 @@ func bondOf(p ovs.Port) *model.Bond {
 	if len(p.Interfaces) < 2 {
 		return nil
 	}
-	b := &model.Bond{Mode: p.BondMode}
+	b := &model.Bond{Mode: p.BondMode, LACP: p.LACP}
 	for _, i := range p.Interfaces {
 		b.Members = append(b.Members, i.Name)
 	}
 	return b
+}
+
+// leastMTU is the smallest MTU that a port's cards were told to have, in bytes. A card that was told none has Ethernet's default.
+func leastMTU(p ovs.Port) int {
+	least := 0
+	for _, i := range p.Interfaces {
+		if n := cmp.Or(i.MTURequest, 1500); least == 0 || n < least {
+			least = n
+		}
+	}
+	return least
 }
 
 // EnsureBridges brings Open vSwitch to the node's bridges; the change undoes itself unless a new connection confirms it.
@@ -108,17 +121,18 @@ func BridgeSpec(d model.Desired, n model.Node) ovs.Spec {
 	for _, b := range facts.Bridges(d, n) {
 		bs := ovs.BridgeSpec{Name: b.Name, MTU: b.MTU, HWAddr: uplinkMAC(n, b)}
 		if b.Uplink != "" {
-			up := ovs.PortSpec{Name: b.Uplink, MTU: b.MTU}
+			up := ovs.PortSpec{Name: b.Uplink, MTU: b.UplinkMTU}
 			if b.Bond != nil {
 				up.BondMode, up.Members = b.Bond.Mode, b.Bond.Members
-			}
-			for _, v := range b.VLANs {
-				up.MTU = max(up.MTU, v.MTU)
 			}
 			bs.Ports = append(bs.Ports, up)
 		}
 		for _, v := range b.VLANs {
-			bs.Ports = append(bs.Ports, ovs.PortSpec{Name: v.Port, Internal: true, Tag: v.Tag, MTU: v.MTU})
+			port := ovs.PortSpec{Name: v.Port, Internal: true, Tag: v.Tag, MTU: v.MTU}
+			if b.MTU != 0 && v.MTU == 0 {
+				port.MTU = 1500 // Ethernet's default, which is not the bridge's here
+			}
+			bs.Ports = append(bs.Ports, port)
 		}
 		spec.Bridges = append(spec.Bridges, bs)
 	}

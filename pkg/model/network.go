@@ -64,14 +64,16 @@ type Bond struct {
 	Name    string   `json:"name"`
 	Mode    string   `json:"mode"` // active-backup, balance-slb, balance-tcp (LACP)
 	Members []string `json:"members"`
+	LACP    string   `json:"lacp,omitempty"` // as observed: active, passive; in an inventory it follows from the mode
 }
 
 // Bridge is an Open vSwitch bridge.
 type Bridge struct {
-	Name    string `json:"name"`
-	Uplink  string `json:"uplink,omitempty"`  // NIC or bond
-	Network string `json:"network,omitempty"` // the network the uplink is untagged on; its address moves to the bridge
-	MTU     int    `json:"mtu,omitempty"`
+	Name      string `json:"name"`
+	Uplink    string `json:"uplink,omitempty"`  // NIC or bond
+	Network   string `json:"network,omitempty"` // the network the uplink is untagged on; its address moves to the bridge
+	MTU       int    `json:"mtu,omitempty"`
+	UplinkMTU int    `json:"uplink_mtu,omitempty"` // as observed: the least of its cards; in an inventory it follows from the networks
 	// Bond is the uplink's, where it is one. In an inventory it is looked up by the uplink's name; in an observation it stands here.
 	Bond *Bond `json:"bond,omitempty"`
 	// VLANs are internal ports for the host itself on tagged networks.

@@ -93,11 +93,20 @@ func bridgeChanges(have Bridge, want BridgeSpec) []Change {
 	if want.HWAddr != "" && have.HWAddr != want.HWAddr {
 		out = append(out, Change{Kind: SetBridge, Bridge: want.Name, Column: "other_config:hwaddr", From: have.HWAddr, To: want.HWAddr})
 	}
-	if want.MTU != 0 && have.MTURequest != want.MTU {
+	if differs(have.MTURequest, want.MTU) {
 		out = append(out, mtuChange(want.Name, want.Name, want.Name, have.MTURequest, want.MTU))
 	}
 	return out
 }
+
+// differs reports whether an MTU request is not as wanted. No wish is Ethernet's default, which nobody has to ask for; a bond's member, or a card, may
+// have been given it by the boot script.
+func differs(have, want int) bool {
+	return have != want && !(want == 0 && have == defaultMTU)
+}
+
+// defaultMTU is Ethernet's, in bytes.
+const defaultMTU = 1500
 
 // datapath gives the default its name.
 func datapath(s string) string {
@@ -216,7 +225,7 @@ func settings(b BridgeSpec, have Port, want PortSpec) []Change {
 		if i.Type != kind {
 			out = append(out, Change{Kind: SetInterface, Bridge: b.Name, Port: want.Name, Interface: i.Name, Column: "type", From: i.Type, To: kind})
 		}
-		if mtu != 0 && i.MTURequest != mtu {
+		if differs(i.MTURequest, mtu) {
 			out = append(out, mtuChange(b.Name, want.Name, i.Name, i.MTURequest, mtu))
 		}
 	}

@@ -78,6 +78,32 @@ func TestOpenVSwitch(t *testing.T) {
 			t.Error("the port of a virtual machine was removed")
 		}
 	})
+	t.Run("an MTU that nobody asked for", func(t *testing.T) {
+		box.Must(t, "ovs-vsctl", "--timeout=5", "set", "Interface", "trunk", "mtu_request=1300")
+		out, err := driver.Ensure(t.Context(), link, full, guard(link, time.Minute))
+		if diff := cmp.Diff([]string{"~ trunk: mtu_request 1300 → (none)"}, texts(out.Changes)); err != nil || diff != "" {
+			t.Errorf("%v, changes (-want +got):\n%s", err, diff)
+		}
+	})
+	t.Run("backups", func(t *testing.T) {
+		names, err := driver.Backups(t.Context(), link)
+		if err != nil || len(names) != 3 {
+			t.Fatalf("after three changes: %v, %v", names, err)
+		}
+		if err := driver.Restore(t.Context(), link, "backup-1.db", guard(link, time.Minute)); !errors.Is(err, ovs.ErrNoBackup) {
+			t.Errorf("got %v, want ErrNoBackup", err)
+		}
+		// The newest is from before the last change: the MTU is as it was set by hand.
+		if err := driver.Restore(t.Context(), link, names[0], guard(link, time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		if shown := box.Must(t, "ovs-vsctl", "--timeout=5", "get", "Interface", "trunk", "mtu_request"); shown != "1300\n" {
+			t.Errorf("restored, the MTU request is %q", shown)
+		}
+		if _, err := driver.Ensure(t.Context(), link, full, guard(link, time.Minute)); err != nil {
+			t.Error(err)
+		}
+	})
 	before := observe(t)
 	t.Run("bond of missing cards", func(t *testing.T) {
 		bad := full

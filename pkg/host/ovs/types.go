@@ -54,7 +54,7 @@ type BridgeSpec struct {
 	Name     string     `json:"name"`
 	Datapath string     `json:"datapath,omitempty"` // empty: system
 	HWAddr   string     `json:"hwaddr,omitempty"`   // MAC address of the bridge, lower case; empty: not managed
-	MTU      int        `json:"mtu,omitempty"`      // bytes, for the bridge and every port that has none of its own; 0: not managed
+	MTU      int        `json:"mtu,omitempty"`      // bytes, for the bridge and every port that has none of its own; 0: Ethernet's default
 	Ports    []PortSpec `json:"ports,omitempty"`
 }
 

@@ -117,14 +117,18 @@ func (d Driver) Settle(ctx context.Context, h remote.Host) ([]string, error) {
 // lost is the exit status of disarmScript when the undo came first.
 const lost = 65
 
+// disarmScript keeps the database from before the change as a backup, and the newest $3 of those.
 const disarmScript = `cd -- "$1"
 mv -- "$2.armed" "$2.done" 2>/dev/null || exit 65
 systemctl stop "nubo-ovs-undo-$2.timer" 2>/dev/null || :
-rm -f -- "$2.db" "$2.sh" "$2.done"`
+name=backup-$(date -u +%Y%m%dT%H%M%S.%N).db
+[ ! -e "$2.db" ] || mv -- "$2.db" "$name"
+rm -f -- "$2.sh" "$2.done"
+ls -1 | grep '^backup-.*\.db$' | sort -r | tail -n +"$(($3 + 1))" | while read -r old; do rm -f -- "$old"; done`
 
 // Confirm makes the change stay. h should be a connection made after the change: that is the proof. ErrUndone when it is too late.
 func (u Undo) Confirm(ctx context.Context, h remote.Host) error {
-	_, err := h.Run(ctx, remote.Command{Argv: []string{"sh", "-euc", disarmScript, "confirm", u.driver.dir(), u.id}})
+	_, err := h.Run(ctx, remote.Command{Argv: []string{"sh", "-euc", disarmScript, "confirm", u.driver.dir(), u.id, strconv.Itoa(keptBackups)}})
 	if code, ran := remote.ExitCode(err); ran && code == lost {
 		return fmt.Errorf("confirm change of Open vSwitch: %w: the time was up", ErrUndone)
 	}
