@@ -25,9 +25,11 @@ func hostConfig(in Input) (types.Config, diag.List) {
 	c.file("/etc/hostname", 0o644, in.Node.Name+"\n")
 	c.file("/etc/hosts", 0o644, hosts(in))
 	c.file("/etc/resolv.conf", 0o644, resolver(in))
+	c.file("/etc/apt/apt.conf.d/90-nubo", 0o644, aptConf)
 	c.file("/etc/nubo/node.json", 0o644, identity(in.Node))
 	if sources := timeSources(in); sources != "" {
 		c.file("/etc/chrony/sources.d/nubo.sources", 0o644, sources)
+		c.file("/etc/chrony/chrony.conf", 0o644, header+chronyConf)
 	}
 	diags = append(diags, access(in, &c)...)
 	p := profileOf(in.Desired, in.Node.Profile)
@@ -38,6 +40,7 @@ func hostConfig(in Input) (types.Config, diag.List) {
 	networking(in, *p, &c)
 	storage(in, &c)
 	migration(in, &c)
+	diags = append(diags, firewall(in, *p, &c)...)
 	c.enable("ssh.service", "chrony.service", "systemd-networkd.service")
 	return c.sorted(), diags
 }
@@ -165,6 +168,24 @@ func timeSources(in Input) string {
 	}
 	return header + b.String()
 }
+
+// chronyConf is Debian's without its pool on the Internet: a cloud with time servers of its own has one time, not two (chrony.conf(5)).
+const chronyConf = `sourcedir /etc/chrony/sources.d
+keyfile /etc/chrony/chrony.keys
+driftfile /var/lib/chrony/chrony.drift
+ntsdumpdir /var/lib/chrony
+logdir /var/log/chrony
+maxupdateskew 100.0
+rtcsync
+makestep 1 3
+leapsectz right/UTC
+`
+
+// aptConf keeps packages as the image has them: upgrades are new images.
+const aptConf = `// Written by nuboctl from the inventory; changes here do not last.
+APT::Periodic::Enable "0";
+APT::Periodic::Unattended-Upgrade "0";
+`
 
 // identity tells programs on the host which node it is.
 func identity(n model.Node) string {

@@ -1,0 +1,72 @@
+package profile
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vincent-petithory/dataurl"
+
+	"github.com/nuboctl/nuboctl/pkg/model"
+)
+
+// planed is the node with everything, and a plane on each network.
+func planed() Input {
+	in := bonded("")
+	d := *in.Desired
+	d.Networks = append([]model.Network(nil), d.Networks...)
+	d.Networks[0].Planes = []model.Plane{model.PlaneManagement, model.PlanePublic}
+	d.Networks[1].Planes = []model.Plane{model.PlaneStorage, model.PlaneMigration}
+	in.Desired = &d
+	return in
+}
+
+func fileOf(t *testing.T, in Input, name string) (string, bool) {
+	t.Helper()
+	own, diags := hostConfig(in)
+	if diags.HasErrors() {
+		t.Fatal(diags.Err())
+	}
+	for _, f := range own.Storage.Files {
+		if f.Path == name {
+			u, err := dataurl.DecodeString(*f.Contents.Source)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(u.Data), true
+		}
+	}
+	return "", false
+}
+
+// TestFirewall lets the real nft judge the rules, in a network namespace of its own.
+func TestFirewall(t *testing.T) {
+	if _, on := fileOf(t, bonded(""), "/etc/nftables.conf"); on {
+		t.Error("a cloud without planes has a firewall")
+	}
+	text, _ := fileOf(t, planed(), "/etc/nftables.conf")
+	golden(t, "nftables.conf", []byte(text))
+	file := filepath.Join(t.TempDir(), "nftables.conf")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// Twice: the second time replaces the first.
+	out, err := exec.Command("unshare", "--net", "sh", "-euc", `nft -f "$1"; nft -f "$1"; nft list ruleset`, "nft", file).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if strings.Count(string(out), "chain input") != 1 || strings.Count(string(out), "dport") != 4 {
+		t.Errorf("nft holds:\n%s", out)
+	}
+}
+
+func TestFirewallThatWouldShutUsOut(t *testing.T) {
+	in := planed()
+	in.Desired.Networks[0].Planes = nil
+	_, diags := hostConfig(in)
+	if !diags.HasErrors() || !strings.Contains(diags.Err().Error(), "shut nuboctl out") {
+		t.Errorf("got %v", diags.Err())
+	}
+}
