@@ -17,6 +17,7 @@ func planFlags(cmd *cobra.Command, o *app.PlanOptions) {
 	f.Uint64Var(&o.Seed, "seed", 1, "of a synthetic observation")
 	f.StringVar(&o.Image, "image", "", "plan for this `NAME@DIGEST` instead of the image that NAME stands for")
 	f.StringVar(&o.HTML, "html", "", "write the rollout as a page to this `file`")
+	f.StringVar(&o.JUnit, "junit", "", "write a JUnit report to this `file`: a case for each node and machine, failed where something differs")
 	f.BoolVar(&o.All, "all", false, "show every batch and every op")
 	f.BoolVar(&o.DetailedExitCode, "detailed-exitcode", false, "exit 2 when there are changes")
 }
@@ -32,6 +33,7 @@ func planCommands(g *global) []*cobra.Command {
 	apply := &cobra.Command{Use: "apply [FILE]", Short: "Apply exactly a saved plan; with no file: plan, show, ask, apply", GroupID: "change", Args: cobra.MaximumNArgs(1)}
 	apply.Flags().StringArrayVar(&ao.Plan.Targets, "target", nil, "without FILE: only this `place` or node; may be repeated")
 	apply.Flags().StringVar(&ao.Plan.Image, "image", "", "this `NAME@DIGEST` instead of the image that NAME stands for, as the plan was made")
+	apply.Flags().StringVar(&ao.JUnit, "junit", "", "write a JUnit report to this `file`: a case for each op")
 	apply.Flags().BoolVarP(&ao.Yes, "yes", "y", false, "do not ask")
 	apply.RunE = g.run(func(cmd *cobra.Command, e app.Env, args []string) error {
 		if len(args) == 1 {
@@ -43,6 +45,7 @@ func planCommands(g *global) []*cobra.Command {
 
 	var ro app.ApplyOptions
 	reinstall := &cobra.Command{Use: "reinstall NODE", Short: "Lay a node's operating system down anew; its state and its other disks stay", GroupID: "change", Args: cobra.ExactArgs(1)}
+	reinstall.Flags().StringVar(&ro.JUnit, "junit", "", "write a JUnit report to this `file`: a case for each op")
 	reinstall.Flags().BoolVarP(&ro.Yes, "yes", "y", false, "do not ask")
 	reinstall.Flags().StringVarP(&ro.SaveTo, "out", "o", "", "save the plan to this `file` and do not apply it")
 	reinstall.RunE = g.run(func(cmd *cobra.Command, e app.Env, args []string) error {

@@ -24,6 +24,8 @@ type ApplyOptions struct {
 	File string // a saved plan; empty: plan first
 	Plan PlanOptions
 	Yes  bool
+	// JUnit names a file for a report of the run.
+	JUnit string
 	// SaveTo names a file to save the plan to instead of applying it.
 	SaveTo string
 }
@@ -59,7 +61,7 @@ func Apply(ctx context.Context, e Env, o ApplyOptions) (err error) {
 			return err
 		}
 	}
-	return s.carryOut(ctx, p, lease)
+	return s.carryOut(ctx, p, lease, o.JUnit)
 }
 
 // planToApply reads the saved plan and makes sure that it is not stale, or makes and shows one.
@@ -151,7 +153,7 @@ func holder(e Env, command string) state.Holder {
 }
 
 // carryOut runs a plan under a lease.
-func (s *session) carryOut(ctx context.Context, p plan.Plan, lease state.Lease) (err error) {
+func (s *session) carryOut(ctx context.Context, p plan.Plan, lease state.Lease, junit string) (err error) {
 	if err := state.Rename(ctx, s.store, lease.Fence(), s.desired.Moved); err != nil {
 		return err
 	}
@@ -184,6 +186,9 @@ func (s *session) carryOut(ctx context.Context, p plan.Plan, lease state.Lease) 
 	stop()
 	err = errors.Join(err, <-done)
 	live.Close()
+	if err == nil {
+		err = reportRun(result, junit)
+	}
 	if err != nil || p.Empty() { // an empty plan settles what interrupted runs left open, and has nothing to show
 		return err
 	}

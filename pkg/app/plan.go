@@ -26,6 +26,7 @@ type PlanOptions struct {
 	Seed             uint64 // of a synthetic observation
 	Image            string // NAME@DIGEST: plan for that image instead of the one that NAME stands for in the image store
 	HTML             string // write a page to this file
+	JUnit            string // write a report for CI systems to this file
 	All              bool   // show every batch and every op
 	DetailedExitCode bool
 }
@@ -39,6 +40,9 @@ func Plan(ctx context.Context, e Env, o PlanOptions) (err error) {
 	defer func() { err = errors.Join(err, s.Close()) }()
 	p, err := s.plan(ctx, o)
 	if err != nil {
+		return err
+	}
+	if err := s.reportPlan(p, o.JUnit); err != nil {
 		return err
 	}
 	if err = explain(e, p, o.HTML, o.All); err == nil && o.Out != "" {
