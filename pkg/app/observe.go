@@ -35,7 +35,7 @@ func (s *session) reach(ctx context.Context, fence state.Fence, serve bool) *rea
 		Config: func(n model.Node) ([]byte, error) { return s.configs[n.Path], nil },
 		Now:    s.env.Now, Log: s.env.Log, Silence: ops.SilenceLimit,
 	}
-	r.hosts = &fleet.Hosts{Desired: s.desired, Links: s.links, Epoch: fence.Epoch, Log: s.env.Log, Authorities: &s.keys.Move, Now: s.env.Now}
+	r.hosts = &fleet.Hosts{Desired: s.desired, Links: s.links, Epoch: fence.Epoch, Log: s.env.Log, Files: s.hostFiles, Authorities: &s.keys.Move, Now: s.env.Now}
 	r.vms = &fleet.VMs{Desired: s.desired, Links: s.links, Epoch: fence.Epoch, Images: s.guestFiles, Sources: s.source}
 	r.clusters = &fleet.Clusters{Desired: s.desired, Links: s.links, Epoch: fence.Epoch, Log: s.env.Log}
 	return r

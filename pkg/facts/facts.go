@@ -16,6 +16,9 @@ const Unpinned = "any"
 // KVMReady is the value of plan.AttrKVM when machines can run.
 const KVMReady = "ready"
 
+// FilesKept is the value of plan.AttrFiles, and of model.ObservedHost.Files, while all files of a host are as they were laid down.
+const FilesKept = "as laid down"
+
 // NetBoot is the value of plan.AttrBoot, and of model.ObservedBMC.BootOnce, while the next boot is from the network.
 const NetBoot = "network"
 
@@ -92,6 +95,7 @@ func projectHost(d model.Desired, n model.Node, h model.ObservedHost, set func(p
 	if h.Libvirt != "" {
 		set(plan.AttrKVM, KVMReady)
 	}
+	set(plan.AttrFiles, h.Files)
 	set(plan.AttrDisks, h.Disks)
 	set(plan.AttrMove, h.Migration)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/facts"
+	"github.com/nuboctl/nuboctl/pkg/host/files"
 	"github.com/nuboctl/nuboctl/pkg/host/kvm"
 	"github.com/nuboctl/nuboctl/pkg/host/ovs"
 	"github.com/nuboctl/nuboctl/pkg/host/slot"
@@ -23,6 +24,8 @@ type Hosts struct {
 	// Epoch goes with every change; hosts refuse one older than the newest they have seen.
 	Epoch int64
 	Log   *slog.Logger
+	// Files gives the files that a node's configuration lays down; nil: nobody looks at them.
+	Files func(n model.Node) ([]files.File, error)
 	// Authorities sign the certificates of libvirt and QEMU; nil while nothing is to be moved.
 	Authorities *kvm.Authorities
 	Now         func() time.Time
@@ -43,6 +46,9 @@ func (h *Hosts) Observe(ctx context.Context, n model.Node) (model.ObservedHost, 
 		out.OVS, out.OVSVersion = bridgesOf(v), v.Version
 	} else {
 		out.Error = err.Error()
+	}
+	if h.Files != nil && out.Config == n.Config && n.Config != "" {
+		out.Files = h.files(ctx, link, n)
 	}
 	if c, err := kvm.Connect(ctx, link); err == nil {
 		if v, err := c.Observe(ctx); err == nil {

@@ -60,6 +60,7 @@ type ObservedHost struct {
 	Libvirt     string   `json:"libvirt,omitempty"` // version, empty when it does not answer
 	QEMU        string   `json:"qemu,omitempty"`
 	CPU         string   `json:"cpu,omitempty"`       // processor that guests get who take the host's own, as a word of the inventory
+	Files       string   `json:"files,omitempty"`     // facts.FilesKept, or which files are not as they were laid down; empty: not known
 	Disks       string   `json:"disks,omitempty"`     // Ceph pools that libvirt has a key to, "POOL,POOL"
 	Migration   string   `json:"migration,omitempty"` // address at which virtual machines of other hosts are taken; empty: not prepared
 	FailedUnits []string `json:"failed_units,omitempty"`

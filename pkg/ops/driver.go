@@ -64,6 +64,7 @@ var applies = map[plan.Kind]apply{
 	plan.HostVerify:  hostVerify,
 	plan.OVSEnsure:   ovsEnsure,
 	plan.KVMEnsure:   kvmEnsure,
+	plan.HostConfig:  hostConfig,
 	plan.KVMStorage:  kvmStorage,
 	plan.KVMMigrate:  kvmMigrate,
 	plan.VMEnsure:    vmEnsure,

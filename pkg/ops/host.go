@@ -37,6 +37,15 @@ func hostVerify(ctx context.Context, w World, op plan.Op, report func(plan.Progr
 	return nil
 }
 
+func hostConfig(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
+	n, err := w.node(op.Target)
+	if err != nil {
+		return err
+	}
+	report(plan.Progress{Waiting: "the host to take its files"})
+	return w.Hosts.EnsureFiles(ctx, n)
+}
+
 func ovsEnsure(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
 	n, err := w.node(op.Target)
 	if err != nil {

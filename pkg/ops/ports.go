@@ -54,6 +54,8 @@ type FirstBoots interface {
 type Hosts interface {
 	// Observe reports an unreachable host in the value (Reachable, Error), not as an error, except when ctx ends.
 	Observe(ctx context.Context, n model.Node) (model.ObservedHost, error)
+	// EnsureFiles puts back files that are not as they were laid down, and lets the services concerned read them.
+	EnsureFiles(ctx context.Context, n model.Node) error
 	// EnsureBridges brings Open vSwitch to the bridges; a change that could cut the host off rolls back by itself unless it is confirmed.
 	EnsureBridges(ctx context.Context, n model.Node) error
 	// EnsureHypervisor makes libvirt ready to run machines.

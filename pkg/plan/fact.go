@@ -61,6 +61,7 @@ const (
 	AttrHost    Attr = "host"    // digest of the host specification that the running host was installed from
 	AttrOVS     Attr = "ovs"     // digest of the bridges
 	AttrKVM     Attr = "kvm"     // "ready" when libvirt answers and can run machines
+	AttrFiles   Attr = "files"   // of the host: "as laid down", or which are not
 	AttrDisks   Attr = "disks"   // Ceph pools that its virtual machines may have disks in, "POOL,POOL"
 	AttrMove    Attr = "move"    // address at which it takes virtual machines from other hosts
 	AttrVM      Attr = "spec"    // of a VM: digest under which it was defined

@@ -20,6 +20,7 @@ const (
 	HostVerify  Kind = "host.verify"  // over SSH with the reported key: boot id, release, digests
 	OVSEnsure   Kind = "ovs.ensure"
 	KVMEnsure   Kind = "kvm.ensure"
+	HostConfig  Kind = "host.config"   // files of the host that somebody changed, put back
 	KVMStorage  Kind = "kvm.storage"   // libvirt's key to the pools of the region's Ceph cluster
 	KVMMigrate  Kind = "kvm.migration" // certificates, addresses and ports for moves of virtual machines
 	VMEnsure    Kind = "vm.ensure"     // define and start
@@ -80,6 +81,7 @@ var kinds = map[Kind]KindInfo{
 	HostVerify:  {Verb: "verify the host over SSH", Reversible: true, Timeout: 30 * time.Minute},
 	OVSEnsure:   {Verb: "bring Open vSwitch to its bridges", Reversible: true, Timeout: 5 * time.Minute},
 	KVMEnsure:   {Verb: "make the hypervisor ready", Reversible: true, Timeout: 5 * time.Minute},
+	HostConfig:  {Verb: "put changed files of the host back", Reversible: true, Timeout: 5 * time.Minute},
 	KVMStorage:  {Verb: "give the hypervisor its key to the Ceph pools", Reversible: true, Timeout: 5 * time.Minute},
 	KVMMigrate:  {Verb: "prepare for live migration", Reversible: true, Timeout: 5 * time.Minute},
 	VMEnsure:    {Verb: "define and start the virtual machine", Reversible: true, Timeout: 10 * time.Minute},

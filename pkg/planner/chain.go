@@ -124,7 +124,7 @@ func (b *builder) install(c *chain, n model.Node, image model.Digest, want strin
 		}
 		c.add(plan.OrderArm, map[string]string{
 			"goal": goal, "image": string(image), "image_name": n.Image.Name, "config": string(n.Config), "root_device": n.RootDevice.String(),
-		}, pre, append(c.facts(plan.AttrOrder, want, plan.AttrInstall, "", plan.AttrHost, "", plan.AttrOVS, "", plan.AttrKVM, "", plan.AttrDisks, "", plan.AttrMove, ""), b.daemonsGone(c)...))
+		}, pre, append(c.facts(plan.AttrOrder, want, plan.AttrInstall, "", plan.AttrHost, "", plan.AttrOVS, "", plan.AttrKVM, "", plan.AttrFiles, "", plan.AttrDisks, "", plan.AttrMove, ""), b.daemonsGone(c)...))
 	}
 	if c.get(plan.AttrPower) != string(model.PowerOff) {
 		c.add(plan.PowerOff, nil, c.facts(plan.AttrMachine, machine, plan.AttrOrder, want, plan.AttrInstall, c.get(plan.AttrInstall)),
@@ -176,6 +176,9 @@ func (b *builder) await(c *chain) {
 
 // services adds what stands on a verified host.
 func (b *builder) services(c *chain, n model.Node, want string) {
+	if have := c.get(plan.AttrFiles); have != "" && have != facts.FilesKept {
+		c.add(plan.HostConfig, map[string]string{"files": have}, c.facts(plan.AttrHost, want), c.facts(plan.AttrFiles, facts.FilesKept))
+	}
 	if v := facts.OVSValue(facts.Bridges(b.in.Desired, n)); v != "" && c.get(plan.AttrOVS) != v {
 		c.add(plan.OVSEnsure, nil, c.facts(plan.AttrHost, want), c.facts(plan.AttrOVS, v))
 	}

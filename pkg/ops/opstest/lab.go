@@ -24,6 +24,8 @@ type Lab interface {
 	Begun(n model.Path) int
 	// Ready makes every machine an installed host with its virtual machines and its Ceph daemons.
 	Ready()
+	// Tamper lets somebody change a file of a host.
+	Tamper(n model.Path)
 	// Place lets somebody start a virtual machine, whatever we think of it.
 	Place(vm model.ObservedVM)
 }

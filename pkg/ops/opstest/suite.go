@@ -42,11 +42,12 @@ func Run(t *testing.T, lab New, planFor Plan) {
 // bench is a lab with one blade, and the ops that install it.
 type bench struct {
 	*testing.T
-	lab    Lab
-	clock  ops.Clock
-	node   model.Node
-	driver *ops.Driver
-	ops    []plan.Op
+	lab     Lab
+	clock   ops.Clock
+	node    model.Node
+	driver  *ops.Driver
+	planFor Plan
+	ops     []plan.Op
 }
 
 // benchFor is the bench on which the op of a kind can be carried out.
@@ -68,7 +69,7 @@ func benchFor(t *testing.T, lab New, planFor Plan, k plan.Kind) *bench {
 var clusterKinds = []plan.Kind{plan.CephCreate, plan.CephMon, plan.CephMgr, plan.CephOSD, plan.CephSettle, plan.KVMStorage, plan.KVMMigrate}
 
 func newBench(t *testing.T, lab New, planFor Plan, d model.Desired) *bench {
-	b := &bench{T: t, lab: lab(d), node: d.Nodes[0]}
+	b := &bench{T: t, lab: lab(d), node: d.Nodes[0], planFor: planFor}
 	b.driver, b.clock = ops.New(b.lab.World()), b.lab.World().Clock
 	o := model.Observed{} // as if nothing had been seen: the plan then has every op
 	p, err := planFor(d, o, plan.GoalInstall)
@@ -90,6 +91,10 @@ func (b *bench) before(k plan.Kind) plan.Op {
 		}
 		b.do(op)
 	}
+	if k == plan.HostConfig {
+		b.lab.Tamper(b.node.Path)
+		return b.hostConfig()
+	}
 	if k != plan.HostStart { // it is no part of an install
 		b.Fatalf("the suite has no op of kind %s", k)
 	}
@@ -110,6 +115,20 @@ func (b *bench) hostStart() plan.Op {
 	return plan.Op{ID: plan.ID(plan.HostStart, sub), Kind: plan.HostStart, Target: sub,
 		Pre:  []plan.Fact{{Subject: sub, Attr: plan.AttrMachine, Value: b.node.Serial}},
 		Post: []plan.Fact{{Subject: sub, Attr: plan.AttrPower, Value: string(model.PowerOn)}}}
+}
+
+// hostConfig is the op that puts a file back which somebody has changed.
+func (b *bench) hostConfig() plan.Op {
+	b.Helper()
+	o, err := Observe(b.Context(), b.lab.World())
+	if err != nil {
+		b.Fatal(err)
+	}
+	p, err := b.planFor(b.lab.World().Desired, o, plan.GoalInstall)
+	if err != nil || p.Ops() != 1 {
+		b.Fatalf("a host with a changed file is planned for with %d ops, %v", p.Ops(), err)
+	}
+	return p.Stages[0].Ops[0]
 }
 
 func (b *bench) do(op plan.Op) {
@@ -273,7 +292,7 @@ var blinds = map[plan.Kind]rack.Fault{
 	plan.CephCreate: rack.HostSilent, plan.CephMon: rack.HostSilent, plan.CephMgr: rack.HostSilent, plan.CephOSD: rack.HostSilent, plan.CephSettle: rack.HostSilent,
 	plan.BMCIdentify: rack.Unreachable, plan.PowerOff: rack.Unreachable, plan.BootNetwork: rack.Unreachable, plan.PowerOn: rack.Unreachable, plan.HostStart: rack.Unreachable,
 	plan.OrderArm: rack.RelayLost, plan.InstallWait: rack.RelayLost,
-	plan.HostVerify: rack.HostSilent, plan.OVSEnsure: rack.HostSilent, plan.KVMEnsure: rack.HostSilent, plan.KVMStorage: rack.HostSilent, plan.KVMMigrate: rack.HostSilent, plan.VMEnsure: rack.HostSilent,
+	plan.HostVerify: rack.HostSilent, plan.OVSEnsure: rack.HostSilent, plan.KVMEnsure: rack.HostSilent, plan.HostConfig: rack.HostSilent, plan.KVMStorage: rack.HostSilent, plan.KVMMigrate: rack.HostSilent, plan.VMEnsure: rack.HostSilent,
 
 	plan.SlotWrite: rack.HostSilent, plan.HostCordon: rack.HostSilent, plan.HostDrain: rack.HostSilent, plan.CephNoout: rack.HostSilent, plan.CephStop: rack.HostSilent,
 	plan.SlotBoot: rack.HostSilent, plan.CephStart: rack.HostSilent, plan.CephRestore: rack.HostSilent, plan.SlotCommit: rack.HostSilent, plan.HostUncordon: rack.HostSilent,

@@ -23,11 +23,22 @@ func (p hosts) Observe(ctx context.Context, n model.Node) (model.ObservedHost, e
 		return model.ObservedHost{Error: "connection refused"}, ctx.Err()
 	}
 	h := model.ObservedHost{Reachable: true, Release: "trixie", Slot: b.installed.Slot, BootID: fmt.Sprintf("%s-%d", b.node.Name, b.boots), Image: b.installed.Image, Config: b.installed.Config,
-		OVS: b.ovs, Libvirt: b.libvirt, Disks: b.disks, Migration: b.move}
+		OVS: b.ovs, Libvirt: b.libvirt, Files: b.files, Disks: b.disks, Migration: b.move}
 	if b.fault == HostOther {
 		h.Image = model.DigestBytes([]byte("other"))
 	}
 	return h, ctx.Err()
+}
+
+func (p hosts) EnsureFiles(ctx context.Context, n model.Node) error {
+	return p.alter(ctx, n, func(b *blade) { b.files = facts.FilesKept })
+}
+
+// Tamper lets somebody change a file of a host.
+func (f *Rack) Tamper(n model.Path) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.blades[n].files = "/etc/motd (content)"
 }
 
 func (p hosts) EnsureBridges(ctx context.Context, n model.Node) error {

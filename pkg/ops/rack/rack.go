@@ -70,6 +70,7 @@ type blade struct {
 	noout     time.Time
 	ovs       []model.Bridge
 	libvirt   string
+	files     string       // as observed; empty: nobody looked
 	daemons   []model.Role // of Ceph
 	disks     string       // pools that libvirt has a key to
 	move      string       // address for migration

@@ -33,7 +33,7 @@ func (f *Rack) write(b *blade) {
 		return
 	}
 	*b.rec, b.disk, b.installed = rec, rec.Order.Nonce, order.Installed{}
-	b.ovs, b.libvirt, b.disks, b.move = nil, "", "", ""
+	b.ovs, b.libvirt, b.disks, b.move, b.files = nil, "", "", "", ""
 	b.begun++
 	if f.Written != nil {
 		f.Written(b.node.Path)
