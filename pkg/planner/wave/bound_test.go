@@ -18,6 +18,9 @@ var published = []struct {
 func TestRoundsAreNearTheBound(t *testing.T) {
 	near, solved, refused := 0, 0, 0
 	for _, set := range published {
+		if testing.Short() && set.name != "medium" {
+			continue
+		}
 		for seed := range set.n {
 			f, p := plantest.Fleet(seed, set.size)
 			c, ok := solve(t, f, p)

@@ -117,6 +117,10 @@ func (c *cloud) explain(z *zone, s *solver, left []int32) []plan.Reason {
 		}
 		out = append(out, r)
 	}
+	if len(out) == 0 {
+		out = append(out, plan.Reason{Invariant: "I3", Place: z.path, Remedy: remedy,
+			Text: fmt.Sprintf("%d hosts are left that could each be taken out by a plan of their own, and not after the others in any order that was tried", len(left))})
+	}
 	return out
 }
 
