@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -16,6 +17,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/nuboctl/nuboctl/pkg/plan"
 )
 
 var update = flag.Bool("update", false, "write the golden files in the scripts anew")
@@ -45,7 +48,7 @@ func TestScripts(t *testing.T) {
 			return errors.Join(os.RemoveAll(filepath.Join(env.WorkDir, "inventories/demo/.nubo")), os.RemoveAll(filepath.Join(env.WorkDir, "inventories/nubo/.nubo")))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "waitfor": waitFor, "interrupt": interrupt, "replace": replace, "etcd": startEtcd,
+			"exits": exits, "waitfor": waitFor, "interrupt": interrupt, "replace": replace, "forge": forge, "etcd": startEtcd,
 		},
 	})
 }
@@ -119,6 +122,26 @@ func replace(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("%s does not contain %q", args[0], args[1])
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.ReplaceAll(text, args[1], args[2])), 0o644))
+}
+
+// forge PLAN TO WHAT writes a plan anew with one thing changed in it.
+func forge(ts *testscript.TestScript, _ bool, args []string) {
+	p, err := plan.Decode([]byte(ts.ReadFile(args[0])))
+	ts.Check(err)
+	x := p.Certificate
+	moving := slices.IndexFunc(x.Batches, func(b plan.Batch) bool { return len(b.Moves.VM) > 0 })
+	change, ok := map[string]func(){
+		"destination": func() { x.Batches[moving].Moves.To[0] = x.Batches[moving].Hosts[0] },
+		"grade":       func() { x.Batches[0].Grade = "A+B+C" },
+		"policy":      func() { x.Policy.ReservePercent++ },
+		"after":       func() { p.Stages[1].After = p.Stages[1].Before },
+	}[args[2]]
+	if !ok {
+		ts.Fatalf("cannot forge %s", args[2])
+	}
+	change()
+	file, err := plan.Encode(p)
+	ts.Check(errors.Join(err, os.WriteFile(ts.MkAbs(args[1]), file, 0o644)))
 }
 
 // BenchmarkVersion is how long the whole process takes to say its version; 30 ms is what it may take.
