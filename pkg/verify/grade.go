@@ -61,17 +61,24 @@ func (c *checker) up(hosts plan.Ints) int {
 
 // after counts those that are up after one more place of the failure domain is lost, the one that holds most of them.
 func (c *checker) after(hosts plan.Ints) int {
+	up := c.places[:0] // where those are that are up
+	for _, h := range hosts {
+		if h >= 0 && !c.down[h] {
+			up = append(up, c.domain[h])
+		}
+	}
 	most := 0
-	for i, h := range hosts {
+	for i, place := range up {
 		same := 0
-		for _, other := range hosts[:i+1] {
-			if h >= 0 && !c.down[h] && other >= 0 && !c.down[other] && c.domain[other] == c.domain[h] {
+		for _, other := range up[:i+1] {
+			if other == place {
 				same++
 			}
 		}
 		most = max(most, same)
 	}
-	return c.up(hosts) - most
+	c.places = up
+	return len(up) - most
 }
 
 func majority(g *plan.Group) int { return len(g.Hosts)/2 + 1 }

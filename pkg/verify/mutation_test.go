@@ -453,7 +453,7 @@ func TestViolationIsOneLine(t *testing.T) {
 	p := good(t)
 	cert(&p).Fleet.VMs.Consent = plan.Ints{26}
 	match(&p)
-	const want = "batch 4 (s/r/az1: h2): I8: vm-27 would be stopped without its owner's consent"
+	const want = "batch:4 (s/r/az1: h2): I8: vm-27 would be stopped without its owner's consent"
 	if err := Plan(p); err == nil || err.Error() != want {
 		t.Errorf("got %v\nwant %s", err, want)
 	}

@@ -50,7 +50,7 @@ func placesInOrder(c *checker) {
 		}
 		last, rank := c.rank(batches[i-1].Zone), c.rank(b.Zone)
 		if rank < last || (rank == last && rank == len(c.policy.Order) && b.Zone < batches[i-1].Zone) {
-			c.wrong(b.Zone, "batch %d is in %s, which comes before %s of batch %d", i, b.Zone, batches[i-1].Zone, i-1)
+			c.wrong(b.Zone, "batch:%d is in %s, which comes before %s of batch:%d", i, b.Zone, batches[i-1].Zone, i-1)
 		}
 	}
 }
@@ -69,7 +69,7 @@ func placesApart(c *checker) {
 				left[was] = true
 			}
 			if left[entry{c.rank(b.Zone), b.Zone.Element(level)}] {
-				c.wrong(b.Zone, "batch %d goes back to %s", i, b.Zone.Element(level))
+				c.wrong(b.Zone, "batch:%d goes back to %s", i, b.Zone.Element(level))
 			}
 		}
 		last = b
@@ -80,7 +80,7 @@ func canary(c *checker) {
 	seen := map[model.Path]bool{}
 	for i, b := range c.batches() {
 		if n := c.policy.Canary; n > 0 && !seen[b.Zone.Site()] && len(b.Hosts) > n {
-			c.wrong(b.Zone, "batch %d is the first of site %s and has %d hosts; the canary is %d", i, b.Zone.Site(), len(b.Hosts), n)
+			c.wrong(b.Zone, "batch:%d is the first of site %s and has %d hosts; the canary is %d", i, b.Zone.Site(), len(b.Hosts), n)
 		}
 		seen[b.Zone.Site()] = true
 	}
@@ -90,7 +90,7 @@ func stagesInOrder(c *checker) {
 	last := -1
 	for i, b := range c.batches() {
 		if b.Stage <= last {
-			c.wrong(b.Zone, "batch %d is stage %d, and the batch before it stage %d", i, b.Stage, last)
+			c.wrong(b.Zone, "batch:%d is stage %d, and the batch before it stage %d", i, b.Stage, last)
 		}
 		last = b.Stage
 	}
@@ -142,7 +142,7 @@ func gradeOfAll(c *checker) {
 	}
 	for i, b := range c.batches() {
 		if more := above(g, b.Grade); more != "" {
-			c.wrong(b.Zone, "the rollout claims %s, and batch %d reaches %q", g, i, b.Grade)
+			c.wrong(b.Zone, "the rollout claims %s, and batch:%d reaches %q", g, i, b.Grade)
 		}
 	}
 }

@@ -27,11 +27,11 @@ type Violation struct {
 	Text      string     `json:"text"`
 }
 
-// Error is the violation in one line.
+// Error is the violation in one line. The batch is named as ops and journal name it.
 func (v *Violation) Error() string {
 	where := "the plan"
 	if v.Batch >= 0 {
-		where = fmt.Sprintf("batch %d (%s)", v.Batch, v.Hosts)
+		where = fmt.Sprintf("%s (%s)", plan.BatchSubject(v.Batch), v.Hosts)
 	}
 	return where + ": " + v.Invariant + ": " + v.Text
 }

@@ -28,6 +28,7 @@ type world struct {
 	cluster  *plan.Cluster // of its region
 	domain   []int32       // the failure domain of each host, by that cluster's level
 	ops      opIndex       // of its stage
+	places   []int32       // scratch of after
 }
 
 // begin builds the world before the first batch.
@@ -57,11 +58,11 @@ func (c *checker) begin() {
 			c.fits[s] = append(c.fits[s], unfit(f.Shapes[s], f.Classes[k]))
 		}
 	}
-	c.places()
+	c.findPlaces()
 }
 
-// places numbers the places of each level and says in which each host is.
-func (c *checker) places() {
+// findPlaces numbers the places of each level and says in which each host is.
+func (c *checker) findPlaces() {
 	c.place = map[string][]int32{}
 	for _, level := range levels {
 		number := map[model.Path]int32{}
