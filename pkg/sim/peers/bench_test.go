@@ -70,7 +70,7 @@ func (t *tally) add(f *plan.Fleet, p plan.Policy, rounds []peers.Round) {
 	for _, r := range rounds {
 		t.hours += float64(peers.Seconds(f, p, r)) / 3600
 	}
-	if !h.None() {
+	if h.Rounds > 0 {
 		t.broken++
 	}
 	t.harm.Rounds += h.Rounds

@@ -8,7 +8,7 @@ import (
 
 // Harm counts what rounds break, by invariant. What lost hosts break by themselves is not counted.
 type Harm struct {
-	Rounds  int // rounds that break anything
+	Rounds  int // rounds that break anything but I6
 	Quorums int // I1: groups without a majority, each round
 	PGs     int // I2: placement groups below min_size, each round
 	Data    int // of those, groups that cannot even be read
@@ -50,7 +50,7 @@ func Count(f *plan.Fleet, rounds []Round) Harm {
 		}
 		total.together(f, at, r)
 		total.room(f, at, r)
-		if total != before {
+		if before.Zones = total.Zones; total != before {
 			total.Rounds++
 		}
 	}
