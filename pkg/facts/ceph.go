@@ -72,8 +72,13 @@ func projectCeph(d model.Desired, c model.ObservedCeph, st plan.State) {
 	}
 	set(cluster, plan.AttrSettings, cmp.Or(strings.Join(c.Drift, "; "), string(c.Settings)))
 	set(cluster, plan.AttrForeign, strings.Join(c.Foreign, ", "))
+	osds := make(map[model.Path][]model.ObservedOSD)
+	for _, o := range c.OSDs {
+		osds[o.Node] = append(osds[o.Node], o)
+	}
 	for _, n := range CephNodes(d, c.Region) {
 		sub := plan.NodeSubject(n.Path)
+		c.OSDs = osds[n.Path] // what is asked of a node concerns its own; large clusters have ten thousand
 		for _, role := range n.Roles {
 			switch role {
 			case model.RoleCephMon:
