@@ -177,14 +177,14 @@ func (s *session) inventoryDigest() model.Digest {
 }
 
 func (s *session) save(p plan.Plan, name string) error {
-	file, err := plan.Encode(p)
+	file, digest, err := plan.EncodeDigest(p)
 	if err != nil {
 		return err
 	}
 	if err := replaceFile(name, file); err != nil {
 		return err
 	}
-	s.env.note("Saved the plan (%s) to %s. To do exactly this: nuboctl apply %s", p.Digest().Short(), name, name)
+	s.env.note("Saved the plan (%s) to %s. To do exactly this: nuboctl apply %s", digest.Short(), name, name)
 	return nil
 }
 

@@ -18,15 +18,21 @@ var ErrFormat = errors.New("not a plan file")
 
 // Encode gives the plan's file: canonical JSON in one zstd frame. The same plan always gives the same bytes.
 func Encode(p Plan) ([]byte, error) {
+	file, _, err := EncodeDigest(p)
+	return file, err
+}
+
+// EncodeDigest is Encode with the plan's digest, for which a large plan would have to be written a second time.
+func EncodeDigest(p Plan) ([]byte, model.Digest, error) {
 	text, err := json.Marshal(p)
 	if err != nil {
-		return nil, fmt.Errorf("encode plan: %w", err)
+		return nil, "", fmt.Errorf("encode plan: %w", err)
 	}
 	w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
 	if err != nil {
-		return nil, fmt.Errorf("encode plan: %w", err)
+		return nil, "", fmt.Errorf("encode plan: %w", err)
 	}
-	return w.EncodeAll(text, nil), nil
+	return w.EncodeAll(text, nil), model.DigestBytes(text), nil
 }
 
 // Decode reads a plan file. It refuses unknown fields, other versions and files that are not in canonical form, and validates the plan.

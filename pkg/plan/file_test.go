@@ -209,3 +209,15 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// The digest that comes with a file is the plan's.
+func TestEncodeDigest(t *testing.T) {
+	p := plan.Plan{FormatVersion: plan.FormatVersion, Goal: plan.GoalInstall, Notes: []string{"<note>"}}
+	file, digest, err := plan.EncodeDigest(p)
+	if err != nil || digest != p.Digest() {
+		t.Fatalf("%s, %v; the plan's digest is %s", digest, err, p.Digest())
+	}
+	if again, err := plan.Encode(p); err != nil || !bytes.Equal(again, file) {
+		t.Errorf("Encode gives another file: %v", err)
+	}
+}
