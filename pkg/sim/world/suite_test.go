@@ -46,6 +46,9 @@ func (l *lab) Ready() {
 	}
 }
 
+// Tamper implements opstest.Lab.
+func (l *lab) Tamper(n model.Path) { l.w.rack.Tamper(n) }
+
 // Place implements opstest.Lab.
 func (l *lab) Place(vm model.ObservedVM) {
 	if !l.w.start(l.w.index[vm.Node], 0) {

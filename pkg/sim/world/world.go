@@ -163,7 +163,7 @@ func (w *World) pool(c, p int32) {
 // Ports are what ops reach; the certificate's is somebody else's.
 func (w *World) Ports(b ops.Batches) ops.World {
 	r := w.rack.World()
-	return ops.World{Desired: w.desired, Clock: w.Time, Machines: machines{w, r.Machines}, Installs: r.Installs, Hosts: r.Hosts, VMs: r.VMs, Clusters: r.Clusters,
+	return ops.World{Desired: w.desired, Clock: w.Time, Machines: machines{w, r.Machines}, Installs: r.Installs, Hosts: r.Hosts, Hypervisors: r.Hypervisors, VMs: r.VMs, Clusters: r.Clusters,
 		Guests: guests{w}, Slots: slots{w, r.Slots}, Cordons: cordons{w}, Storage: storage{w}, Batches: b}
 }
 
