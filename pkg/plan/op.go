@@ -40,7 +40,7 @@ const (
 //
 // A host of a batch needs SlotWrite (in the batch's stage or an earlier one), SlotBoot and SlotCommit; one that can run virtual machines HostCordon,
 // HostDrain and HostUncordon; one with AttrCeph in the initial state CephStop and CephStart; one with OSDs, which has AttrCeph, CephNoout and
-// CephRestore. HostVerify, OVSEnsure and KVMEnsure may stand between SlotBoot and SlotCommit. BatchBake is needed when the policy bakes.
+// CephRestore. HostVerify, HostConfig, OVSEnsure, KVMEnsure and KVMMigrate may stand between SlotBoot and SlotCommit. BatchBake is needed when the policy bakes.
 const (
 	SlotWrite    Kind = "slot.write"    // the image onto the idle slot, while virtual machines run
 	BatchCertify Kind = "batch.certify" // solve the batch's placements again from a fresh observation, and verify them

@@ -11,7 +11,7 @@ var chain = []plan.Kind{plan.SlotWrite, plan.HostCordon, plan.HostDrain, plan.Ce
 	plan.SlotCommit, plan.HostUncordon}
 
 // between are the kinds that a host may have between SlotBoot and SlotCommit.
-var between = []plan.Kind{plan.HostVerify, plan.OVSEnsure, plan.KVMEnsure}
+var between = []plan.Kind{plan.HostVerify, plan.HostConfig, plan.OVSEnsure, plan.KVMEnsure, plan.KVMMigrate}
 
 // spec stands for the specification that a host is brought to.
 const spec = "the new specification"
