@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/plan/plantest"
 	"github.com/nuboctl/nuboctl/pkg/sim/run"
 	"github.com/nuboctl/nuboctl/pkg/sim/world"
+	"github.com/nuboctl/nuboctl/pkg/view"
 )
 
 // SimulateOptions are those of Simulate.
@@ -26,6 +28,7 @@ type SimulateOptions struct {
 	Only     []string // the hosts that are changed; empty: all
 	Policy   string   // whose batches
 	Fleet    string   // inventory, or a size of generated fleets
+	HTML     string   // write a page to this file
 }
 
 // sizes are those of generated fleets.
@@ -53,7 +56,11 @@ func Simulate(ctx context.Context, e Env, o SimulateOptions) error {
 	}
 	began := time.Now()
 	ended := 0
+	var makespans []float64
 	set.Done = func(r run.Result) {
+		if r.Outcome == run.Completed {
+			makespans = append(makespans, r.Makespan.Seconds())
+		}
 		if ended++; e.Interactive && ended%10 == 0 {
 			fmt.Fprintf(e.Err, "\r%d of %d rollouts", ended, o.Rollouts)
 		}
@@ -62,7 +69,7 @@ func Simulate(ctx context.Context, e Env, o SimulateOptions) error {
 	if e.Interactive {
 		fmt.Fprintf(e.Err, "\r%d rollouts in %s\n", ended, time.Since(began).Round(time.Second))
 	}
-	if err := e.showSimulation(sum, o); err != nil {
+	if err := errors.Join(e.simulationPage(sum, makespans, o), e.showSimulation(sum, o)); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
@@ -113,6 +120,27 @@ func (e Env) fleet(o SimulateOptions) (run.Fleet, error) {
 		}
 		return f, p
 	}, nil
+}
+
+// simulationPage writes the page, where one is asked for.
+func (e Env) simulationPage(s run.Summary, makespans []float64, o SimulateOptions) error {
+	if o.HTML == "" {
+		return nil
+	}
+	p := view.SimulationPage{Title: fmt.Sprintf("Simulation: batches of %s, fleet %s, faults %s, seeds from %d", o.Policy, o.Fleet, o.Faults, o.Seed), Rollouts: s.Rollouts, Completed: s.Completed,
+		Halted: s.Halted, Refused: s.Refused, Kills: s.Kills, Makespans: makespans, Rounds: s.Rounds, RoundsLowerBound: s.RoundsBound, SecondsLowerBound: s.TimeBound}
+	for _, v := range s.Violations {
+		p.Violations = append(p.Violations, view.SimulatedViolation{Seed: v.Seed, Time: view.Duration(time.Duration(v.Seconds * float64(time.Second))), Invariant: v.Invariant, Detail: v.Detail})
+	}
+	var page bytes.Buffer
+	if err := view.SimulationHTML(&page, p); err != nil {
+		return err
+	}
+	if err := replaceFile(o.HTML, page.Bytes()); err != nil {
+		return err
+	}
+	e.note("Wrote the page to %s.", o.HTML)
+	return nil
 }
 
 // showSimulation writes what came of it.

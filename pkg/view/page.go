@@ -243,9 +243,12 @@ type SimulationPage struct {
 	Completed  int
 	Halted     int
 	Violations []SimulatedViolation
-	// Makespans are the runs' times in seconds, in any order.
-	Makespans                                      []float64
-	Rounds, RoundsLowerBound, TimeLowerBoundSecond float64
+	Refused    int // no safe plan exists
+	Kills      int // of nuboctl, in all
+	// Makespans are the times in seconds of the runs that were completed, in any order.
+	Makespans []float64
+	// Means over the runs that were begun.
+	Rounds, RoundsLowerBound, SecondsLowerBound float64
 }
 
 // SimulatedViolation is an invariant that did not hold at some moment of some run.
@@ -268,7 +271,7 @@ func SimulationHTML(w io.Writer, s SimulationPage) error {
 		Histogram           bars
 		P50, P95, LeastTime string
 		Ticks               []tick
-	}{s, histogram(s.Makespans), seconds(int64(quantile(s.Makespans, 0.5))), seconds(int64(quantile(s.Makespans, 0.95))), seconds(int64(s.TimeLowerBoundSecond)), histogramTicks(s.Makespans)})
+	}{s, histogram(s.Makespans), seconds(int64(quantile(s.Makespans, 0.5))), seconds(int64(quantile(s.Makespans, 0.95))), seconds(int64(s.SecondsLowerBound)), histogramTicks(s.Makespans)})
 }
 
 // quantile is the value that a part q of the list does not exceed; 0 of an empty list.
