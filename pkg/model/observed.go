@@ -143,7 +143,7 @@ type ObservedVolume struct {
 
 // ObservedKey is an identity that the cluster knows. The key itself is never observed.
 type ObservedKey struct {
-	Entity string            `json:"entity"` // client.libvirt
+	Entity string            `json:"entity"` // client.nubo-vms
 	Caps   map[string]string `json:"caps,omitempty"`
 }
 

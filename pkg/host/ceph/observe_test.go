@@ -15,7 +15,12 @@ import (
 // captured are the answers of a real cluster (Ceph 18.2.7 of Debian 13: one monitor, one OSD, its manager restarting, keys taken out).
 func captured(t testing.TB) map[string]json.RawMessage {
 	t.Helper()
-	text, err := os.ReadFile("testdata/one-osd.json")
+	return answersIn(t, "testdata/one-osd.json")
+}
+
+func answersIn(t testing.TB, file string) map[string]json.RawMessage {
+	t.Helper()
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,8 +63,41 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+// TestDecodeRegion: what package ceph itself made on three real hosts is as it was wanted, and every placement group is on each of them once.
+func TestDecodeRegion(t *testing.T) {
+	got, err := Decode(answersIn(t, "testdata/region.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := spec()
+	s.Pools[1].Class = ""
+	s.Keys[0].Entity = "client.nubo-vms"
+	if changes := Diff(got, s); len(changes) > 0 || got.Health != "HEALTH_OK" || got.Checks != nil || Foreign(got, s) != nil {
+		t.Errorf("%s %v, to do %v, foreign %v", got.Health, got.Checks, texts(changes), Foreign(got, s))
+	}
+	wantMgrs := []model.ObservedDaemon{{Name: "blade-01", Node: "blade-01", Up: true, Active: true, Version: "18.2.7"}, {Name: "blade-02", Node: "blade-02", Up: true, Version: "18.2.7"}}
+	if diff := cmp.Diff(wantMgrs, got.Mgrs); diff != "" || len(got.Mons) != 3 || len(got.OSDs) != 3 {
+		t.Errorf("%d monitors, %d OSDs, managers %s", len(got.Mons), len(got.OSDs), diff)
+	}
+	for _, m := range got.Mons {
+		if !m.Up {
+			t.Errorf("%s is out of quorum", m.Name)
+		}
+	}
+	for _, p := range got.Pools {
+		if len(p.Acting) != p.PGs*p.Size || p.Unclean != 0 {
+			t.Errorf("pool %s: %d places for %d placement groups of %d, %d unclean", p.Name, len(p.Acting), p.PGs, p.Size, p.Unclean)
+		}
+		for i := 0; i < len(p.Acting); i += p.Size {
+			if set := slices.Sorted(slices.Values(p.Acting[i : i+p.Size])); !slices.Equal(set, []int32{0, 1, 2}) {
+				t.Errorf("pool %s: a placement group is on %v", p.Name, set)
+			}
+		}
+	}
+}
+
 func TestDecodeKeepsNoKey(t *testing.T) {
-	got, err := Decode(captured(t))
+	got, err := Decode(answersIn(t, "testdata/region.json"))
 	if err != nil {
 		t.Fatal(err)
 	}

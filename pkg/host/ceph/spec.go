@@ -109,6 +109,10 @@ func Conf(s Spec, p *Place) string {
 	for i, l := range p.Location {
 		buckets[i] = l.Type + "=" + l.Name
 	}
+	if m, ok := s.mon(p.Name); ok { // one that joins would else announce version 1 too
+		b.WriteString("\n[mon." + m.Name + "]\n")
+		line("public addrv", m.vector())
+	}
 	b.WriteString("\n[osd]\n")
 	line("crush location", strings.Join(buckets, " "))
 	line("osd memory target", fmt.Sprint(p.MemoryTarget))

@@ -51,6 +51,9 @@ ms mon service mode = secure
 ms mon client mode = secure
 mgr initial modules = iostat
 
+[mon.blade-01]
+public addrv = [v2:10.77.0.11:3300]
+
 [osd]
 crush location = root=default zone=az1 rack=az1-a host=blade-01
 osd memory target = 939524096

@@ -1,4 +1,5 @@
 # Puts commands to a cluster over one connection: a request in JSON on stdin, the replies in JSON on stdout. Keys are taken out of every reply.
+import errno
 import json
 import re
 import sys
@@ -35,9 +36,21 @@ try:
 except rados.Error as e:
     print(f"connect to the cluster: {e}", file=sys.stderr)
     sys.exit(69)
+
+
+def managed():
+    code, out, _ = cluster.mon_command(json.dumps({"prefix": "mgr stat", "format": "json"}), b"")
+    return code == 0 and json.loads(out).get("available")
+
+
 replies = []
 for command in request["commands"]:
     target = command.pop("_to", "mon")
+    if target == "mgr" and not managed():  # a command to nobody would wait for ever
+        replies.append({"code": -errno.ETIMEDOUT, "text": "no manager is active", "out": None})
+        if request.get("stop"):
+            break
+        continue
     ask = cluster.mgr_command if target == "mgr" else cluster.mon_command
     data = command.pop("_input", "").encode()
     try:
