@@ -25,7 +25,11 @@ type site struct {
 }
 
 func newSite(t *testing.T, dir string, nodes int) *site {
-	s := &site{t: t, dir: dir, d: opstest.Site(nodes), images: map[string]model.Digest{}}
+	return newSiteOf(t, dir, opstest.Site(nodes))
+}
+
+func newSiteOf(t *testing.T, dir string, d model.Desired) *site {
+	s := &site{t: t, dir: dir, d: d, images: map[string]model.Digest{}}
 	for i := range s.d.Nodes {
 		s.images[s.d.Nodes[i].Image.Name] = s.d.Nodes[i].Image.Digest
 		s.images[s.d.VMs[i].Image.Name] = s.d.VMs[i].Image.Digest
@@ -43,9 +47,11 @@ func (s *site) observe() model.Observed {
 	return o
 }
 
-func (s *site) plan(g plan.Goal) plan.Plan {
+func (s *site) plan(g plan.Goal) plan.Plan { return s.planTargets(g) }
+
+func (s *site) planTargets(g plan.Goal, targets ...model.Path) plan.Plan {
 	s.t.Helper()
-	p, err := planner.Make(planner.Input{Goal: g, Desired: s.d, Observed: s.observe(), Inventory: model.DigestJSON(s.d), Images: s.images})
+	p, err := planner.Make(planner.Input{Goal: g, Targets: targets, Desired: s.d, Observed: s.observe(), Inventory: model.DigestJSON(s.d), Images: s.images})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/nuboctl/nuboctl/pkg/facts"
 	"github.com/nuboctl/nuboctl/pkg/model"
@@ -146,4 +147,32 @@ func TestAnotherClusterIsLeftAlone(t *testing.T) {
 	if facts.ClusterValue(d.Regions[0].Ceph) != "wanted" {
 		t.Error("the fsid that the inventory pins is not what is wanted")
 	}
+}
+
+// TestReplanOfAClusterYieldsTheRest: wherever the making of a cluster stopped, the next plan is what was left of the first.
+func TestReplanOfAClusterYieldsTheRest(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := input(storageSite(3))
+		p := mustMake(t, in)
+		st, done := p.Initial.Clone(), map[plan.OpID]bool{}
+		for _, o := range p.Stages[0].Order() {
+			if slices.ContainsFunc(o.Needs, func(n plan.OpID) bool { return !done[n] }) || rapid.IntRange(0, 9).Draw(t, "stop at "+string(o.ID)) == 0 {
+				continue
+			}
+			done[o.ID] = true
+			for _, f := range o.Post {
+				st.Set(f)
+			}
+		}
+		again, err := planner.FromState(in, st)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := plan.Validate(again); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(remaining(p, done), remaining(again, done)); diff != "" {
+			t.Fatalf("replanning differs from the rest (-rest +replanned):\n%s", diff)
+		}
+	})
 }
