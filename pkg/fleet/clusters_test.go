@@ -1,0 +1,95 @@
+package fleet
+
+import (
+	"errors"
+	"net/netip"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nuboctl/nuboctl/pkg/host/ceph"
+	"github.com/nuboctl/nuboctl/pkg/model"
+)
+
+// region is a cluster of two nodes on a storage network, the second without a monitor.
+func region() (*Clusters, model.Region) {
+	node := func(name, boot, storage string, roles ...model.Role) model.Node {
+		return model.Node{Path: model.Path("lab/r1/az1/a").Join(name), Name: name, Roles: roles, OSDDevice: model.DeviceHints{Serial: "osd-*"}, RootDevice: model.DeviceHints{Serial: "root-*"},
+			NICs:  []model.NIC{{Name: "eth0", Network: "provision", Address: netip.MustParsePrefix(boot)}},
+			Ports: []model.Port{{Name: "storage0", Network: "storage", Address: netip.MustParsePrefix(storage)}}}
+	}
+	r := model.Region{Path: "lab/r1", Ceph: &model.Ceph{FailureDomain: "host", Network: "storage", Encrypted: true, Pools: []model.Pool{
+		{Name: "vms", Size: 3, MinSize: 2, Application: "rbd"}, {Name: "buckets", K: 4, M: 2, MinSize: 5, Application: "rgw", DeviceClass: "hdd"}}}}
+	return &Clusters{Desired: model.Desired{
+		Networks: []model.Network{{Name: "provision", CIDR: netip.MustParsePrefix("10.77.0.0/24")}, {Name: "storage", CIDR: netip.MustParsePrefix("10.77.1.0/24")}},
+		Regions:  []model.Region{r},
+		Nodes: []model.Node{
+			node("one", "10.77.0.11/24", "10.77.1.11/24", model.RoleCephMon, model.RoleCephOSD),
+			node("two", "10.77.0.12/24", "10.77.1.12/24", model.RoleCompute, model.RoleCephOSD),
+		},
+	}}, r
+}
+
+func TestClusterInCephsWords(t *testing.T) {
+	c, r := region()
+	s := c.spec(r, "f")
+	if err := s.Check(); err != nil {
+		t.Error(err)
+	}
+	want := []ceph.Mon{{Name: "one", Address: netip.MustParseAddr("10.77.1.11")}}
+	if diff := cmp.Diff(want, s.Mons, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" || s.Network != "10.77.1.0/24" {
+		t.Errorf("on network %s, monitors %s", s.Network, diff)
+	}
+	wantPools := []ceph.Pool{{Name: "vms", Size: 3, MinSize: 2, Application: "rbd"}, {Name: "buckets", K: 4, M: 2, MinSize: 5, Application: "rgw", Class: "hdd"}}
+	if diff := cmp.Diff(wantPools, s.Pools); diff != "" {
+		t.Error(diff)
+	}
+	m := member{node: c.Desired.Nodes[1]}
+	m.state.Memory = 257<<30 - 1<<20
+	m.state.Disks = []model.Disk{{Name: "/dev/sda", Serial: "root-1"}, {Name: "/dev/sdb", Serial: "osd-1"}, {Name: "/dev/sdc", Serial: "osd-2"}}
+	wantPlace := ceph.Place{Name: "two", Crypt: true, MemoryTarget: ceph.MemoryTarget(256<<30, 2, true),
+		Location: []ceph.Bucket{{Type: "root", Name: "default"}, {Type: "zone", Name: "az1"}, {Type: "rack", Name: "az1-a"}, {Type: "host", Name: "two"}}}
+	if diff := cmp.Diff(wantPlace, c.place(r, m)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestNoClusterIsOnlyCertainWhenAllMonitorsHostsAnswer: a silent host may have one.
+func TestNoClusterIsOnlyCertainWhenAllMonitorsHostsAnswer(t *testing.T) {
+	c, r := region()
+	one, two := member{node: c.Desired.Nodes[0]}, member{node: c.Desired.Nodes[1]}
+	if o, err := c.ask(t.Context(), r, []member{one, two}); err != nil || !o.Absent {
+		t.Errorf("all answer and have nothing: %+v %v", o, err)
+	}
+	two.err = errors.New("connection refused")
+	if o, err := c.ask(t.Context(), r, []member{one, two}); err != nil || !o.Absent {
+		t.Errorf("one without a monitor is silent: %+v %v", o, err)
+	}
+	one.err = errors.New("connection refused")
+	if o, err := c.ask(t.Context(), r, []member{one, two}); err == nil || o.Absent || !strings.Contains(err.Error(), "lab/r1/az1/a/one: connection refused") {
+		t.Errorf("the monitor's host is silent: %+v %v", o, err)
+	}
+}
+
+func TestHostNamesBecomePaths(t *testing.T) {
+	c, _ := region()
+	m := member{node: c.Desired.Nodes[0]}
+	m.state.Volumes = []model.ObservedVolume{{OSD: 4, FSID: "u4", Device: "/dev/sdb"}}
+	m.state.Disks = []model.Disk{{Name: "/dev/sdb", Serial: "osd-1"}}
+	o := model.ObservedCeph{Mons: []model.ObservedDaemon{{Name: "one", Node: "one"}}, Mgrs: []model.ObservedDaemon{{Name: "x", Node: "stranger"}},
+		OSDs: []model.ObservedOSD{{ID: 4, FSID: "u4", Node: "one"}}}
+	c.name(&o, []member{m})
+	want := model.ObservedCeph{Mons: []model.ObservedDaemon{{Name: "one", Node: "lab/r1/az1/a/one"}}, Mgrs: []model.ObservedDaemon{{Name: "x", Node: "stranger"}},
+		OSDs: []model.ObservedOSD{{ID: 4, FSID: "u4", Node: "lab/r1/az1/a/one", Device: "osd-1"}}}
+	if diff := cmp.Diff(want, o); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestNewFSID(t *testing.T) {
+	if a, b := uuid(), uuid(); a == b || !regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`).MatchString(a) {
+		t.Errorf("%s, %s", a, b)
+	}
+}
