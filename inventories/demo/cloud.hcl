@@ -1,5 +1,5 @@
-# The lab: the virtual rack that `make demo` brings up (e2e/racks/demo.json). One blade by default; more with -var blades=N, in a rack that has
-# them.
+# The lab: the virtual rack that `make demo` brings up (e2e/racks/demo.json). One blade by default; with -var blades=3 -var ceph=true a region of three
+# blades that are hypervisors and one Ceph cluster, in a rack that has them (e2e/racks/site.json).
 
 variable "blades" {
   description = "how many blades of the rack are used"
@@ -58,7 +58,7 @@ network "management" {
 profile "hyperconverged" {
   image      = "debian-13"
   butane     = "../../profiles/hyperconverged.bu"
-  roles      = var.ceph ? ["compute", "ceph-mon", "ceph-mgr", "ceph-osd"] : ["compute"]
+  roles      = ["compute"]
   cores      = 2
   memory_gib = 3
 
