@@ -141,6 +141,7 @@ func (b *builder) install(c *chain, n model.Node, image model.Digest, want strin
 
 // daemonsGone are the facts that laying a node's system down makes of its Ceph daemons.
 func (b *builder) daemonsGone(c *chain) []plan.Fact {
+	b.st.Set(c.fact(plan.AttrDisks, "")) // libvirt's key goes too
 	var out []plan.Fact
 	for _, a := range []plan.Attr{plan.AttrMon, plan.AttrMgr, plan.AttrOSDs} {
 		if c.get(a) != "" {
@@ -196,7 +197,7 @@ func (b *builder) services(c *chain, n model.Node, want string) {
 // storage gives a node's hypervisor its key to the pools, once there are pools.
 func (b *builder) storage(n model.Node, last plan.OpID) []plan.Op {
 	sub, pools := plan.NodeSubject(n.Path), facts.Disks(b.in.Desired, n)
-	if pools == "" || b.state.Get(sub, plan.AttrDisks) == pools || b.stays[n.Path] {
+	if pools == "" || b.st.Get(sub, plan.AttrDisks) == pools || b.stays[n.Path] {
 		return nil
 	}
 	host := string(facts.HostSpec(b.in.Images[n.Image.Name], n.Config))
