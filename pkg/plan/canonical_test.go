@@ -120,7 +120,9 @@ func TestParseIsCanonical(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, p := range []plan.Plan{good(), certified(1, plantest.Tiny)} {
+	small := good()
+	small.Certificate = &plan.Certificate{Fleet: plan.Fleet{Hosts: []plan.Host{{Path: "s/r/z/k/h", Cells: []plan.Cell{{CPUs: 1}}}}, Shapes: []plan.Shape{{DirtyMiBs: 1.5}}}}
+	for _, p := range []plan.Plan{good(), small} {
 		text, err := json.Marshal(p)
 		if err != nil {
 			f.Fatal(err)
