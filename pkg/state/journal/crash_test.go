@@ -14,7 +14,8 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/state"
 )
 
-// TestTornAtEveryByte cuts the file within the last record, at every byte: all records before it stay, and writing goes on.
+// TestTornAtEveryByte cuts the file within the last records, which were written at once and never acknowledged, at every byte: all records before the
+// cut stay, and writing goes on.
 func TestTornAtEveryByte(t *testing.T) {
 	dir := t.TempDir()
 	j := mustOpen(t, dir, Options{})
@@ -22,17 +23,13 @@ func TestTornAtEveryByte(t *testing.T) {
 		mustAppend(t, j, intent(i))
 	}
 	path, before := readSegment(t, dir)
-	mustAppend(t, j, intent(3))
+	j.write([]*request{{rec: intent(3)}, {rec: intent(4)}, {rec: intent(5)}})
 	_, after := readSegment(t, dir)
 	for cut := len(before); cut <= len(after); cut++ {
 		if err := os.WriteFile(path, after[:cut], 0o644); err != nil {
 			t.Fatal(err)
 		}
-		want := int64(3)
-		if cut == len(after) {
-			want = 4
-		}
-		reopen(t, dir, want, cut)
+		reopen(t, dir, 3+int64(bytes.Count(after[len(before):cut], []byte{'\n'})), cut)
 	}
 }
 
@@ -98,7 +95,8 @@ func TestTornBatch(t *testing.T) {
 	})
 }
 
-// TestEdited changes any one byte of what was acknowledged: it is found, and nothing is overwritten.
+// TestEdited flips a low, a middle (the case of a letter) and the high bit of every byte of what was acknowledged: each is found, and nothing is
+// overwritten.
 func TestEdited(t *testing.T) {
 	dir := t.TempDir()
 	j := mustOpen(t, dir, Options{})
@@ -107,9 +105,10 @@ func TestEdited(t *testing.T) {
 	}
 	path, good := readSegment(t, dir)
 	lastLine := bytes.LastIndexByte(good[:len(good)-1], '\n') + 1
-	for i := range good {
+	for n := range 3 * len(good) {
+		i, bit := n/3, []byte{0x01, 0x20, 0x80}[n%3]
 		bad := bytes.Clone(good)
-		bad[i] ^= 1
+		bad[i] ^= bit
 		if err := os.WriteFile(path, bad, 0o644); err != nil {
 			t.Fatal(err)
 		}
