@@ -22,6 +22,15 @@ refused by etcd, relays and hosts, but BMCs cannot tell: first make sure that it
 unlocking: its lock ends with its process.`}
 	unlock.Flags().StringVar(&scope, "scope", "", "only leases that share something with this `place`; default: all")
 	unlock.RunE = g.run(func(cmd *cobra.Command, e app.Env, _ []string) error { return app.StateUnlock(cmd.Context(), e, scope) })
+	identity := ""
+	recoverCmd := &cobra.Command{Use: "recover FILE", Short: "Bring state and keys back from a copy that was left on a host", Args: cobra.ExactArgs(1),
+		Long: `Brings the state and this cloud's keys back when the workstation is gone. FILE is a copy that an apply has left on hosts, in
+/var/lib/nubo/replica, because the inventory's state block asks for replicas; bring it here by the host's console or by a
+user of your own on it. It opens with an age identity of one of the recipients.`}
+	recoverCmd.Flags().StringVar(&identity, "identity", "", "age identity `file` (default: NUBO_AGE_IDENTITY)")
+	recoverCmd.RunE = g.run(func(cmd *cobra.Command, e app.Env, args []string) error {
+		return app.StateRecover(cmd.Context(), e, args[0], identity)
+	})
 	return group("state", "Copy, restore, move and unlock the state", "",
 		&cobra.Command{Use: "pull FILE", Short: "Write everything that the state holds, its journal included, into a file", Args: cobra.ExactArgs(1),
 			RunE: g.run(func(cmd *cobra.Command, e app.Env, args []string) error {
@@ -31,5 +40,5 @@ unlocking: its lock ends with its process.`}
 			RunE: g.run(func(cmd *cobra.Command, e app.Env, args []string) error {
 				return app.StatePush(cmd.Context(), e, args[0])
 			})},
-		unlock, migrate)
+		unlock, migrate, recoverCmd)
 }

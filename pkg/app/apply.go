@@ -192,6 +192,9 @@ func (s *session) carryOut(ctx context.Context, p plan.Plan, lease state.Lease, 
 	if err != nil || p.Empty() { // an empty plan settles what interrupted runs left open, and has nothing to show
 		return err
 	}
+	if result.Kind == engine.Done {
+		s.replicate(context.WithoutCancel(ctx), lease)
+	}
 	return s.finish(live, result)
 }
 

@@ -87,6 +87,7 @@ func writeArchive(ctx context.Context, s site, w io.Writer, now time.Time) (entr
 type archive struct {
 	state.Contents
 	records []state.Record
+	pulled  time.Time
 }
 
 func (a archive) all() iter.Seq2[state.Record, error] {
@@ -130,7 +131,7 @@ func readArchive(r io.Reader) (archive, error) {
 func (a *archive) take(n int, l archiveLine, sum hash.Hash, whole *bool) error {
 	switch {
 	case n == 1:
-		a.Epoch = l.Epoch
+		a.Epoch, a.pulled = l.Epoch, l.Pulled
 	case l.Entry != nil:
 		a.Entries = append(a.Entries, *l.Entry)
 	case l.Record != nil:

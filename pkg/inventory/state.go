@@ -5,12 +5,21 @@ import (
 	"regexp"
 	"time"
 
+	"filippo.io/age"
+
 	"github.com/nuboctl/nuboctl/pkg/model"
 )
 
 // StateSpec says where the state is kept. Its zero value is the embedded store beside the inventory.
 type StateSpec struct {
-	Etcd *EtcdSpec
+	Etcd     *EtcdSpec
+	Replicas *ReplicaSpec
+}
+
+// ReplicaSpec asks for encrypted copies of state and keys on hosts.
+type ReplicaSpec struct {
+	Recipients []string // age public keys
+	Copies     int
 }
 
 // EtcdSpec is a shared store in etcd; it holds nothing secret.
@@ -24,7 +33,10 @@ type EtcdSpec struct {
 }
 
 var stateSpec = &blockSpec{typ: "state", single: true, fixed: true, doc: "Where the state is kept. Default: the directory .nubo beside the inventory, for one workstation at a time.",
-	blocks: blocks(&blockSpec{typ: "etcd", single: true, fixed: true, doc: "A store in etcd 3.4 or newer that several workstations share.", attrs: map[string]attrSpec{
+	blocks: blocks(&blockSpec{typ: "replicas", single: true, fixed: true, doc: "Copies of the state and of this cloud's keys on hosts, encrypted to the operators, written when an apply ends.", attrs: map[string]attrSpec{
+		"recipients": req(kStrings, "age public keys: age1…; who has one of their identities owns the cloud"),
+		"copies":     opt(kInt, "on how many hosts; default 3"),
+	}}, &blockSpec{typ: "etcd", single: true, fixed: true, doc: "A store in etcd 3.4 or newer that several workstations share.", attrs: map[string]attrSpec{
 		"endpoints":   req(kStrings, "URLs of its members: https://HOST:2379"),
 		"prefix":      opt(kString, `put before every key; default: nubo, then the cloud's name`),
 		"ca":          opt(kString, "PEM of the authority that signed the members' certificates: file(\"etcd-ca.pem\"); needed with https"),
@@ -44,8 +56,11 @@ func (b *builder) state(objects []*object) {
 	}
 	b.note("state", objects[0])
 	o := objects[0].first("etcd")
+	b.replicas(objects[0].first("replicas"))
 	if o == nil {
-		b.errorf(objects[0].at(), "add: etcd { endpoints = [\"https://HOST:2379\"] … }, or remove the state block", "the state block names no store")
+		if objects[0].first("replicas") == nil {
+			b.errorf(objects[0].at(), "add: etcd { endpoints = [\"https://HOST:2379\"] … }, or remove the state block", "the state block names no store")
+		}
 		return
 	}
 	s := &EtcdSpec{Endpoints: o.strs("endpoints"), Prefix: o.str("prefix"), CA: o.str("ca"), Cert: o.str("cert"), Key: o.secret("key"), Credentials: o.secret("credentials")}
@@ -64,6 +79,29 @@ func (b *builder) state(objects []*object) {
 	}
 	if (s.Cert == "") != (s.Key == "") {
 		b.errorf(o.at(), `give both: cert = file("etcd-client.pem") and key = secret("NAME")`, "a certificate and its key belong together")
+	}
+}
+
+// replicas reads the block of that name.
+func (b *builder) replicas(o *object) {
+	if o == nil {
+		return
+	}
+	r := &ReplicaSpec{Recipients: o.strs("recipients"), Copies: 3}
+	if o.has("copies") {
+		r.Copies = o.num("copies")
+	}
+	b.inv.State.Replicas = r
+	if r.Copies < 1 || r.Copies > 9 {
+		b.errorf(o.where("copies"), "write a number from 1 to 9", "%d copies of the state", r.Copies)
+	}
+	if o.has("recipients") && len(r.Recipients) == 0 {
+		b.errorf(o.where("recipients"), "name at least one age public key", "copies of the state that nobody can open")
+	}
+	for i, key := range r.Recipients {
+		if _, err := age.ParseX25519Recipient(key); err != nil {
+			b.errorf(o.whereElement("recipients", i), "write what age-keygen prints as the public key: age1…", "%q is no age public key", key)
+		}
 	}
 }
 
