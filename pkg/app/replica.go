@@ -42,7 +42,7 @@ type replica struct {
 }
 
 // keyFiles are what a replica holds of the keys; public halves are made again.
-var keyFiles = []string{"sign.key", "ssh_ca", "ssh_key"}
+var keyFiles = []string{"sign.key", "ssh_ca", "ssh_key", "libvirt_ca", "qemu_ca"}
 
 // seal makes a replica, encrypted to the operators' keys.
 func (s *session) seal(ctx context.Context, recipients []string) ([]byte, error) {

@@ -54,7 +54,7 @@ func used(t *testing.T, e Env) *session {
 	}
 	t.Cleanup(func() { _ = dir.Close() })
 	s := &session{env: e, inv: inv, desired: inv.Desired, store: dir, known: dir}
-	if s.keys, _, err = openKeys(e.stateDir()); err != nil {
+	if s.keys, _, err = openKeys(e.stateDir(), e.Now()); err != nil {
 		t.Fatal(err)
 	}
 	l, err := e.acquire(t.Context(), dir, "", "test")
