@@ -34,7 +34,7 @@ func CephNodes(d model.Desired, region model.Path) []model.Node {
 func ClusterValue(c *model.Ceph) string { return cmp.Or(c.FSID, ClusterThere) }
 
 // RBDClient is the identity under which the virtual machines of a region use its pools.
-const RBDClient = "client.nubo-vms"
+const RBDClient = "client." + DiskUser
 
 // CephSettings is the digest of what is declared of a region's pools and keys.
 func CephSettings(c *model.Ceph) model.Digest {

@@ -360,6 +360,13 @@ func (c *Clusters) spec(r model.Region, fsid string) ceph.Spec {
 			rbd = append(rbd, p.Name)
 		}
 	}
+	// The rights are those that hypervisors ask for (Hosts.EnsureStorage), so that the two never undo each other.
+	for _, n := range c.Desired.Nodes {
+		if used := facts.Disks(c.Desired, n); used != "" && n.Path.Region() == r.Path {
+			rbd = strings.Split(used, ",")
+			break
+		}
+	}
 	if len(rbd) > 0 {
 		s.Keys = append(s.Keys, ceph.RBDKey(facts.RBDClient, rbd))
 	}
