@@ -3,6 +3,7 @@ package ops
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
@@ -69,9 +70,11 @@ func stopDaemons(ctx context.Context, w World, op plan.Op, report func(plan.Prog
 	if err != nil {
 		return err
 	}
-	// The flag may be older than the wait.
-	if err := noout(ctx, w, op, report); err != nil {
-		return err
+	// The flag may be older than the wait. A host without OSDs has none, and nobody would unset it.
+	if slices.Contains(op.Pre, plan.Fact{Subject: op.Target, Attr: plan.AttrNoout, Value: plan.Set}) {
+		if err := noout(ctx, w, op, report); err != nil {
+			return err
+		}
 	}
 	if err := w.Storage.SetDaemons(ctx, n, false); err != nil {
 		return err

@@ -3,6 +3,7 @@ package ops
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
@@ -103,6 +104,18 @@ func uncordon(ctx context.Context, w World, op plan.Op, report func(plan.Progres
 	return w.Cordons.SetCordon(ctx, n, time.Time{})
 }
 
+// guestsHeld is the value of plan.AttrCordon of a host that is not cordoned and has machines that wait to be started again.
+const guestsHeld = "not set, and guests are held"
+
+// holds reports whether virtual machines that we stopped wait on a host.
+func (w World) holds(ctx context.Context, n model.Node) (bool, error) {
+	if w.Guests == nil {
+		return false, nil
+	}
+	guests, err := w.Guests.List(ctx, n)
+	return slices.ContainsFunc(guests, func(g Guest) bool { return g.Held }), err
+}
+
 // loadRollout reads the facts of a rollout from one source.
 func (w World) loadRollout(ctx context.Context, s plan.Subject, n model.Node, source string) (plan.State, error) {
 	st := plan.State{}
@@ -117,6 +130,13 @@ func (w World) loadRollout(ctx context.Context, s plan.Subject, n model.Node, so
 		until, err := w.Cordons.Cordon(ctx, n)
 		if !until.IsZero() {
 			set(plan.AttrCordon, plan.Set)
+			return st, err
+		}
+		// A host whose cordon has ended by itself is not given back while machines that we stopped wait on it.
+		if held, err2 := w.holds(ctx, n); err == nil && held {
+			set(plan.AttrCordon, guestsHeld)
+		} else if err == nil {
+			err = err2
 		}
 		return st, err
 	case fromGuests:

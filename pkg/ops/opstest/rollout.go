@@ -109,6 +109,29 @@ func disturbances(t *testing.T, lab New) {
 	}
 }
 
+// held has a machine that cannot be migrated stopped with its owner's consent. It is started again also when somebody has taken the cordon away.
+func held(t *testing.T, lab New) {
+	t.Run("a machine is held, and an operator uncordons", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := newRollout(t, lab)
+			b.lab.Place(model.ObservedVM{Name: "pinned", Node: b.node.Path, Fixed: "pci", OnDrain: "stop_start"})
+			op := b.before(plan.HostUncordon)
+			w := b.lab.World()
+			if err := w.Cordons.SetCordon(b.Context(), b.node, time.Time{}); err != nil {
+				b.Fatal(err)
+			}
+			if err := b.driver.Check(b.Context(), op); err != nil {
+				b.Errorf("its machines wait, and Check says %v", err)
+			}
+			b.do(op)
+			list, err := w.Guests.List(b.Context(), b.node)
+			if err != nil || len(list) != 1 || list[0].Held {
+				b.Errorf("on the host are %v (%v)", list, err)
+			}
+		})
+	})
+}
+
 // holds fails unless the world shows a fact.
 func (b *bench) holds(f plan.Fact) {
 	b.Helper()

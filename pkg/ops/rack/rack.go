@@ -210,7 +210,7 @@ func (f *Rack) stop(b *blade) {
 	}
 	b.up, b.ceph = false, false
 	for name, vm := range f.vms {
-		if vm.Node == b.node.Path {
+		if vm.Node == b.node.Path && vm.State == stateRunning {
 			vm.State = stateOff
 			f.vms[name] = vm
 		}

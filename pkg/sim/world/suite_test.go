@@ -46,15 +46,17 @@ func (l *lab) Ready() {
 	}
 }
 
-// Tamper implements opstest.Lab.
-func (l *lab) Tamper(n model.Path) { l.w.rack.Tamper(n) }
-
 // Place implements opstest.Lab.
 func (l *lab) Place(vm model.ObservedVM) {
 	if !l.w.start(l.w.index[vm.Node], 0) {
 		panic("no room on " + vm.Node)
 	}
+	v := &l.w.Truth.VMs[len(l.w.Truth.VMs)-1]
+	v.Fixed, v.Consent = vm.Fixed != "", vm.OnDrain == "stop_start"
 }
+
+// Tamper implements opstest.Lab.
+func (l *lab) Tamper(n model.Path) { l.w.rack.Tamper(n) }
 
 // Begun implements opstest.Lab.
 func (l *lab) Begun(n model.Path) int { return l.w.rack.Begun(n) }

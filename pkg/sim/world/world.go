@@ -163,9 +163,12 @@ func (w *World) pool(c, p int32) {
 // Ports are what ops reach; the certificate's is somebody else's.
 func (w *World) Ports(b ops.Batches) ops.World {
 	r := w.rack.World()
-	return ops.World{Desired: w.desired, Clock: w.Time, Machines: machines{w, r.Machines}, Installs: r.Installs, Hosts: r.Hosts, Hypervisors: r.Hypervisors, VMs: r.VMs, Clusters: r.Clusters,
-		Guests: guests{w}, Slots: slots{w, r.Slots}, Cordons: cordons{w}, Storage: storage{w}, Batches: b}
+	r.Desired, r.Machines, r.Guests, r.Slots, r.Cordons, r.Storage, r.Batches = w.desired, machines{w, r.Machines}, guests{w}, slots{w, r.Slots}, cordons{w}, storage{w}, b
+	return r
 }
+
+// Desired is the inventory after the rollout.
+func (w *World) Desired() model.Desired { return w.desired }
 
 // Spec is what a host runs before the rollout, and after it.
 func (w *World) Spec(host int) (was, want model.Digest) {
