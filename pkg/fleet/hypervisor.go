@@ -47,7 +47,7 @@ func (h *Hosts) canRun(ctx context.Context, n model.Node, c *kvm.Conn) error {
 		err = c.CanRun(ctx, cpu)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: cpu_model of profile %s: %w; nuboctl inventory --facts shows what the hosts of a region have in common", n.Path, n.Profile, err)
+		return fmt.Errorf("%s: cpu_model of profile %s: %w; virsh hypervisor-cpu-baseline over the capabilities of the hosts of a region shows what they have in common", n.Path, n.Profile, err)
 	}
 	return nil
 }

@@ -129,7 +129,7 @@ var profileSpec = &blockSpec{typ: "profile", label: true, doc: "How the nodes th
 		"kernel_args":    opt(kStrings, "further kernel arguments"),
 		"cores":          opt(kInt, "processor cores of such a machine"),
 		"memory_gib":     opt(kInt, "memory in GiB"),
-		"cpu_model":      opt(kString, "processor that virtual machines see, MODEL[,+FEATURE][,-FEATURE] of libvirt: the same wherever they may move; nuboctl inventory --facts proposes one"),
+		"cpu_model":      opt(kString, "processor that virtual machines see, MODEL[,+FEATURE][,-FEATURE] of libvirt: the same wherever they may move; virsh hypervisor-cpu-baseline over the capabilities of a region's hosts proposes one"),
 		"cpu_overcommit": opt(kFloat, "vCPU per core; default 1"),
 		"osds":           opt(kInt, "OSDs per node"),
 		"osd_gib":        opt(kInt, "size of each OSD in GiB"),
