@@ -39,6 +39,15 @@ func TestNothingIsViolated(t *testing.T) {
 	}
 }
 
+// TestNothingIsLeftToPlan rolls a fleet whose plan is made again when every host has been changed already: the new plan is empty, and carries no certificate.
+func TestNothingIsLeftToPlan(t *testing.T) {
+	const seed = 304
+	sum := run.Many(t.Context(), run.Set{Rollouts: 1, Seed: seed, Faults: "default", Fleet: run.Generated(plantest.Small)})
+	if sum.Completed != 1 || len(sum.Violations) > 0 {
+		t.Errorf("%d is complete, and %v is violated", sum.Completed, sum.Violations)
+	}
+}
+
 // TestARunIsItsSeed runs the same seed twice.
 func TestARunIsItsSeed(t *testing.T) {
 	f, p := plantest.Fleet(3, plantest.Small)
