@@ -8,7 +8,7 @@ LDFLAGS := -s -w -X github.com/nuboctl/nuboctl/pkg/app.Version=$(VERSION)
 GO      := CGO_ENABLED=0 go
 BINARIES := nuboctl nubo-agent nubo-bootd nubo-lab
 
-.PHONY: help build packages test e2e e2e-long demo demo-region demo-down bench fuzz sim-long lint fmt clean
+.PHONY: help build packages test e2e e2e-long demo demo-region demo-down bench fuzz sim lint fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,7 +46,7 @@ fuzz: ## every fuzz test for FUZZTIME (30s) each; make test runs their seeds
 	@./e2e/fuzz $(FUZZTIME)
 
 SIM_SEED ?= 1
-sim-long: build ## 2,000 rollouts of 24 blades and 300 of 260 in the simulated data centre; SIM_SEED=N goes on elsewhere
+sim: build ## 2,000 rollouts of 24 blades and 300 of 260 in the simulated data centre; SIM_SEED=N goes on elsewhere
 	bin/nuboctl simulate --fleet small --rollouts 1500 --seed $(SIM_SEED)
 	bin/nuboctl simulate --fleet small --rollouts 500 --faults harsh --seed $(SIM_SEED)
 	bin/nuboctl simulate --fleet region --rollouts 300 --seed $(SIM_SEED)
