@@ -1,7 +1,6 @@
 package ceph
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -163,6 +162,3 @@ func RBDKey(entity string, pools []string) Key {
 	all := strings.Join(rights, ", ")
 	return Key{Entity: entity, Caps: map[string]string{"mon": "profile rbd", "osd": all, "mgr": all}}
 }
-
-// size is how many OSDs hold a part of each of the pool's objects.
-func (p Pool) size() int { return cmp.Or(p.K+p.M, p.Size) }
