@@ -170,35 +170,6 @@ func (c *Conn) CanRun(ctx context.Context, want CPU) error {
 	return nil
 }
 
-// Baseline is the best processor that all the hosts can give, with nothing in it that hinders live migration; it asks this host's libvirt.
-func (c *Conn) Baseline(ctx context.Context, hosts []CPU) (CPU, error) {
-	accelerated, err := c.Accelerated(ctx)
-	if err != nil {
-		return CPU{}, err
-	}
-	texts := make([]string, len(hosts))
-	for i, h := range hosts {
-		if texts[i], err = marshal(h.xml()); err != nil {
-			return CPU{}, err
-		}
-	}
-	var text string
-	err = c.call(ctx, "compute the processor that all hosts have", func() (err error) {
-		text, err = c.lib.ConnectBaselineHypervisorCPU(nil, optional("x86_64"), optional("q35"), optional(virtType(accelerated)), texts,
-			uint32(libvirt.ConnectBaselineCPUMigratable))
-		return err
-	})
-	if err != nil {
-		return CPU{}, err
-	}
-	var x libvirtxml.DomainCPU
-	if err := xml.Unmarshal([]byte(text), &x); err != nil {
-		return CPU{}, fmt.Errorf("libvirt's baseline of processors: %w", err)
-	}
-	x.Mode = "custom"
-	return projectCPU(&x), nil
-}
-
 func marshal(x *libvirtxml.DomainCPU) (string, error) {
 	text, err := xml.Marshal(x)
 	if err != nil {
