@@ -22,6 +22,7 @@ that knows none of them watches what is true. A rollout is its seed: the same se
 	f.StringVar(&o.Policy, "policy", "nuboctl", "whose batches: nuboctl, one-by-one, watcher or starlingx")
 	f.StringVar(&o.Fleet, "fleet", "inventory", "inventory (with a made-up load), or generated fleets: tiny, small, medium or region")
 	f.StringVar(&o.HTML, "html", "", "write the results as a page to this `file`")
+	f.StringVar(&o.Record, "record", "", "keep what is finished in this `file`; the same command goes on from it")
 	cmd.RunE = g.run(func(cmd *cobra.Command, e app.Env, _ []string) error { return app.Simulate(cmd.Context(), e, o) })
 	return cmd
 }

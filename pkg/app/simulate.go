@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -29,6 +30,7 @@ type SimulateOptions struct {
 	Policy   string   // whose batches
 	Fleet    string   // inventory, or a size of generated fleets
 	HTML     string   // write a page to this file
+	Record   string   // keep what is finished in this file, and go on from it
 }
 
 // sizes are those of generated fleets.
@@ -43,7 +45,7 @@ func Simulate(ctx context.Context, e Env, o SimulateOptions) error {
 	if err != nil {
 		return err
 	}
-	fleet, err := e.fleet(o)
+	fleet, inventory, err := e.fleet(o)
 	if err != nil {
 		return err
 	}
@@ -54,26 +56,13 @@ func Simulate(ctx context.Context, e Env, o SimulateOptions) error {
 	if _, err := (run.Case{Faults: o.Faults, Without: o.Without}).Check(); err != nil {
 		return err
 	}
-	began := time.Now()
-	ended := 0
-	var makespans []float64
-	set.Done = func(r run.Result) {
-		if r.Outcome == run.Completed {
-			makespans = append(makespans, r.Makespan.Seconds())
-		}
-		if ended++; e.Interactive && ended%10 == 0 {
-			fmt.Fprintf(e.Err, "\r%d of %d rollouts", ended, o.Rollouts)
-		}
-	}
-	sum := run.Many(ctx, set)
-	if e.Interactive {
-		fmt.Fprintf(e.Err, "\r%d rollouts in %s\n", ended, time.Since(began).Round(time.Second))
-	}
-	if err := errors.Join(e.simulationPage(sum, makespans, o), e.showSimulation(sum, o)); err != nil {
+	tally, err := e.roll(ctx, set, o, inventory)
+	if err != nil && ctx.Err() == nil {
 		return err
 	}
-	if ctx.Err() != nil {
-		return ctx.Err()
+	sum := tally.Summary()
+	if err := errors.Join(err, e.simulationPage(sum, tally.Makespans, o), e.showSimulation(sum, o)); err != nil {
+		return err
 	}
 	if len(sum.Violations) == 0 {
 		return nil
@@ -84,21 +73,51 @@ func Simulate(ctx context.Context, e Env, o SimulateOptions) error {
 	return &Exit{Code: ExitError, Err: fmt.Errorf("%d invariants were violated", len(sum.Violations)), Shown: true}
 }
 
-// fleet gives the fleets that are rolled.
-func (e Env) fleet(o SimulateOptions) (run.Fleet, error) {
+// garbage lets the heap grow to six times what is alive before it is collected: a rollout's worlds are small and short-lived, and collecting them
+// took a fifth of the time.
+const garbage = 500
+
+// roll carries out the set, with a record where one is asked for, and tells how far it is. The error is the context's when that ended before.
+func (e Env) roll(ctx context.Context, set run.Set, o SimulateOptions, inventory model.Digest) (run.Tally, error) {
+	defer debug.SetGCPercent(debug.SetGCPercent(garbage))
+	began, ended := time.Now(), 0
+	set.Done = func(run.Result) {
+		if ended++; e.Interactive && ended%10 == 0 {
+			fmt.Fprintf(e.Err, "\r%d of %d rollouts", ended, o.Rollouts)
+		}
+	}
+	defer func() {
+		if e.Interactive {
+			fmt.Fprintf(e.Err, "\r%d rollouts in %s\n", ended, time.Since(began).Round(time.Second))
+		}
+	}()
+	if o.Record == "" {
+		t := run.Many(ctx, set)
+		return t, ctx.Err()
+	}
+	r, err := run.OpenRecord(o.Record, run.Settings{Program: Version, Fleet: o.Fleet, Inventory: inventory, Policy: o.Policy, Faults: o.Faults, Without: o.Without, Only: set.Only})
+	if err != nil {
+		return run.Tally{}, err
+	}
+	t, err := run.Recorded(ctx, set, r)
+	return t, errors.Join(err, r.Close())
+}
+
+// fleet gives the fleets that are rolled, and the digest of the inventory that they are made from; none of generated ones.
+func (e Env) fleet(o SimulateOptions) (run.Fleet, model.Digest, error) {
 	if size, ok := sizes[o.Fleet]; ok {
-		return run.Generated(size), nil
+		return run.Generated(size), "", nil
 	}
 	if o.Fleet != "inventory" {
-		return nil, fmt.Errorf("--fleet %s: there are inventory, tiny (8 hosts), small (24), medium (120) and region (260)", o.Fleet)
+		return nil, "", fmt.Errorf("--fleet %s: there are inventory, tiny (8 hosts), small (24), medium (120) and region (260)", o.Fleet)
 	}
 	inv, err := e.load()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	p, err := facts.Policy(inv.Desired)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	observe := func(seed uint64) (plan.Fleet, error) {
 		seen, err := synthetic.Observe(inv.Desired, seed)
@@ -108,7 +127,7 @@ func (e Env) fleet(o SimulateOptions) (run.Fleet, error) {
 		return facts.Fleet(inv.Desired, seen, func(model.Node) bool { return true })
 	}
 	if _, err := observe(o.Seed); err != nil {
-		return nil, fmt.Errorf("a loaded fleet of this inventory cannot be made up: %w", err)
+		return nil, "", fmt.Errorf("a loaded fleet of this inventory cannot be made up: %w", err)
 	}
 	var mu sync.Mutex
 	return func(seed uint64) (plan.Fleet, plan.Policy) {
@@ -119,16 +138,19 @@ func (e Env) fleet(o SimulateOptions) (run.Fleet, error) {
 			return plan.Fleet{}, p
 		}
 		return f, p
-	}, nil
+	}, model.DigestJSON(inv.Desired), nil
 }
 
 // simulationPage writes the page, where one is asked for.
-func (e Env) simulationPage(s run.Summary, makespans []float64, o SimulateOptions) error {
+func (e Env) simulationPage(s run.Summary, makespans []time.Duration, o SimulateOptions) error {
 	if o.HTML == "" {
 		return nil
 	}
 	p := view.SimulationPage{Title: fmt.Sprintf("Simulation: batches of %s, fleet %s, faults %s, seeds from %d", o.Policy, o.Fleet, o.Faults, o.Seed), Rollouts: s.Rollouts, Completed: s.Completed,
-		Halted: s.Halted, Refused: s.Refused, Kills: s.Kills, Makespans: makespans, Rounds: s.Rounds, RoundsLowerBound: s.RoundsBound, SecondsLowerBound: s.TimeBound}
+		Halted: s.Halted, Refused: s.Refused, Kills: s.Kills, Rounds: s.Rounds, RoundsLowerBound: s.RoundsBound, SecondsLowerBound: s.TimeBound}
+	for _, d := range makespans {
+		p.Makespans = append(p.Makespans, d.Seconds())
+	}
 	for _, v := range s.Violations {
 		p.Violations = append(p.Violations, view.SimulatedViolation{Seed: v.Seed, Time: view.Duration(time.Duration(v.Seconds * float64(time.Second))), Invariant: v.Invariant, Detail: v.Detail})
 	}

@@ -11,8 +11,7 @@ import (
 // chain is what a plan does to one target, in its order. Its witnesses are ops that, when they are found to hold, prove that all before
 // them have had their effect, and must not be done again: a machine that is installed is not powered off because an old plan says so.
 type chain struct {
-	ops   []plan.Op
-	index map[plan.OpID]int
+	ops   []*plan.Op
 	again bool // the plan was carried out before
 	// anew says that the plan does again what holds already, so that what holds proves nothing: only the journal tells what is done.
 	anew bool
@@ -21,9 +20,6 @@ type chain struct {
 	// proof is everything that the ops up to last bring about together: the machine is not only installed, but by the order of this plan.
 	proof []plan.Fact
 	after plan.State
-	// lasting says of each op whether finding its effect proves anything: it was not there before the plan, and the plan does not take it away again.
-	// A cordon that is set, or noout that is not, proves nothing.
-	lasting []bool
 
 	mu     sync.Mutex
 	known  bool
@@ -34,32 +30,33 @@ type chain struct {
 func chains(p plan.Plan, again bool) map[plan.Subject]*chain {
 	out := map[plan.Subject]*chain{}
 	for _, s := range p.Stages {
-		for _, op := range s.Order() {
+		ops := s.Order()
+		for i := range ops {
+			op := &ops[i]
 			c := out[op.Target]
 			if c == nil {
-				c = &chain{index: map[plan.OpID]int{}, again: again, anew: p.Goal == plan.GoalReinstall && !again, last: -1, after: plan.State{}}
+				c = &chain{again: again, anew: p.Goal == plan.GoalReinstall && !again, last: -1, after: plan.State{}}
 				out[op.Target] = c
 			}
 			for _, f := range op.Post {
 				c.after.Set(f)
 			}
-			if info, _ := op.Kind.Info(); info.Destructive && !c.anew && !plan.Done(op, p.Initial) {
+			if info, _ := op.Kind.Info(); info.Destructive && !c.anew && !plan.Done(*op, p.Initial) {
 				c.last, c.proof = len(c.ops), factsOf(c.after)
 			}
-			c.index[op.ID] = len(c.ops)
 			c.ops = append(c.ops, op)
-		}
-	}
-	for _, c := range out {
-		for _, op := range c.ops {
-			c.lasting = append(c.lasting, c.lasts(op, p.Initial))
 		}
 	}
 	return out
 }
 
-// lasts reports whether an op brings about something that was not there, and is still there at the plan's end. What an op of a batch found out
-// is nowhere in the world.
+// index is the position of an op.
+func (c *chain) index(id plan.OpID) int {
+	return slices.IndexFunc(c.ops, func(op *plan.Op) bool { return op.ID == id })
+}
+
+// lasts reports whether finding an op's effect proves anything: it brings about something that was not there, and is still there at the plan's end.
+// A cordon that is set, or noout that is not, proves nothing. What an op of a batch found out is nowhere in the world.
 func (c *chain) lasts(op plan.Op, initial plan.State) bool {
 	if _, ok := op.Target.Batch(); ok || plan.Done(op, initial) || !plan.Done(op, c.after) {
 		return false
@@ -70,7 +67,7 @@ func (c *chain) lasts(op plan.Op, initial plan.State) bool {
 // passed reports whether the op, or a later one of its target that stands for it, holds already. It looks once for each target.
 func (r *run) passed(ctx context.Context, op plan.Op) bool {
 	c := r.chains[op.Target]
-	i := c.index[op.ID]
+	i := c.index(op.ID)
 	if !c.again && i > c.last {
 		return false
 	}
@@ -89,7 +86,7 @@ func (r *run) overtaken(ctx context.Context, op plan.Op) bool {
 	if c.anew {
 		return false
 	}
-	return r.furthest(ctx, c, c.index[op.ID], true) >= 0
+	return r.furthest(ctx, c, c.index(op.ID), true) >= 0
 }
 
 // furthest is the index of the last op from `from` on that is found to hold, among all or only the last destructive one; -1 for none.
@@ -98,8 +95,8 @@ func (r *run) furthest(ctx context.Context, c *chain, from int, all bool) int {
 		if !all && i != c.last {
 			continue
 		}
-		op := c.ops[i]
-		if i != c.last && !c.lasting[i] {
+		op := *c.ops[i]
+		if i != c.last && !c.lasts(op, r.plan.Initial) {
 			continue
 		}
 		if i == c.last {

@@ -137,9 +137,10 @@ func (r *run) stages() {
 }
 
 func (r *run) skipAfter(stage int) {
+	reason := fmt.Sprintf("stage %d is not complete", stage+1)
 	for i := stage + 1; i < len(r.plan.Stages); i++ {
 		for _, op := range r.plan.Stages[i].Ops {
-			r.result.Ops = append(r.result.Ops, OpResult{Op: op, Stage: i, Status: OpSkipped, Reason: fmt.Sprintf("stage %d is not complete", stage+1)})
+			r.result.Ops = append(r.result.Ops, OpResult{Op: op, Stage: i, Status: OpSkipped, Reason: reason})
 		}
 	}
 }

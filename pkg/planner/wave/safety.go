@@ -2,6 +2,7 @@ package wave
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/plan"
@@ -15,10 +16,10 @@ type region struct {
 	domains []model.Path // paths of places
 	osd     map[int32]bool
 	sets    []acting
-	of      map[int32][]int32 // host → sets with a copy on it
-	groups  []int32           // with a member in the region
-	base    outlook           // with nothing down but what is lost
-	broken  []plan.Reason     // grade A does not hold even so
+	of      csr           // host → sets with a copy on it
+	groups  []int32       // with a member in the region
+	base    outlook       // with nothing down but what is lost
+	broken  []plan.Reason // grade A does not hold even so
 }
 
 // acting is a distinct acting set: the hosts of its copies that are there.
@@ -35,7 +36,7 @@ func (c *cloud) region(at model.Path) *region {
 	if r := c.regions[at]; r != nil {
 		return r
 	}
-	r := &region{path: at, level: plan.LevelHost, osd: map[int32]bool{}, of: map[int32][]int32{}}
+	r := &region{path: at, level: plan.LevelHost, osd: map[int32]bool{}}
 	c.regions[at] = r
 	for i := range c.f.Clusters {
 		if x := &c.f.Clusters[i]; x.Region == at {
@@ -48,6 +49,7 @@ func (c *cloud) region(at model.Path) *region {
 			}
 		}
 	}
+	r.of = copies(len(c.f.Hosts), r.sets)
 	r.domain, r.domains = c.numbered(r.level)
 	for g, x := range c.f.Groups {
 		for _, h := range x.Hosts {
@@ -62,16 +64,39 @@ func (c *cloud) region(at model.Path) *region {
 }
 
 func (r *region) pool(c *cloud, p *plan.Pool) {
+	hosts := make([]int32, 0, len(p.Acting))
+	r.sets = slices.Grow(r.sets, len(p.Count))
 	for i, n := range p.Count {
-		s := acting{pool: p, count: n}
+		first := len(hosts)
 		for _, h := range p.Acting[i*p.Size : (i+1)*p.Size] {
 			if h >= 0 && !c.f.Hosts[h].Down {
-				s.hosts = append(s.hosts, h)
-				r.of[h] = append(r.of[h], int32(len(r.sets)))
+				hosts = append(hosts, h)
 			}
 		}
-		r.sets = append(r.sets, s)
+		r.sets = append(r.sets, acting{pool: p, count: n, hosts: hosts[first:]})
 	}
+}
+
+// copies tells which sets have a copy on each host.
+func copies(hosts int, sets []acting) csr {
+	out := csr{from: make([]int32, hosts+1)}
+	for _, s := range sets {
+		for _, h := range s.hosts {
+			out.from[h+1]++
+		}
+	}
+	for i := range hosts {
+		out.from[i+1] += out.from[i]
+	}
+	out.list = make([]int32, out.from[hosts])
+	at := slices.Clone(out.from)
+	for i, s := range sets {
+		for _, h := range s.hosts {
+			out.list[at[h]] = int32(i)
+			at[h]++
+		}
+	}
+	return out
 }
 
 // assess finds how the region stands before anything is touched.
@@ -245,7 +270,7 @@ func (r *region) grade(c *cloud, hosts []int32) (plan.Grade, []string, plan.Coun
 	counts := plan.Counts{QuorumSpare: -1}
 	seen := make([]bool, len(r.sets))
 	for _, h := range hosts {
-		for _, i := range r.of[h] {
+		for _, i := range r.of.of(h) {
 			if seen[i] {
 				continue
 			}

@@ -308,7 +308,7 @@ func (s *solver) forbidden(l int32) *plan.Reason {
 			return &plan.Reason{Invariant: map[plan.GroupKind]string{plan.Quorum: "I1", plan.Standby: "I5"}[s.c.f.Groups[g].Kind], Text: text}
 		}
 	}
-	for _, i := range s.r.of[h] {
+	for _, i := range s.r.of.of(h) {
 		if text := s.r.lacking(s.r.sets[i], s.down, s.c.p.Survive); text != "" {
 			return &plan.Reason{Invariant: "I2", Text: text}
 		}

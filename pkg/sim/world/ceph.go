@@ -164,12 +164,12 @@ func (s storage) Observe(ctx context.Context, n model.Node) (ops.Ceph, error) {
 	if s.w.opt.Careless {
 		return c, nil
 	}
-	for _, g := range t.PGsOf[i] {
+	for k, g := range t.PGsOf[i] {
 		pg := &t.PGs[g]
 		if pg.Cluster != last.Cluster || pg.Pool != last.Pool {
 			last = *pg
 			p := t.Pool(pg)
-			c.Pools = append(c.Pools, ops.CephPool{Name: p.Name, Size: p.Size, MinSize: p.MinSize})
+			c.Pools = append(c.Pools, ops.CephPool{Name: p.Name, Size: p.Size, MinSize: p.MinSize, Acting: make([]int32, 0, (len(t.PGsOf[i])-k)*p.Size)})
 		}
 		p := &c.Pools[len(c.Pools)-1]
 		for k, at := range pg.Hosts {

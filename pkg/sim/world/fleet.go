@@ -19,9 +19,13 @@ func (w *World) Fleet(ctx context.Context) (plan.Fleet, error) {
 			h.VCPUs, h.MemoryMiB, h.Cells = 0, 0, make([]plan.Cell, len(h.Cells)) // an operator wants nothing moved there
 		}
 	}
-	f.VMs = plan.VMs{}
-	at := make([]int32, len(t.VMs))
+	column := func() plan.Ints { return make(plan.Ints, 0, len(t.VMs)) }
+	f.VMs = plan.VMs{Names: make([]string, 0, len(t.VMs)), Host: column(), Shape: column()}
+	at := column()[:len(t.VMs)]
 	pinned := len(t.Fleet.VMs.Cells) > 0
+	if pinned {
+		f.VMs.Cells = column()
+	}
 	for i := range t.VMs {
 		vm := &t.VMs[i]
 		at[i] = -1
@@ -67,7 +71,7 @@ func (w *World) clusters(f *plan.Fleet) {
 	for c := range f.Clusters {
 		f.Clusters[c].Pools = slices.Clone(f.Clusters[c].Pools)
 		for p := range f.Clusters[c].Pools {
-			f.Clusters[c].Pools[p].Acting = f.Clusters[c].Pools[p].Acting[:0:0]
+			f.Clusters[c].Pools[p].Acting = make(plan.Ints, 0, len(f.Clusters[c].Pools[p].Acting))
 		}
 	}
 	for k := range t.PGs {
