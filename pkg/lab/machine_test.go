@@ -72,7 +72,7 @@ func TestRedfishInfo(t *testing.T) {
 	got := redfishMachine{newTestMachine(t, "blade-01")}.Info()
 	want := redfish.Info{
 		Serial: "NUBO-01", UUID: "4e55424f-0000-4000-8000-000000000001", Manufacturer: "nuboctl", Model: "Lab Blade", BIOSVersion: "lab-uefi",
-		MemoryGiB: 3, Processors: 1, Cores: 2, NICs: []redfish.NIC{{Name: "eth0", MAC: "52:54:00:77:00:01"}},
+		MemoryGiB: 3, Processors: 1, Cores: processors(Blade{VCPUs: 2}, haveKVM()), NICs: []redfish.NIC{{Name: "eth0", MAC: "52:54:00:77:00:01"}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -31,7 +31,7 @@ const (
 func qemuArgs(b Blade, l launch) []string {
 	args := []string{
 		"-name", b.Name, "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none",
-		"-m", fmt.Sprint(b.MemoryMiB), "-smp", fmt.Sprint(b.VCPUs), "-rtc", "base=utc",
+		"-m", fmt.Sprint(b.MemoryMiB), "-smp", fmt.Sprint(processors(b, l.KVM)), "-rtc", "base=utc",
 		"-uuid", b.UUID,
 		"-smbios", fmt.Sprintf("type=1,manufacturer=%s,product=%s,serial=%s,uuid=%s", Manufacturer, Model, b.Serial, b.UUID),
 		"-chardev", fmt.Sprintf("socket,id=serial0,path=%s,server=on,wait=off,logfile=%s", quote(l.Files.Console), quote(l.Files.Serial)),
@@ -47,6 +47,15 @@ func qemuArgs(b Blade, l launch) []string {
 		args = append(args, nicArgs(b, i, n, net)...)
 	}
 	return append(args, diskArgs(b, l, disk)...)
+}
+
+// processors is how many a blade gets: what its description says, and one where QEMU emulates them. With two, QEMU 10's emulation of SVM breaks what KVM
+// runs in the blade as soon as its thread moves from one to the other: nested guests hang, and the blade's kernel finds its stack overwritten.
+func processors(b Blade, kvm bool) int {
+	if kvm {
+		return b.VCPUs
+	}
+	return 1
 }
 
 // accelArgs chooses the processor. A blade must offer virtualisation itself, which TCG emulates for AMD.

@@ -20,7 +20,7 @@ func (m redfishMachine) Info() redfish.Info {
 	b := m.blade
 	info := redfish.Info{
 		Serial: b.Serial, UUID: b.UUID, Manufacturer: Manufacturer, Model: Model, BIOSVersion: "lab-" + string(b.Firmware),
-		MemoryGiB: b.MemoryMiB / 1024, Processors: 1, Cores: b.VCPUs,
+		MemoryGiB: b.MemoryMiB / 1024, Processors: 1, Cores: processors(b, haveKVM()),
 	}
 	for _, n := range b.NICs {
 		info.NICs = append(info.NICs, redfish.NIC{Name: n.Name, MAC: n.MAC})
