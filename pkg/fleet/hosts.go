@@ -50,6 +50,11 @@ func (h *Hosts) Observe(ctx context.Context, n model.Node) (model.ObservedHost, 
 	if h.Files != nil && out.Config == n.Config && n.Config != "" {
 		out.Files = h.files(ctx, link, n)
 	}
+	if mark, err := kvm.ReadCordon(ctx, link); err == nil {
+		out.Cordoned = ends(mark, h.now())
+	} else {
+		out.Error = err.Error()
+	}
 	if c, err := kvm.Connect(ctx, link); err == nil {
 		if v, err := c.Observe(ctx); err == nil {
 			out.Libvirt, out.QEMU = v.Libvirt, v.QEMU
@@ -58,6 +63,13 @@ func (h *Hosts) Observe(ctx context.Context, n model.Node) (model.ObservedHost, 
 		_ = c.Close() // what was asked has been answered
 	}
 	return out, context.Cause(ctx)
+}
+
+func (h *Hosts) now() time.Time {
+	if h.Now == nil {
+		return time.Now()
+	}
+	return h.Now()
 }
 
 // bridgesOf gives observed bridges in the inventory's words.

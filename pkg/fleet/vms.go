@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path"
 	"strings"
@@ -28,6 +29,7 @@ type VMs struct {
 	Links   *Links
 	Epoch   int64 // goes with every change
 	Images  GuestFiles
+	Log     *slog.Logger // nil: nothing is logged
 	// Sources opens the file that disks begin with, as the inventory names it.
 	Sources func(name string) (io.ReadCloser, error)
 
@@ -40,7 +42,7 @@ func (v *VMs) Observe(ctx context.Context, vm model.VM) (model.ObservedVM, error
 	if err != nil {
 		return model.ObservedVM{}, err
 	}
-	list, err := v.List(ctx, n)
+	list, err := v.list(ctx, n, false)
 	if err != nil {
 		return model.ObservedVM{}, err
 	}
@@ -52,8 +54,14 @@ func (v *VMs) Observe(ctx context.Context, vm model.VM) (model.ObservedVM, error
 	return model.ObservedVM{}, nil
 }
 
-// List lists all virtual machines of a node. One that is as the inventory declares it carries the declaration's digest.
+// List lists all virtual machines of a node, with all that decides where they can run and how they move. One that is as the inventory declares it carries
+// the declaration's digest.
 func (v *VMs) List(ctx context.Context, n model.Node) ([]model.ObservedVM, error) {
+	return v.list(ctx, n, true)
+}
+
+// list measures how fast machines write to their memory only where that is asked for: it takes over a second.
+func (v *VMs) list(ctx context.Context, n model.Node, rates bool) ([]model.ObservedVM, error) {
 	c, err := kvm.Connect(ctx, v.Links.To(n))
 	if errors.Is(err, kvm.ErrNotRunning) {
 		return nil, nil // no libvirt, no machines: that it is not ready is seen elsewhere
@@ -66,14 +74,27 @@ func (v *VMs) List(ctx context.Context, n model.Node) ([]model.ObservedVM, error
 	if err != nil {
 		return nil, err
 	}
+	var rate map[string]float64
+	if rates {
+		rate = measure(ctx, v.Log, c, n, h.Domains)
+	}
 	out := make([]model.ObservedVM, len(h.Domains))
 	for i, d := range h.Domains {
-		out[i] = model.ObservedVM{Name: d.Name, Node: n.Path, State: string(d.State), VCPUs: d.VCPUs, MemoryMiB: d.MemoryMiB}
-		if vm, ok := v.declared(d.Name); ok && d.Ours && len(kvm.Diff(d.Domain, v.domain(vm, h.Accelerated))) == 0 {
-			out[i].Spec = facts.VMSpec(vm, vm.Image.Digest)
-		}
+		out[i] = v.observed(n, h, d)
+		out[i].DirtyMiBs = rate[d.Name]
 	}
 	return out, nil
+}
+
+// observed is a domain in the words of an observation.
+func (v *VMs) observed(n model.Node, h kvm.Host, d kvm.Observed) model.ObservedVM {
+	o := model.ObservedVM{Name: d.Name, Node: n.Path, State: string(d.State), VCPUs: d.VCPUs, MemoryMiB: d.MemoryMiB,
+		CPUModel: d.Traits.CPU, Machine: d.Traits.MachineType, Networks: d.Traits.Networks, NUMACells: d.Traits.NUMACells}
+	o.Fixed, o.OnDrain = v.policy(d)
+	if vm, ok := v.declared(d.Name); ok && d.Ours && len(kvm.Diff(d.Domain, v.domain(vm, h.Accelerated))) == 0 {
+		o.Spec = facts.VMSpec(vm, vm.Image.Digest)
+	}
+	return o
 }
 
 // Ensure defines the machine and starts it. One that runs in another form is not touched: nobody's machine is stopped unasked.
@@ -96,10 +117,20 @@ func (v *VMs) Ensure(ctx context.Context, vm model.VM, _ model.Digest) error {
 		return err
 	}
 	want := v.domain(vm, h.Accelerated)
+	runs := false
 	for _, d := range h.Domains {
-		if changes := kvm.Diff(d.Domain, want); d.Name == vm.Name && d.State == kvm.Running && len(changes) > 0 {
+		if d.Name != vm.Name || d.State != kvm.Running {
+			continue
+		}
+		runs = true
+		if changes := kvm.Diff(d.Domain, want); len(changes) > 0 {
 			return fmt.Errorf("virtual machine %s on %s runs with another description (%s), and changing it would stop it; shut it down with its owner's consent, then apply again",
 				vm.Name, n.Path, strings.Join(changes, "; "))
+		}
+	}
+	if !runs {
+		if err := cordoned(ctx, link, n); err != nil {
+			return fmt.Errorf("virtual machine %s: %w", vm.Name, err)
 		}
 	}
 	if _, err := c.Ensure(ctx, want); err != nil {

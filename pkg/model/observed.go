@@ -64,6 +64,8 @@ type ObservedHost struct {
 	Disks       string   `json:"disks,omitempty"`     // Ceph pools that libvirt has a key to, "POOL,POOL"
 	Migration   string   `json:"migration,omitempty"` // address at which virtual machines of other hosts are taken; empty: not prepared
 	FailedUnits []string `json:"failed_units,omitempty"`
+	// Cordoned is when nuboctl's mark that no virtual machine may come ends by itself, by the observer's clock; zero when there is none.
+	Cordoned time.Time `json:"cordoned_until,omitzero"`
 	// Ceph is what of a cluster is on the host; nil on hosts without a role in one.
 	Ceph  *ObservedCephHost `json:"ceph,omitempty"`
 	Error string            `json:"error,omitempty"`

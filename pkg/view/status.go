@@ -144,6 +144,9 @@ func ObservedText(w io.Writer, s Style, o model.Observed) error {
 		if n.Host.Reachable {
 			host, more = cmp.Or(n.Host.Release, "up"), fmt.Sprintf("kernel %s, slot %s, libvirt %s, OVS %s", n.Host.Kernel, n.Host.Slot, cmp.Or(n.Host.Libvirt, "-"), cmp.Or(n.Host.OVSVersion, "-"))
 		}
+		if !n.Host.Cordoned.IsZero() {
+			more = "cordoned until " + n.Host.Cordoned.UTC().Format(time.RFC3339) + ", " + more
+		}
 		if n.BMC.Error != "" {
 			more = n.BMC.Error
 		}

@@ -135,13 +135,19 @@ func version(n uint64) string {
 
 // observe reads one domain.
 func (c *Conn) observe(ctx context.Context, dom libvirt.Domain) (Observed, error) {
-	var text string
-	var state, auto int32
+	var text, running string
+	var state, reason, auto, persistent int32
 	err := c.call(ctx, "read "+dom.Name, func() (err error) {
 		if text, err = c.lib.DomainGetXMLDesc(dom, libvirt.DomainXMLInactive); err != nil {
 			return err
 		}
-		if state, _, err = c.lib.DomainGetState(dom, 0); err != nil {
+		if running, err = c.lib.DomainGetXMLDesc(dom, 0); err != nil {
+			return err
+		}
+		if state, reason, err = c.lib.DomainGetState(dom, 0); err != nil {
+			return err
+		}
+		if persistent, err = c.lib.DomainIsPersistent(dom); err != nil || persistent == 0 {
 			return err
 		}
 		auto, err = c.lib.DomainGetAutostart(dom)
@@ -151,10 +157,14 @@ func (c *Conn) observe(ctx context.Context, dom libvirt.Domain) (Observed, error
 		return Observed{}, err
 	}
 	o, err := Parse(text)
+	if err == nil {
+		o.Traits, err = parseTraits(running, text)
+	}
 	if err != nil {
 		return Observed{}, fmt.Errorf("%s: %w", dom.Name, err)
 	}
-	o.State, o.Autostart = stateName(state), auto == 1
+	o.State, o.Autostart, o.Traits.Persistent = stateName(state), auto == 1, persistent == 1
+	o.Arriving = o.State == Paused && (libvirt.DomainPausedReason(reason) == libvirt.DomainPausedMigration || libvirt.DomainPausedReason(reason) == libvirt.DomainPausedStartingUp)
 	return o, nil
 }
 

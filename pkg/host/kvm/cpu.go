@@ -155,17 +155,8 @@ func (c *Conn) CanRun(ctx context.Context, want CPU) error {
 	if err != nil {
 		return err
 	}
-	var result int32
-	err = c.call(ctx, "compare processors", func() (err error) {
-		result, err = c.lib.ConnectCompareHypervisorCPU(nil, optional("x86_64"), optional("q35"), optional(virtType(accelerated)), text,
-			uint32(libvirt.ConnectCompareCPUFailIncompatible))
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrCPU, want, err)
-	}
-	if libvirt.CPUCompareResult(result) == libvirt.CPUCompareIncompatible {
-		return fmt.Errorf("%w: %s", ErrCPU, want)
+	if err := c.compare(ctx, text, "x86_64", "q35", virtType(accelerated)); err != nil {
+		return fmt.Errorf("%s: %w", want, err)
 	}
 	return nil
 }

@@ -97,7 +97,7 @@ func TestMigrate(t *testing.T) {
 			from, to *kvm.Conn
 			box      *hosttest.Box
 		}{{one, two, second}, {two, one, first}} {
-			if err := leg.from.Migrate(ctx, "vm1", hosts[leg.box].Address); err != nil {
+			if err := leg.from.Migrate(ctx, "vm1", kvm.Move{To: hosts[leg.box].Address}); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := leg.from.Get(ctx, "vm1"); !errors.Is(err, kvm.ErrNoDomain) {
@@ -161,12 +161,12 @@ func prepare(t *testing.T, box *hosttest.Box, m kvm.Migration, a kvm.Authorities
 // refusedMoves are those that leave the guest where it is.
 func refusedMoves(t *testing.T, one, two *kvm.Conn, box *hosttest.Box, there kvm.Migration) {
 	ctx := t.Context()
-	if err := two.Migrate(ctx, "vm1", there.Address); !errors.Is(err, kvm.ErrNoDomain) {
+	if err := two.Migrate(ctx, "vm1", kvm.Move{To: there.Address}); !errors.Is(err, kvm.ErrNoDomain) {
 		t.Errorf("from where it is not: %v", err)
 	}
 	over, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	if err := one.Migrate(over, "vm1", netip.MustParseAddr("198.51.100.99")); !errors.Is(err, kvm.ErrMigrate) {
+	if err := one.Migrate(over, "vm1", kvm.Move{To: netip.MustParseAddr("198.51.100.99")}); !errors.Is(err, kvm.ErrMigrate) {
 		t.Errorf("to nobody: %v", err)
 	}
 	if got := strings.TrimSpace(box.Must(t, "virsh", "domstate", "vm1")); got != "running" {

@@ -19,6 +19,8 @@ func Parse(text string) (Observed, error) {
 	sum := sha256.Sum256([]byte(text))
 	m, ours := findMark(&x)
 	o := Observed{Ours: ours, XMLDigest: "sha256:" + hex.EncodeToString(sum[:])}
+	held, isHeld := findHeld(&x)
+	o.Held, o.HeldAutostart = isHeld, held.Autostart
 	o.Domain = Domain{Name: x.Name, UUID: x.UUID, Accelerated: x.Type == "kvm", Spec: m.Spec}
 	if cpu := projectCPU(x.CPU); cpu.Model != "" {
 		o.CPU = cpu.String()

@@ -59,7 +59,17 @@ type Observed struct {
 	Ours bool `json:"ours"`
 	// XMLDigest is the SHA-256 of libvirt's persistent description, "sha256:…": any change by hand changes it.
 	XMLDigest string `json:"xml_digest"`
+	// Traits are how it runs, or would run.
+	Traits Traits `json:"traits,omitzero"`
+	// Held is set when Hold has marked it; HeldAutostart when it started by itself before.
+	Held          bool `json:"held,omitempty"`
+	HeldAutostart bool `json:"held_autostart,omitempty"`
+	// Arriving is set when it is paused by a move: it is on its way here, or is just about to be gone.
+	Arriving bool `json:"arriving,omitempty"`
 }
+
+// Active reports whether the domain is there as a process: it runs, is paused, arrives, or goes down.
+func (o Observed) Active() bool { return o.State != "" && o.State != Shutoff && o.State != Crashed }
 
 // Host is libvirt on a host with all its domains, sorted by name.
 type Host struct {

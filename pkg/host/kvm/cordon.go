@@ -1,0 +1,121 @@
+package kvm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nuboctl/nuboctl/pkg/remote"
+)
+
+// ErrCordoned says that a host takes no virtual machines for now.
+var ErrCordoned = errors.New("the host is cordoned")
+
+// Cordon is nuboctl's mark that no virtual machine may come to a host. The host keeps it in a file on its state partition, with the second at which it ends
+// by the host's own clock: nobody has to come back for that.
+type Cordon struct {
+	Left  time.Duration // until it ends by itself; zero when there is none
+	Owner string        // who set it, in one line
+}
+
+const (
+	cordonFile = "/var/lib/nubo/cordon"
+	// hookFile is where libvirt, from 6.5 on, looks for hooks beside an operator's own /etc/libvirt/hooks/qemu (https://libvirt.org/hooks.html).
+	hookFile = "/etc/libvirt/hooks/qemu.d/50-nubo-cordon"
+)
+
+// cordonWord is in what the hook says, and in what libvirt on other hosts says of it.
+const cordonWord = "is cordoned by nuboctl"
+
+// hookScript refuses to start a virtual machine, or to take one from another host, while the mark is valid. It lets pass what Hold stopped, since that was
+// there before and is started again before the mark goes. It fails open: a mark that has ended or cannot be read refuses nothing.
+const hookScript = `#!/bin/sh
+# Written by nuboctl; changes here do not last. Refuses to start virtual machines on a host that is cordoned.
+case "$2" in prepare | migrate | restore) ;; *) exit 0 ;; esac
+read -r word until 2>/dev/null <` + cordonFile + ` || exit 0
+case "$word $until" in until\ *[!0-9]*) exit 0 ;; until\ ?*) ;; *) exit 0 ;; esac
+now=$(date +%s) || exit 0
+[ "$now" -lt "$until" ] || exit 0
+while IFS= read -r line; do
+  case $line in *` + heldNamespace + `*) exit 0 ;; esac
+done
+echo "this host ` + cordonWord + ` until $(date -Is -d "@$until"): no virtual machine may start here or come here. Choose another host, or end it: nuboctl undrain $(hostname)" >&2
+exit 1
+`
+
+// readCordon prints the seconds that are left and the owner; nothing when there is no mark.
+const readCordon = `[ -e "$1" ] || exit 0
+{ read -r word until && read -r word2 owner; } <"$1" || { word=broken; }
+case "$word $until" in until\ *[!0-9]*|until\ ) word=broken ;; esac
+if [ "$word" != until ]; then echo "$1 cannot be read as a cordon: remove it" >&2; exit 65; fi
+echo "$((until - $(date +%s))) $owner"`
+
+// ReadCordon reads the mark. One that has ended is none.
+func ReadCordon(ctx context.Context, h remote.Host) (Cordon, error) {
+	res, err := h.Run(ctx, remote.Command{Argv: []string{"sh", "-euc", readCordon, "cordon", cordonFile}})
+	if err != nil {
+		return Cordon{}, fmt.Errorf("read the cordon: %w", err)
+	}
+	left, owner, _ := strings.Cut(strings.TrimSpace(string(res.Stdout)), " ")
+	if left == "" {
+		return Cordon{}, nil
+	}
+	seconds, err := strconv.ParseInt(left, 10, 64)
+	if err != nil {
+		return Cordon{}, fmt.Errorf("read the cordon: the host says %q", left)
+	}
+	if seconds <= 0 {
+		return Cordon{}, nil
+	}
+	return Cordon{Left: time.Duration(seconds) * time.Second, Owner: owner}, nil
+}
+
+// setCordon writes the mark in one step: seconds, owner.
+const setCordon = `mkdir -p -- "${1%/*}"
+printf 'until %s\nowner %s\n' "$(($(date +%s) + $2))" "$3" >"$1.new"
+sync -- "$1.new"
+mv -f -- "$1.new" "$1"
+sync -- "${1%/*}"`
+
+// SetCordon sets the mark for a while, rounded up to seconds, in place of the one there is.
+func SetCordon(ctx context.Context, h remote.Host, c Cordon) error {
+	seconds := int64((c.Left + time.Second - 1) / time.Second)
+	if seconds <= 0 {
+		return fmt.Errorf("set a cordon for %s: that is over already", c.Left)
+	}
+	owner := strings.Join(strings.Fields(c.Owner), " ")
+	if _, err := h.Run(ctx, remote.Command{Argv: []string{"sh", "-euc", setCordon, "cordon", cordonFile, fmt.Sprint(seconds), owner}}); err != nil {
+		return fmt.Errorf("set the cordon: %w", err)
+	}
+	return nil
+}
+
+// RemoveCordon takes the mark away; no error when there is none.
+func RemoveCordon(ctx context.Context, h remote.Host) error {
+	if _, err := h.Run(ctx, remote.Command{Argv: []string{"rm", "-f", "--", cordonFile}}); err != nil {
+		return fmt.Errorf("remove the cordon: %w", err)
+	}
+	return nil
+}
+
+// restartForHook restarts a libvirt that was started before the hook was there: libvirt looks for hooks when it starts. Virtual machines are processes of their
+// own and do not notice.
+const restartForHook = `pid=/run/libvirtd.pid
+if [ -e "$pid" ] && [ "$1" -nt "$pid" ]; then systemctl restart libvirtd.service; fi`
+
+// EnsureHook plants the hook by which libvirt itself refuses virtual machines on a cordoned host.
+func EnsureHook(ctx context.Context, h remote.Host) error {
+	if _, err := h.Run(ctx, remote.Command{Argv: []string{"mkdir", "-p", "/etc/libvirt/hooks/qemu.d"}}); err != nil {
+		return fmt.Errorf("plant libvirt's hook: %w", err)
+	}
+	if _, err := remote.Ensure(ctx, h, remote.Bytes(hookFile, 0o755, []byte(hookScript))); err != nil {
+		return fmt.Errorf("plant libvirt's hook: %w", err)
+	}
+	if _, err := h.Run(ctx, remote.Command{Argv: []string{"sh", "-euc", restartForHook, "hook", hookFile}, Limit: time.Minute}); err != nil {
+		return fmt.Errorf("restart libvirt, which looks for hooks when it starts: %w", err)
+	}
+	return nil
+}
