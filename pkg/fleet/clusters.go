@@ -25,6 +25,36 @@ type Clusters struct {
 	Links   *Links
 	Epoch   int64 // goes with every change
 	Log     *slog.Logger
+
+	mu      sync.Mutex
+	surveys map[model.Path]*rounds[survey] // by region
+}
+
+// survey is what was seen of a region's cluster at one time. It is shared, and nobody changes it.
+type survey struct {
+	members []member
+	ceph    model.ObservedCeph // with the names of the inventory
+	err     error              // the cluster does not answer; the members are known
+}
+
+// survey looks at all hosts of a region's cluster and asks the cluster. Ops of many hosts, which all want to know at once, share what is seen: else a
+// region of n hosts would be looked at n times n times.
+func (c *Clusters) survey(ctx context.Context, r model.Region) (survey, error) {
+	c.mu.Lock()
+	if c.surveys == nil {
+		c.surveys = map[model.Path]*rounds[survey]{}
+	}
+	shared := c.surveys[r.Path]
+	if shared == nil {
+		shared = &rounds[survey]{}
+		c.surveys[r.Path] = shared
+	}
+	c.mu.Unlock()
+	return shared.ask(ctx, func(ctx context.Context) (survey, error) {
+		s := survey{members: c.look(ctx, r.Path)}
+		s.ceph, s.err = c.observe(ctx, r, s.members)
+		return s, nil
+	})
 }
 
 // on is a node's host, which refuses changes under an older epoch than the newest that it has seen.
@@ -75,12 +105,16 @@ func (c *Clusters) Observe(ctx context.Context, region model.Path) (model.Observ
 	if err != nil {
 		return model.ObservedCeph{}, err
 	}
-	members := c.look(ctx, region)
+	s, err := c.survey(ctx, r)
+	return s.ceph, errors.Join(err, s.err)
+}
+
+func (c *Clusters) observe(ctx context.Context, r model.Region, members []member) (model.ObservedCeph, error) {
 	out, err := c.ask(ctx, r, members)
 	if err != nil {
 		return model.ObservedCeph{}, err
 	}
-	out.Region = region
+	out.Region = r.Path
 	c.name(&out, members)
 	spec := c.spec(r, out.FSID)
 	for _, m := range members {
@@ -197,7 +231,11 @@ func (c *Clusters) Ensure(ctx context.Context, n model.Node, role model.Role) er
 	if err != nil {
 		return err
 	}
-	members := c.look(ctx, r.Path)
+	s, err := c.survey(ctx, r)
+	if err != nil {
+		return err
+	}
+	seen, members := s.ceph, s.members
 	i := slices.IndexFunc(members, func(m member) bool { return m.node.Path == n.Path })
 	if i < 0 {
 		return fmt.Errorf("%s has no role in a Ceph cluster", n.Path)
@@ -206,9 +244,8 @@ func (c *Clusters) Ensure(ctx context.Context, n model.Node, role model.Role) er
 	if m.err != nil {
 		return fmt.Errorf("%s: %w", n.Path, m.err)
 	}
-	seen, err := c.ask(ctx, r, members)
-	if err != nil {
-		return err
+	if s.err != nil {
+		return s.err
 	}
 	if seen.FSID == "" {
 		return fmt.Errorf("%s: there is no cluster in %s yet", n.Path, r.Path)

@@ -60,6 +60,10 @@ func (b bootstrap) hooks() map[string]string {
 	for _, glob := range b.def.Remove {
 		remove += "\nrm -rf \"$1\"" + glob
 	}
+	compile := ""
+	for _, dir := range b.def.Compile { // by what is in the source and not by its time, which the archive rounds down to the epoch
+		compile += "\nchroot \"$1\" python3 -m compileall -q --invalidation-mode checked-hash '" + dir + "'"
+	}
 	own := fmt.Sprintf("tar -C \"$1\" --numeric-owner --keep-directory-symlink --no-overwrite-dir -xf '%s'", filepath.Join(b.work, "overlay.tar"))
 	keep := `for deb in "$1"/var/cache/apt/archives/*.deb; do
 	[ ! -e "$deb" ] || cp -n "$deb" '` + b.debs + `/'
@@ -74,7 +78,7 @@ done`,
 		"extract":   keep,
 	}
 	if b.def.Kind == manifest.Root {
-		hooks["customize"] = keep + "\n" + own + "\nchroot \"$1\" systemctl preset-all" + remove
+		hooks["customize"] = keep + "\n" + own + "\nchroot \"$1\" systemctl preset-all" + compile + remove
 	}
 	for name, script := range hooks {
 		hooks[name] = "set -eu\n" + script + "\n"

@@ -33,10 +33,11 @@ type Definition struct {
 	Enable       []string          `json:"enable"`  // systemd units; all others are disabled
 	Users        map[string]string `json:"users"`   // name: passwd(5) from the third field on
 	Groups       map[string]int    `json:"groups"`
-	Modules      []string          `json:"modules"` // kernel modules of the initramfs
-	Keep         []string          `json:"keep"`    // ramdisk, guest: paths that stay; empty keeps all
-	Remove       []string          `json:"remove"`  // path globs
-	Files        []OverlayFile     `json:"files"`   // sorted by path
+	Modules      []string          `json:"modules"`           // kernel modules of the initramfs
+	Keep         []string          `json:"keep"`              // ramdisk, guest: paths that stay; empty keeps all
+	Remove       []string          `json:"remove"`            // path globs
+	Compile      []string          `json:"compile,omitempty"` // root: folders whose Python modules come compiled
+	Files        []OverlayFile     `json:"files"`             // sorted by path
 }
 
 // OverlayFile is one file that the definition itself lays down, owned by root.
@@ -88,6 +89,7 @@ type imageSchema struct {
 	Modules      []string          `hcl:"modules,optional"` // names of lists: modules/NAME.list
 	Keep         []string          `hcl:"keep,optional"`
 	Remove       []string          `hcl:"remove,optional"`
+	Compile      []string          `hcl:"compile,optional"`
 	Files        []overlaySchema   `hcl:"file,block"`
 }
 
@@ -154,7 +156,7 @@ func (s imageSchema) over(base imageSchema) imageSchema {
 	base.Packages = slices.DeleteFunc(base.Packages, func(p string) bool { return slices.Contains(s.Without, p) })
 	for _, list := range []struct{ into, from *[]string }{
 		{&base.Components, &s.Components}, {&base.Packages, &s.Packages}, {&base.Exclude, &s.Exclude}, {&base.Include, &s.Include},
-		{&base.Enable, &s.Enable}, {&base.Modules, &s.Modules}, {&base.Keep, &s.Keep}, {&base.Remove, &s.Remove},
+		{&base.Enable, &s.Enable}, {&base.Modules, &s.Modules}, {&base.Keep, &s.Keep}, {&base.Remove, &s.Remove}, {&base.Compile, &s.Compile},
 	} {
 		*list.into = append(*list.into, *list.from...)
 	}
@@ -172,6 +174,7 @@ func (s imageSchema) definition(fsys fs.FS, name string) (Definition, error) {
 	d := Definition{
 		Name: name, Kind: manifest.Kind(s.Kind), Release: s.Release, Architecture: s.Architecture, Components: s.Components,
 		Packages: s.Packages, Exclude: s.Exclude, Include: s.Include, Enable: s.Enable, Users: s.Users, Groups: s.Groups, Keep: s.Keep, Remove: s.Remove,
+		Compile: s.Compile,
 	}
 	if d.Architecture == "" {
 		d.Architecture = "amd64"

@@ -90,7 +90,7 @@ func (d Definition) validate() error {
 	for _, f := range d.Files {
 		check(path.IsAbs(f.Path) && path.Clean(f.Path) == f.Path, "file %q: not a clean absolute path", f.Path)
 	}
-	for _, glob := range slices.Concat(d.Remove, d.Keep, d.Exclude, d.Include) {
+	for _, glob := range slices.Concat(d.Remove, d.Keep, d.Exclude, d.Include, d.Compile) {
 		_, err := path.Match(glob, "/")
 		check(err == nil && path.IsAbs(glob) && path.Clean(glob) == glob && glob != "/", "path %q: not a clean absolute glob", glob)
 	}

@@ -107,6 +107,14 @@ func (c *checker) network(n Network) {
 		}
 	}
 	c.nets[n.Name] = cidr
+	if n.Time == "" {
+		return
+	}
+	if addr, err := netip.ParseAddr(n.Time); err != nil || !cidr.Contains(addr) {
+		c.errorf(n.At, "write an address of "+n.CIDR, "network %s: time %q is no address of it", n.Name, n.Time)
+		return
+	}
+	c.unique(n.At, "address", n.Time, "network "+n.Name)
 }
 
 func (c *checker) station(s Station) {

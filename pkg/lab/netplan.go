@@ -19,6 +19,9 @@ func networkPlan(r *Rack) [][]string {
 		// With the spanning tree off and no delay a port forwards at once: firmware asks DHCP as soon as its link is up.
 		in(sw, "link", "add", n.Name, "type", "bridge", "stp_state", "0", "forward_delay", "0", "mcast_snooping", "0")
 		in(sw, "link", "set", n.Name, "up")
+		if n.Time != "" {
+			in(sw, "addr", "add", netip.PrefixFrom(netip.MustParseAddr(n.Time), netip.MustParsePrefix(n.CIDR).Bits()).String(), "dev", n.Name)
+		}
 	}
 	for _, s := range r.Stations {
 		ns := r.Namespace(s.Name)

@@ -35,6 +35,7 @@ type CA struct {
 type Network struct {
 	Name string `hcl:"name,label"`
 	CIDR string `hcl:"cidr"`
+	Time string `hcl:"time,optional"` // address at which the rack gives the time over NTP; empty: it does not
 
 	At hcl.Range `hcl:",def_range"`
 }

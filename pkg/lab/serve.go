@@ -51,6 +51,14 @@ type server struct {
 
 // start opens everything and then answers pings.
 func (s *server) start(ctx context.Context) error {
+	for _, n := range s.rack.Networks {
+		if n.Time == "" {
+			continue
+		}
+		if err := s.ntp(ctx, n.Time); err != nil {
+			return err
+		}
+	}
 	for _, b := range s.rack.Blades {
 		if b.BMC.Protocol != "redfish" {
 			continue
