@@ -28,10 +28,11 @@ func imageCommand(g *global) *cobra.Command {
 	build := &cobra.Command{Use: "build [NAME…]", Short: "Build and sign images; with no name: all that the inventory needs", Args: cobra.ArbitraryArgs,
 		Long: `Builds images from the definitions in this program and signs them with this cloud's key. Needs root and
 Debian's mmdebstrap. What was built before from the same packages is found in the store and only signed.`,
-		Example: "  nuboctl -C DIR image build\n  nuboctl -C DIR image build debian-13 --refresh"}
+		Example: "  nuboctl -C DIR image build\n  nuboctl -C DIR image build debian-13 --refresh\n  nuboctl -C DIR image build ours --definitions images"}
 	build.Flags().BoolVar(&o.Refresh, "refresh", false, "ask the archive for newer packages")
 	build.Flags().BoolVar(&o.Force, "force", false, "build although the same was built before (the result has the same digest)")
 	build.Flags().StringVar(&o.Scratch, "scratch", "", "`directory` for temporary files (default: below the store)")
+	build.Flags().StringVar(&o.Definitions, "definitions", "", "`directory` with definitions of your own, beside or over those in this program")
 	build.RunE = g.run(func(cmd *cobra.Command, e app.Env, args []string) error {
 		o.Names = args
 		return app.ImageBuild(cmd.Context(), e, o)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,6 +25,21 @@ type ImageBuildOptions struct {
 	Refresh bool     // ask the archive for newer packages
 	Force   bool     // build although the same was built before
 	Scratch string   // directory for temporary files; empty: below the store
+	// Definitions is a directory with definitions beside, or over, those in this program.
+	Definitions string
+}
+
+// definitions are those that images are built from.
+func (o ImageBuildOptions) definitions() (fs.FS, error) {
+	if o.Definitions == "" {
+		return images.FS, nil
+	}
+	if info, err := os.Stat(o.Definitions); err != nil {
+		return nil, fmt.Errorf("--definitions: %w", err)
+	} else if !info.IsDir() {
+		return nil, fmt.Errorf("--definitions %s is no directory: it holds a directory for each image, with image.hcl in it", o.Definitions)
+	}
+	return image.Overlay(os.DirFS(o.Definitions), images.FS), nil
 }
 
 // builtImage is what image build prints of one image.
@@ -40,7 +56,11 @@ type builtImage struct {
 // ImageBuild builds images from the definitions in this program, and signs them with this cloud's key. What was built before from the same
 // inputs is only signed.
 func ImageBuild(ctx context.Context, e Env, o ImageBuildOptions) error {
-	names, err := e.imagesToBuild(o.Names)
+	fsys, err := o.definitions()
+	if err != nil {
+		return err
+	}
+	names, err := e.imagesToBuild(fsys, o.Names)
 	if err != nil {
 		return err
 	}
@@ -57,7 +77,7 @@ func ImageBuild(ctx context.Context, e Env, o ImageBuildOptions) error {
 	}{FormatVersion: 1, Images: []builtImage{}}
 	var errs []error
 	for _, name := range names {
-		b, err := e.buildImage(ctx, store, key, name, o)
+		b, err := e.buildImage(ctx, fsys, store, key, name, o)
 		if ctx.Err() != nil {
 			return &Exit{Code: ExitInterrupted, Err: fmt.Errorf("interrupted while building image %s: nothing half-built was kept; build again", name)}
 		}
@@ -76,7 +96,7 @@ func ImageBuild(ctx context.Context, e Env, o ImageBuildOptions) error {
 }
 
 // imagesToBuild checks names, or takes those of all images that the inventory needs.
-func (e Env) imagesToBuild(names []string) ([]string, error) {
+func (e Env) imagesToBuild(fsys fs.FS, names []string) ([]string, error) {
 	if len(names) == 0 {
 		inv, err := e.load()
 		if err != nil {
@@ -87,7 +107,7 @@ func (e Env) imagesToBuild(names []string) ([]string, error) {
 	if err := e.hasKeyPlace(); err != nil {
 		return nil, err
 	}
-	defined, err := image.Definitions(images.FS)
+	defined, err := image.Definitions(fsys)
 	if err != nil {
 		return nil, err
 	}
@@ -140,9 +160,9 @@ func (e Env) imageStore(withKey bool) (image.Store, minisign.PrivateKey, error) 
 	return image.Store{Dir: dir}, k.Sign, nil
 }
 
-func (e Env) buildImage(ctx context.Context, s image.Store, key minisign.PrivateKey, name string, o ImageBuildOptions) (builtImage, error) {
+func (e Env) buildImage(ctx context.Context, fsys fs.FS, s image.Store, key minisign.PrivateKey, name string, o ImageBuildOptions) (builtImage, error) {
 	b := builtImage{Name: name}
-	d, err := image.Load(images.FS, name)
+	d, err := image.Load(fsys, name)
 	if err != nil {
 		return b, err
 	}
