@@ -9,6 +9,18 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/plan"
 )
 
+// signFlags are those of commands that save a plan, or sign a saved one.
+func signFlags(cmd *cobra.Command, o *app.SignOptions) {
+	f := cmd.Flags()
+	f.StringVar(&o.Key, "key", "", "sign with the minisign secret key in this `file` instead of this cloud's")
+	f.StringVar(&o.Passphrase, "passphrase-file", "", "the passphrase of the key is the first line of this `file`, or of standard input with -; else it is asked for")
+}
+
+func savedSignFlags(cmd *cobra.Command, o *app.SignOptions) {
+	cmd.Flags().BoolVar(&o.Sign, "sign", false, "sign the saved plan: FILE.minisig is written beside it")
+	signFlags(cmd, o)
+}
+
 func planFlags(cmd *cobra.Command, o *app.PlanOptions) {
 	f := cmd.Flags()
 	f.StringVarP(&o.Out, "out", "o", "", "save the plan to this `file`")
@@ -19,6 +31,7 @@ func planFlags(cmd *cobra.Command, o *app.PlanOptions) {
 	f.StringVar(&o.HTML, "html", "", "write the rollout as a page to this `file`")
 	f.StringVar(&o.JUnit, "junit", "", "write a JUnit report to this `file`: a case for each node and machine, failed where something differs")
 	f.BoolVar(&o.All, "all", false, "show every batch and every op")
+	savedSignFlags(cmd, &o.Sign)
 	f.BoolVar(&o.DetailedExitCode, "detailed-exitcode", false, "exit 2 when there are changes")
 }
 
@@ -48,6 +61,7 @@ func planCommands(g *global) []*cobra.Command {
 	reinstall.Flags().StringVar(&ro.JUnit, "junit", "", "write a JUnit report to this `file`: a case for each op")
 	reinstall.Flags().BoolVarP(&ro.Yes, "yes", "y", false, "do not ask")
 	reinstall.Flags().StringVarP(&ro.SaveTo, "out", "o", "", "save the plan to this `file` and do not apply it")
+	savedSignFlags(reinstall, &ro.Plan.Sign)
 	reinstall.RunE = g.run(func(cmd *cobra.Command, e app.Env, args []string) error {
 		ro.Plan.Goal, ro.Plan.Targets = string(plan.GoalReinstall), args
 		return app.Apply(cmd.Context(), e, ro)
@@ -59,6 +73,7 @@ func planCommands(g *global) []*cobra.Command {
 	upgrade.Flags().BoolVar(&uo.Plan.All, "all", false, "show every batch and every op")
 	upgrade.Flags().StringVar(&uo.Plan.Image, "image", "", "upgrade to this `NAME@DIGEST` instead of the image that NAME stands for")
 	upgrade.Flags().StringVarP(&uo.SaveTo, "out", "o", "", "save the plan to this `file` and do not apply it")
+	savedSignFlags(upgrade, &uo.Plan.Sign)
 	upgrade.RunE = g.run(func(cmd *cobra.Command, e app.Env, args []string) error {
 		uo.Plan.Goal, uo.Plan.Targets = string(plan.GoalUpgrade), args
 		return app.Apply(cmd.Context(), e, uo)
@@ -72,6 +87,20 @@ func planCommands(g *global) []*cobra.Command {
 		return app.Show(e, args[0], show.HTML, show.All)
 	})
 
+	var so app.SignOptions
+	sign := &cobra.Command{Use: "sign FILE", Short: "Sign a saved plan with this cloud's key, or your own (--key)", GroupID: "change", Args: cobra.ExactArgs(1),
+		Long: `Writes FILE.minisig, a detached signature that minisign and nuboctl check. An inventory that names keys in
+rollout.signed_by has apply take only saved plans that one of these keys signed. Read the plan first: nuboctl show.`,
+		RunE: g.run(func(cmd *cobra.Command, e app.Env, args []string) error {
+			return app.Sign(cmd.Context(), e, args[0], so)
+		})}
+	signFlags(sign, &so)
+
+	var signedBy []string
+	verify := &cobra.Command{Use: "verify FILE", Short: "Check a saved plan by itself, with no network", GroupID: "look", Args: cobra.ExactArgs(1),
+		RunE: g.run(func(_ *cobra.Command, e app.Env, args []string) error { return app.Verify(e, args[0], signedBy) })}
+	verify.Flags().StringArrayVar(&signedBy, "signed-by", nil, "refuse it unless this minisign public `key` signed it; may be repeated for one of several")
+
 	observe := &cobra.Command{Use: "observe", Short: "Record what is really there", GroupID: "look", Args: cobra.NoArgs}
 	var oo app.ObserveOptions
 	observe.Flags().StringVarP(&oo.Out, "out", "o", "", "write the observation to this `file`")
@@ -79,9 +108,7 @@ func planCommands(g *global) []*cobra.Command {
 	observe.RunE = g.run(func(cmd *cobra.Command, e app.Env, _ []string) error { return app.Observe(cmd.Context(), e, oo) })
 
 	return []*cobra.Command{
-		planCmd, apply, upgrade, reinstall, observe, showCmd,
-		{Use: "verify FILE", Short: "Check a saved plan by itself, with no network", GroupID: "look", Args: cobra.ExactArgs(1),
-			RunE: g.run(func(_ *cobra.Command, e app.Env, args []string) error { return app.Verify(e, args[0]) })},
+		planCmd, sign, apply, upgrade, reinstall, observe, showCmd, verify,
 		{Use: "pause", Short: "Let running ops finish and begin no new ones", GroupID: "change", Args: cobra.NoArgs,
 			RunE: g.run(func(cmd *cobra.Command, e app.Env, _ []string) error { return app.Control(cmd.Context(), e, "pause") })},
 		{Use: "resume", Short: "Go on after a pause", GroupID: "change", Args: cobra.NoArgs,

@@ -49,6 +49,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "waitfor": waitFor, "interrupt": interrupt, "replace": replace, "forge": forge, "etcd": startEtcd,
+			"signedby": signedBy, "publickey": publicKey,
 		},
 	})
 }

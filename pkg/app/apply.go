@@ -28,6 +28,8 @@ type ApplyOptions struct {
 	JUnit string
 	// SaveTo names a file to save the plan to instead of applying it.
 	SaveTo string
+
+	saved plan.Plan // what File holds
 }
 
 // Apply carries out a plan: exactly the saved one, or one that it makes, shows and asks about.
@@ -37,6 +39,9 @@ func Apply(ctx context.Context, e Env, o ApplyOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	if err := s.readApproved(&o); err != nil {
+		return err
+	}
 	scope, err := s.scopeOf(o)
 	if err != nil {
 		return err
@@ -51,7 +56,7 @@ func Apply(ctx context.Context, e Env, o ApplyOptions) (err error) {
 		return err
 	}
 	if o.SaveTo != "" {
-		return s.save(p, o.SaveTo)
+		return s.save(ctx, p, o.SaveTo, o.Plan.Sign)
 	}
 	if err := errors.Join(s.unbuilt(p), notYet(p)); err != nil {
 		return err
@@ -70,10 +75,7 @@ func (s *session) planToApply(ctx context.Context, o ApplyOptions) (plan.Plan, e
 		if len(o.Plan.Targets) > 0 || o.Plan.Observed != "" {
 			return plan.Plan{}, errors.New("a saved plan is applied as it is: --target and --observed go with plan")
 		}
-		p, err := readPlan(o.File)
-		if err != nil {
-			return p, err
-		}
+		p := o.saved
 		if err := s.useImage(o.Plan.Image); err != nil {
 			return p, err
 		}
@@ -180,7 +182,7 @@ func (s *session) carryOut(ctx context.Context, p plan.Plan, lease state.Lease, 
 	done := make(chan error, 1)
 	go func() { done <- control.Serve(served, s.env.socket(), control.Handler(ctl)) }()
 	result, err := engine.Run(ctx, p, engine.Options{
-		Scope: lease.Fence().Scope, Approver: whoAmI(), Lost: lease.Lost(), Journal: j, Limits: engine.DefaultLimits(), Observer: live, Control: ctl.engine, Log: s.env.Log,
+		Scope: lease.Fence().Scope, Approver: s.approver, Lost: lease.Lost(), Journal: j, Limits: engine.DefaultLimits(), Observer: live, Control: ctl.engine, Log: s.env.Log,
 		Drivers: func(k plan.Kind) (engine.Driver, bool) { return driver, driver.Knows(k) },
 	})
 	stop()

@@ -62,7 +62,11 @@ func (k *keys) openSign() (made bool, err error) {
 		return false, errors.New("keys: sign.key has no public half")
 	}
 	k.Public = public
-	return made, k.publish("sign.pub", public.String())
+	file, err := public.MarshalText() // with the line before the key that minisign -p asks for
+	if err != nil {
+		return false, fmt.Errorf("keys: sign.pub: %w", err)
+	}
+	return made, k.publish("sign.pub", string(file))
 }
 
 func (k *keys) openSSH() (made bool, err error) {

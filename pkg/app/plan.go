@@ -28,11 +28,15 @@ type PlanOptions struct {
 	HTML             string // write a page to this file
 	JUnit            string // write a report for CI systems to this file
 	All              bool   // show every batch and every op
+	Sign             SignOptions
 	DetailedExitCode bool
 }
 
 // Plan computes a plan, explains it and saves it.
 func Plan(ctx context.Context, e Env, o PlanOptions) (err error) {
+	if o.Sign.wanted() && o.Out == "" {
+		return errors.New("--sign: only a saved plan can be signed: add -o FILE")
+	}
 	s, err := e.open(ctx)
 	if err != nil {
 		return err
@@ -46,7 +50,7 @@ func Plan(ctx context.Context, e Env, o PlanOptions) (err error) {
 		return err
 	}
 	if err = explain(e, p, o.HTML, o.All); err == nil && o.Out != "" {
-		err = s.save(p, o.Out)
+		err = s.save(ctx, p, o.Out, o.Sign)
 	}
 	if err == nil && o.DetailedExitCode && !p.AsDesired() {
 		return &Exit{Code: ExitChanges, Shown: true}
@@ -176,35 +180,38 @@ func (s *session) inventoryDigest() model.Digest {
 	return model.DigestJSON([]any{s.inv.Digest, configs})
 }
 
-func (s *session) save(p plan.Plan, name string) error {
+func (s *session) save(ctx context.Context, p plan.Plan, name string, sign SignOptions) error {
 	file, digest, err := plan.EncodeDigest(p)
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(name, file); err != nil {
+	if err := s.env.withSignature(ctx, name, file, sign); err != nil {
 		return err
 	}
 	s.env.note("Saved the plan (%s) to %s. To do exactly this: nuboctl apply %s", digest.Short(), name, name)
+	if len(s.desired.Rollout.SignedBy) > 0 && !sign.wanted() {
+		s.env.note("This inventory has plans signed before they are applied: nuboctl sign %s", name)
+	}
 	return nil
 }
 
-func readPlan(name string) (plan.Plan, error) {
+// Show explains a saved plan again, and tells who signed it.
+func Show(e Env, name, html string, all bool) error {
 	file, err := os.ReadFile(name)
 	if err != nil {
-		return plan.Plan{}, fmt.Errorf("plan: %w", err)
+		return fmt.Errorf("plan: %w", err)
 	}
-	p, err := plan.Decode(file)
-	if err != nil {
-		return plan.Plan{}, fmt.Errorf("plan %s: %w", name, err)
-	}
-	return p, nil
-}
-
-// Show explains a saved plan again.
-func Show(e Env, name, html string, all bool) error {
-	p, err := readPlan(name)
+	by, err := e.signedBy(name, file, nil)
 	if err != nil {
 		return err
 	}
-	return explain(e, p, html, all)
+	p, err := plan.Decode(file)
+	if err != nil {
+		return fmt.Errorf("plan %s: %w", name, err)
+	}
+	if err := explain(e, p, html, all); err != nil || by == nil {
+		return err
+	}
+	e.note("%s", by)
+	return nil
 }

@@ -18,11 +18,7 @@ func (s *session) scopeOf(o ApplyOptions) (string, error) {
 	var targets []model.Path
 	var err error
 	if o.File != "" {
-		p, err := readPlan(o.File)
-		if err != nil {
-			return "", err
-		}
-		targets = planned(p)
+		targets = planned(o.saved)
 	} else if targets, err = s.targets(o.Plan.Targets); err != nil {
 		return "", err
 	}

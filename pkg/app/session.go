@@ -38,6 +38,8 @@ type session struct {
 	configs map[model.Path][]byte   // rendered configurations
 	given   map[string]netip.Prefix // every address, by inventory.AddressKey
 
+	approver string // who approved what is applied
+
 	machines *fleet.Machines
 	secrets  fleet.Secrets
 	links    *fleet.Links
@@ -51,7 +53,7 @@ func (e Env) open(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{env: e, inv: inv, desired: inv.Desired, jumps: map[string]*remote.Link{}}
+	s := &session{env: e, inv: inv, desired: inv.Desired, approver: whoAmI(), jumps: map[string]*remote.Link{}}
 	if s.store, err = e.openSite(ctx, inv); err != nil {
 		return nil, err
 	}

@@ -21,20 +21,26 @@ type verdict struct {
 	Stages        int                 `json:"stages"`
 	Ops           int                 `json:"ops"`
 	Certificate   *verify.Summary     `json:"certificate,omitempty"`
+	Signature     *signer             `json:"signature,omitempty"`
 	Violations    []*verify.Violation `json:"violations"`
 }
 
 // Verify checks a saved plan by itself: its form, that every stage leads where it says, and its certificate. A plan that is rejected ends with ExitError.
-func Verify(e Env, name string) error {
+// With keys, one of them must have signed it, or it is not looked into.
+func Verify(e Env, name string, keys []string) error {
 	file, err := os.ReadFile(name)
 	if err != nil {
 		return fmt.Errorf("plan: %w", err)
+	}
+	by, err := e.signedBy(name, file, keys)
+	if err != nil {
+		return err
 	}
 	p, digest, err := plan.Parse(file)
 	if err != nil {
 		return fmt.Errorf("plan %s: %w", name, err)
 	}
-	v := verdict{FormatVersion: 1, Digest: digest, Stages: len(p.Stages), Ops: p.Ops(), Violations: []*verify.Violation{}}
+	v := verdict{FormatVersion: 1, Digest: digest, Stages: len(p.Stages), Ops: p.Ops(), Signature: by, Violations: []*verify.Violation{}}
 	if p.Certificate != nil {
 		s := verify.Sum(p.Certificate)
 		v.Certificate = &s
@@ -86,6 +92,9 @@ func (v verdict) text(w io.Writer) error {
 		fmt.Fprintf(&b, "Certificate: %s of %s in %s; %s, moved %d times; %s.\n", batches(s.Batches), view.Plural(s.Hosts, "host"),
 			view.Plural(s.Zones, "zone"), view.Plural(s.VMs, "virtual machine"), s.Moves, view.Plural(s.PlacementGroups, "placement group"))
 		fmt.Fprintf(&b, "Grade %s. Rounds %d, lower bound %d (%s).\n", s.Grade, s.Rounds, s.RoundsBound, s.Binding)
+	}
+	if v.Signature != nil {
+		fmt.Fprintf(&b, "%s\n", v.Signature)
 	}
 	for _, x := range v.Violations {
 		fmt.Fprintf(&b, "  %s\n", x)

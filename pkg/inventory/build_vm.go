@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
+
+	"aead.dev/minisign"
 
 	"github.com/nuboctl/nuboctl/pkg/diag"
 	"github.com/nuboctl/nuboctl/pkg/model"
@@ -136,7 +139,27 @@ func (b *builder) rollout(o *object) {
 	if d, err := time.ParseDuration(r.Bake); o.has("bake") && (err != nil || d < 0) {
 		b.errorf(o.where("bake"), `write a duration like "5m" or "1h30m"`, "bake %q is no duration", r.Bake)
 	}
+	r.SignedBy = b.signers(o)
 	b.d.Rollout = r
+}
+
+// signers reads the keys of those who may sign plans.
+func (b *builder) signers(o *object) []string {
+	keys := o.strs("signed_by")
+	if o.has("signed_by") && len(keys) == 0 {
+		b.errorf(o.where("signed_by"), "name at least one key, or remove it", "plans would have to be signed by nobody")
+	}
+	for i, text := range keys {
+		var key minisign.PublicKey
+		at := o.whereElement("signed_by", i)
+		switch err := key.UnmarshalText([]byte(text)); {
+		case err != nil || key.String() != text:
+			b.errorf(at, "write the second line of a public key file that minisign -G made: RW…", "%q is no minisign public key", text)
+		case slices.Contains(keys[:i], text):
+			b.errorf(at, "name each key once", "signed_by names %s twice", text)
+		}
+	}
+	return keys
 }
 
 // overlaps reports whether a place is, holds or lies in one of the others.

@@ -280,6 +280,7 @@ var rolloutSpec = &blockSpec{typ: "rollout", single: true, fixed: true, doc: "Th
 	"canary":          opt(kInt, "nodes changed first, alone"),
 	"max_parallel":    opt(kInt, "nodes changed at once"),
 	"reserve":         opt(kString, `part of each host that moved virtual machines leave free: "10%"`),
+	"signed_by":       opt(kStrings, "minisign public keys, RW…: apply takes only saved plans that one of them signed"),
 	"method":          opt(kString, `how a host is changed: "slot" (default: the idle slot, then a restart), "reinstall" or "packages"`),
 }}
 

@@ -233,4 +233,6 @@ type Rollout struct {
 	MaxParallel    int    `json:"max_parallel,omitempty"`
 	Reserve        string `json:"reserve,omitempty"` // "10%" of each host is kept free of machines that are moved
 	Method         string `json:"method,omitempty"`  // slot (default), reinstall, packages
+	// SignedBy are the minisign public keys of which one must have signed a plan that is applied; none: plans need no signature.
+	SignedBy []string `json:"signed_by,omitempty"`
 }

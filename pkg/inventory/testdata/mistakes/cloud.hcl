@@ -118,4 +118,5 @@ rollout {
   max_unavailable = "some"
   survive         = "A+D"
   bake            = "soon"
+  signed_by       = ["RWnonsense", "RWQny4/vmUnOzDHCxC4vPGsypP/zsZv9FtoQl03kDSkd3lws27/lrJfQ", "RWQny4/vmUnOzDHCxC4vPGsypP/zsZv9FtoQl03kDSkd3lws27/lrJfQ"]
 }
