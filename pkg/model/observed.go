@@ -106,7 +106,9 @@ type ObservedCeph struct {
 	OSDs   []ObservedOSD    `json:"osds,omitempty"`
 	Pools  []ObservedPool   `json:"pools,omitempty"`
 	Keys   []ObservedKey    `json:"keys,omitempty"`
-	Error  string           `json:"error,omitempty"` // why it could not be asked
+	// Unsure says why the placement groups are not all known; empty when they are.
+	Unsure string `json:"unsure,omitempty"`
+	Error  string `json:"error,omitempty"` // why it could not be asked
 	// Absent is set when every host that should have a monitor answered, and none has anything of a cluster.
 	Absent bool `json:"absent,omitempty"`
 	// Settings is the digest of the declaration when pools, rules and keys are as declared; otherwise Drift says what is not.

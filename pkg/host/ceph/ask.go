@@ -62,7 +62,7 @@ func ask(ctx context.Context, h remote.Host, patience time.Duration, stop bool, 
 	if err != nil {
 		return nil, err
 	}
-	res, err := h.Run(ctx, remote.Command{Argv: []string{"python3", "-c", askScript}, Stdin: bytes.NewReader(request),
+	res, err := h.Run(ctx, remote.Command{Argv: []string{"/usr/bin/python3", "-c", askScript}, Stdin: bytes.NewReader(request),
 		Limit: patience * time.Duration(2+len(list)/4)})
 	if code, ran := remote.ExitCode(err); ran && (code == noAnswer || code == 124) {
 		return nil, fmt.Errorf("ask the Ceph cluster: %w: %w", ErrNoAnswer, err)

@@ -62,13 +62,7 @@ func ParseHost(raw []byte) (HostState, error) {
 			s.Stores = append(s.Stores, kind+"."+id)
 		}
 	}
-	for _, line := range strings.Split(parts["units"], "\n") {
-		if f := strings.Fields(line); len(f) > 2 && f[2] == "active" {
-			if kind, id, ok := unit(f[0]); ok {
-				s.Running = append(s.Running, kind+"."+id)
-			}
-		}
-	}
+	s.Running = running(parts["units"], "active")
 	if kib, err := strconv.ParseInt(strings.TrimSpace(parts["memory"]), 10, 64); err == nil {
 		s.Memory = kib << 10
 	} else {
@@ -90,6 +84,19 @@ func sections(text string) map[string]string {
 	for _, part := range strings.Split("\n"+text, "\n==")[1:] {
 		title, body, _ := strings.Cut(part, "\n")
 		out[title] = body
+	}
+	return out
+}
+
+// running reads from what systemctl lists the units that are in one of these states.
+func running(list string, states ...string) []string {
+	var out []string
+	for _, line := range strings.Split(list, "\n") {
+		if f := strings.Fields(line); len(f) > 2 && slices.Contains(states, f[2]) {
+			if kind, id, ok := unit(f[0]); ok {
+				out = append(out, kind+"."+id)
+			}
+		}
 	}
 	return out
 }

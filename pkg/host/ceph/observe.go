@@ -66,7 +66,7 @@ func Decode(answers map[string]json.RawMessage) (model.ObservedCeph, error) {
 	if err := errors.Join(errs...); err != nil {
 		return model.ObservedCeph{}, err
 	}
-	o := model.ObservedCeph{FSID: d.Status.FSID, Health: d.Status.Health.Status, Flags: d.flags(), Mons: d.mons(), Mgrs: d.mgrs(), OSDs: d.osds(), Pools: d.pools(), Keys: d.keys()}
+	o := model.ObservedCeph{FSID: d.Status.FSID, Health: d.Status.Health.Status, Flags: d.flags(), Mons: d.mons(), Mgrs: d.mgrs(), OSDs: d.osds(), Pools: d.pools(), Keys: d.keys(), Unsure: d.PG.unsure()}
 	for _, name := range slices.Sorted(maps.Keys(d.Status.Health.Checks)) {
 		if c := d.Status.Health.Checks[name]; !c.Muted {
 			o.Checks = append(o.Checks, name+": "+c.Summary.Message)
@@ -123,8 +123,11 @@ type mgrDump struct {
 }
 
 type osdDump struct {
+	FSID     string   `json:"fsid"`
 	FlagsSet []string `json:"flags_set"`
-	Pools    []struct {
+	// NodeFlags are flags that hold for the OSDs below a bucket ("ceph osd set-group").
+	NodeFlags map[string][]string `json:"crush_node_flags"`
+	Pools     []struct {
 		ID           int                        `json:"pool"`
 		Name         string                     `json:"pool_name"`
 		Size         int                        `json:"size"`
@@ -172,14 +175,6 @@ type authDump struct {
 		Entity string            `json:"entity"`
 		Caps   map[string]string `json:"caps"`
 	} `json:"auth_dump"`
-}
-
-type pgDump struct {
-	Stats []struct {
-		ID     string `json:"pgid"`
-		State  string `json:"state"`
-		Acting []int  `json:"acting"`
-	} `json:"pg_stats"`
 }
 
 type daemonMeta struct {
@@ -295,6 +290,7 @@ func (d *dump) location(id int, parents map[int]int) map[string]string {
 
 func (d *dump) pools() []model.ObservedPool {
 	var out []model.ObservedPool
+	groups := d.PG.byPool()
 	for _, p := range d.OSD.Pools {
 		o := model.ObservedPool{Name: p.Name, ID: p.ID, Size: p.Size, MinSize: p.MinSize, PGs: p.PGs,
 			Application: strings.Join(slices.Sorted(maps.Keys(p.Applications)), ",")}
@@ -302,7 +298,12 @@ func (d *dump) pools() []model.ObservedPool {
 		if profile := d.OSD.Profiles[p.Profile]; p.Profile != "" {
 			o.K, o.M = number(profile["k"]), number(profile["m"])
 		}
-		d.placement(&o)
+		for _, pg := range groups[p.ID] {
+			o.Acting = pg.place(o.Acting, p.Size)
+			if !clean(pg.State) {
+				o.Unclean++
+			}
+		}
 		out = append(out, o)
 	}
 	slices.SortFunc(out, func(a, b model.ObservedPool) int { return cmp.Compare(a.Name, b.Name) })
@@ -333,42 +334,6 @@ func (d *dump) rule(id int) (domain, class string) {
 		}
 	}
 	return domain, class
-}
-
-// missing is Ceph's number for no OSD (CRUSH_ITEM_NONE).
-const missing = 0x7fffffff
-
-// placement fills in where a pool's placement groups are.
-func (d *dump) placement(p *model.ObservedPool) {
-	prefix := fmt.Sprintf("%d.", p.ID)
-	for _, pg := range d.PG.Stats {
-		if !strings.HasPrefix(pg.ID, prefix) {
-			continue
-		}
-		for i := range p.Size {
-			osd := int32(-1)
-			if i < len(pg.Acting) && pg.Acting[i] >= 0 && pg.Acting[i] != missing {
-				osd = int32(pg.Acting[i])
-			}
-			p.Acting = append(p.Acting, osd)
-		}
-		if !clean(pg.State) {
-			p.Unclean++
-		}
-	}
-}
-
-// clean reports whether a placement group is active and clean, whatever else it is doing: scrubbing, trimming snapshots.
-func clean(state string) bool {
-	words := strings.Split(state, "+")
-	for _, w := range words {
-		switch w {
-		case "active", "clean", "scrubbing", "deep", "snaptrim", "snaptrim_wait":
-		default:
-			return false
-		}
-	}
-	return slices.Contains(words, "active") && slices.Contains(words, "clean")
 }
 
 func (d *dump) keys() []model.ObservedKey {

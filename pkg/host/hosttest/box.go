@@ -36,6 +36,7 @@ type Box struct {
 	SSHD *remotetest.SSHD
 
 	host, operator *exec.Cmd // each holds a namespace
+	services       *services
 }
 
 // New makes a host whose card eth0 is in bridge br-ex, with sshd on the bridge's address.
@@ -62,13 +63,36 @@ func Pair(t testing.TB) (first, second *Box) {
 	return first, second
 }
 
+// Site makes hosts with these names, all on one further network: the first has the address 198.51.100.1 there, and so on.
+func Site(t testing.TB, names ...string) []*Box {
+	t.Helper()
+	var out []*Box
+	for i, name := range names {
+		b := newBox(t, name)
+		out = append(out, b)
+		if i == 0 {
+			b.Must(t, "ip", "link", "add", "eth9", "type", "bridge")
+		} else {
+			port := fmt.Sprintf("port%d", i)
+			b.Must(t, "ip", "link", "add", "eth9", "type", "veth", "peer", "name", port, "netns", fmt.Sprint(out[0].host.Process.Pid))
+			out[0].Must(t, "ip", "link", "set", port, "master", "eth9", "up")
+		}
+		b.Must(t, "ip", "address", "add", SiteAddr(i)+"/24", "dev", "eth9")
+		b.Must(t, "ip", "link", "set", "eth9", "up")
+	}
+	return out
+}
+
+// SiteAddr is the address of a host of a Site, by its index.
+func SiteAddr(i int) string { return fmt.Sprintf("198.51.100.%d", i+1) }
+
 func newBox(t testing.TB, name string) *Box {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("this test makes network namespaces: run it as root")
 	}
 	b := &Box{Dir: shortDir(t)}
-	for _, dir := range []string{"ovs", "libvirt-run", "libvirt-lib", "libvirt-log", "libvirt-etc", "libvirt-cache", "ceph-etc", "pki", "units", "nubo"} {
+	for _, dir := range []string{"ovs", "libvirt-run", "libvirt-lib", "libvirt-log", "libvirt-etc", "libvirt-cache", "ceph-etc", "ceph-lib", "init", "pki", "units", "nubo"} {
 		if err := os.Mkdir(filepath.Join(b.Dir, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +138,7 @@ func (b *Box) mounts() string {
 	s.WriteString("mount -t tmpfs run /run; mkdir -p /run/openvswitch /run/libvirt /run/lock /run/sshd /run/netns\n")
 	for from, to := range map[string]string{
 		"ovs": "/run/openvswitch", "libvirt-run": "/run/libvirt", "libvirt-lib": "/var/lib/libvirt",
-		"libvirt-log": "/var/log/libvirt", "libvirt-etc": "/etc/libvirt", "libvirt-cache": "/var/cache/libvirt", "ceph-etc": "/etc/ceph", "pki": "/etc/pki", "units": "/etc/systemd/system",
+		"libvirt-log": "/var/log/libvirt", "libvirt-etc": "/etc/libvirt", "libvirt-cache": "/var/cache/libvirt", "ceph-etc": "/etc/ceph", "ceph-lib": "/var/lib/ceph", "pki": "/etc/pki", "units": "/etc/systemd/system",
 		"nubo": "/var/lib/nubo", "passwd": "/etc/passwd", "group": "/etc/group", "systemd-run": "/usr/bin/systemd-run", "systemctl": "/usr/bin/systemctl",
 	} {
 		source := filepath.Join(b.Dir, from)

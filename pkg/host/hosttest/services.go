@@ -11,11 +11,27 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/remote/remotetest"
 )
 
-// systemdRun stands for systemd-run, since nothing boots in a namespace: it takes --on-active and --unit, and runs the command when the
-// time is up unless systemctl stops the unit.
+// request asks the service manager of the test (type services), and prints and returns what it answers.
+const request = `request() {
+  file=$$.$(date +%N)
+  line=$file
+  for word; do line="$line	$(printf '%s' "$word" | base64 -w 0)"; done
+  printf '%s\n' "$line" >"DIR/init/requests"
+  until [ -e "DIR/init/$file" ]; do sleep 0.02; done
+  read -r status <"DIR/init/$file"
+  tail -n +2 "DIR/init/$file"
+  rm -f "DIR/init/$file"
+  return "$status"
+}
+`
+
+// systemdRun stands for systemd-run, since nothing boots in a namespace: it takes --unit, and runs the command as a service; with --on-active it
+// runs it when the time is up unless systemctl stops the unit.
 const systemdRun = `#!/bin/sh
 set -eu
+` + request + `
 [ ! -e /run/no-timers ] || exit 1
+wait=
 for word; do
   case $word in
   --on-active=*) wait=${word#*=} ;;
@@ -25,13 +41,18 @@ for word; do
   esac
   shift
 done
+if [ -z "$wait" ]; then
+  request run "${unit%.service}.service" "$@"
+  exit
+fi
 ( exec >/dev/null 2>&1 </dev/null; trap 'kill $!; exit 0' TERM; sleep "${wait%s}" & wait $!; "$@" ) &
 echo $! >"/run/$unit.timer"
 `
 
-// systemctl knows how to stop such a unit, and whether it waits; and it starts and stops libvirtd, which listens for TLS once its socket was
+// systemctl knows how to stop such units, whether they run, and the services that a test has named (Box.Service); and it starts and stops libvirtd, which listens for TLS once its socket was
 // started, where the socket's drop-in says.
 const systemctl = `#!/bin/sh
+` + request + `
 libvirtd() {
   listen=
   if [ -e /run/libvirtd-tls ]; then
@@ -50,7 +71,12 @@ case "$*" in
 "restart libvirtd-tls.socket") : >/run/libvirtd-tls ;;
 "is-active libvirtd-tls.socket") [ -e /run/libvirtd-tls ] && echo active ;;
 "start "*libvirtd.service) libvirtd ;;
-"daemon-reload" | "enable "*) ;;
+"daemon-reload" | "enable "* | "reset-failed "*) ;;
+"list-units "*) shift; for word; do case $word in --*) shift ;; *) break ;; esac; done; request list "$@" ;;
+"start "*) for word; do case $word in start | --*) ;; *) request start "$word" || exit ;; esac; done ;;
+"stop "*.service) for word; do case $word in stop) ;; *) request stop "$word" ;; esac; done ;;
+"is-active --quiet "*.service) request is-active "$3" >/dev/null ;;
+"is-active "*.service) request is-active "$2" ;;
 "stop "*) [ -e "/run/$2" ] && kill "$(cat "/run/$2")" && rm "/run/$2" ;;
 "is-active "*) [ -e "/run/$3" ] && kill -0 "$(cat "/run/$3")" ;;
 *) exit 1 ;;
@@ -60,10 +86,11 @@ esac 2>/dev/null
 func (b *Box) stubSystemd(t testing.TB) {
 	t.Helper()
 	for name, text := range map[string]string{"systemd-run": systemdRun, "systemctl": systemctl} {
-		if err := os.WriteFile(filepath.Join(b.Dir, name), []byte(text), 0o755); err != nil {
+		if err := os.WriteFile(filepath.Join(b.Dir, name), []byte(strings.ReplaceAll(text, "DIR", b.Dir)), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
+	b.serveSystemd(t)
 }
 
 // addAccounts gives the host the accounts that libvirtd looks up at its start; the package that makes them would start services.

@@ -1,0 +1,260 @@
+package fleet_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nuboctl/nuboctl/pkg/fleet"
+	"github.com/nuboctl/nuboctl/pkg/host/hosttest"
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/ops"
+	"github.com/nuboctl/nuboctl/pkg/plan"
+	"github.com/nuboctl/nuboctl/pkg/remote"
+	"github.com/nuboctl/nuboctl/pkg/remote/remotetest"
+)
+
+// threeHosts is a real Ceph cluster on three hosts, and the region that they are in the inventory.
+type threeHosts struct {
+	*testing.T
+	boxes   []*hosttest.Box
+	nodes   []model.Node
+	links   *fleet.Links
+	desired model.Desired
+}
+
+func newThreeHosts(t *testing.T) *threeHosts {
+	if testing.Short() {
+		t.Skip("a Ceph cluster of three hosts in namespaces")
+	}
+	names := []string{"blade-01", "blade-02", "blade-03"}
+	h := &threeHosts{T: t, boxes: hosttest.Site(t, names...)}
+	hosttest.StartCluster(t, h.boxes, names, "vms")
+	by := map[model.Path]*hosttest.Box{}
+	for i, name := range names {
+		n := model.Node{Name: name, Path: model.Path("lab/r1/az1/a").Join(name), Roles: []model.Role{model.RoleCephMon, model.RoleCephMgr, model.RoleCephOSD}}
+		h.nodes = append(h.nodes, n)
+		by[n.Path] = h.boxes[i]
+	}
+	h.desired = model.Desired{Regions: []model.Region{{Path: "lab/r1", Ceph: &model.Ceph{FailureDomain: "host"}}}, Nodes: h.nodes}
+	h.links = fleet.NewLinks(func(_ context.Context, n model.Node) (remote.Target, error) { return by[n.Path].Target(), nil })
+	t.Cleanup(func() { _ = h.links.Close() })
+	return h
+}
+
+func (h *threeHosts) storage(epoch int64) *fleet.Storage {
+	return &fleet.Storage{Desired: h.desired, Links: h.links, Epoch: epoch, Log: slog.New(slog.DiscardHandler), Owner: "ann"}
+}
+
+func (h *threeHosts) ceph(argv ...string) string {
+	return h.boxes[0].Must(h.T, append([]string{"ceph", "--connect-timeout", "20"}, argv...)...)
+}
+
+// sees waits until what is seen of a node's storage is as wanted.
+func (h *threeHosts) sees(s *fleet.Storage, n model.Node, what string, want func(ops.Ceph) bool) (c ops.Ceph) {
+	h.Helper()
+	remotetest.Eventually(h.Context(), h.T, what, func() bool {
+		var err error
+		if c, err = s.Observe(h.Context(), n); err != nil {
+			h.Fatal(err)
+		}
+		return want(c)
+	})
+	return c
+}
+
+func daemons(want string) func(ops.Ceph) bool {
+	return func(c ops.Ceph) bool { return c.Daemons == want }
+}
+
+// TestStorage takes a host of a real cluster out of service and brings it back.
+func TestStorage(t *testing.T) {
+	h := newThreeHosts(t)
+	s, n := h.storage(3), h.nodes[0]
+	c := h.sees(s, n, "all is in service", daemons(plan.Up))
+	if len(c.OSDs) != 1 || c.OSDs[0] != 0 || c.Unsure != "" || !c.Noout.IsZero() {
+		t.Errorf("a healthy host is seen as %+v", c)
+	}
+	copies := 0
+	for _, p := range c.Pools {
+		for _, id := range p.Acting {
+			if id == 0 {
+				copies++
+			}
+		}
+		if p.Name == "vms" && (p.Size != 3 || p.MinSize != 2 || len(p.Acting) != 24) {
+			t.Errorf("pool vms is %+v", p)
+		}
+	}
+	if copies != 9 { // one of each placement group: 8 of vms, one of the manager's own
+		t.Errorf("%d copies are on the host", copies)
+	}
+	if err := s.OKToStop(t.Context(), n); err != nil {
+		t.Errorf("a healthy host may not stop: %v", err)
+	}
+	h.stops(s, n)
+	h.others(s, n)
+	h.returns(s, n)
+	t.Run("noout ends by itself", func(t *testing.T) { h.in(t).ends(s, h.nodes[2]) })
+	t.Run("somebody else's noout stays", func(t *testing.T) { h.in(t).foreign(s, h.nodes[2]) })
+	t.Run("an older epoch is refused", func(t *testing.T) { h.in(t).fenced(s, h.nodes[2]) })
+	t.Run("no host waits, so noout is not set", func(t *testing.T) { h.in(t).alone(s, h.nodes[2]) })
+}
+
+// in is the same cluster in a part of a test.
+func (h *threeHosts) in(t *testing.T) *threeHosts {
+	part := *h
+	part.T = t
+	return &part
+}
+
+func (h *threeHosts) stops(s *fleet.Storage, n model.Node) {
+	until := time.Now().Add(30 * time.Minute)
+	if err := s.SetNoout(h.Context(), n, until); err != nil {
+		h.Fatal(err)
+	}
+	c := h.sees(s, n, "noout is set", func(c ops.Ceph) bool { return !c.Noout.IsZero() })
+	if d := c.Noout.Sub(until).Abs(); d > 5*time.Second {
+		h.Errorf("noout ends at %s, not %s", c.Noout, until)
+	}
+	for i, b := range h.boxes {
+		if b.Must(h.T, "systemctl", "is-active", "nubo-noout-blade-01.service") != "active\n" {
+			h.Errorf("host %d does not wait for its end", i+1)
+		}
+	}
+	if err := s.SetDaemons(h.Context(), n, false); err != nil {
+		h.Fatal(err)
+	}
+	h.sees(s, n, "they are stopped", daemons(plan.Stopped))
+	if out := h.boxes[0].Must(h.T, "systemctl", "list-units", "ceph-*"); out != "" {
+		h.Errorf("on the host run %s", out)
+	}
+	if mgr := h.boxes[1].Must(h.T, "ceph", "mgr", "stat"); !strings.Contains(mgr, `"blade-02"`) {
+		h.Errorf("the manager is %s", mgr)
+	}
+	// Once more changes nothing.
+	if err := s.SetDaemons(h.Context(), n, false); err != nil {
+		h.Error(err)
+	}
+}
+
+// others: with one host out, the next may not go.
+func (h *threeHosts) others(s *fleet.Storage, out model.Node) {
+	n := h.nodes[1]
+	c := h.sees(s, n, "the placement groups are known", func(c ops.Ceph) bool { return c.Unsure == "" })
+	for _, p := range c.Pools {
+		for i := 0; i < len(p.Acting); i += p.Size {
+			present := 0
+			for _, id := range p.Acting[i : i+p.Size] {
+				if id >= 0 {
+					present++
+				}
+				if id == 0 {
+					h.Errorf("a copy of %s is on an OSD that is stopped: %v", p.Name, p.Acting[i:i+p.Size])
+				}
+			}
+			if present != 2 {
+				h.Errorf("pool %s has an acting set %v", p.Name, p.Acting[i:i+p.Size])
+			}
+		}
+	}
+	err := s.OKToStop(h.Context(), n)
+	if err == nil || !strings.Contains(err.Error(), "osd ok-to-stop") || !strings.Contains(err.Error(), "mon ok-to-stop") || !strings.Contains(err.Error(), "no standby") {
+		h.Errorf("with %s stopped, %s may stop as well: %v", out.Name, n.Name, err)
+	}
+}
+
+func (h *threeHosts) returns(s *fleet.Storage, n model.Node) {
+	if err := s.SetDaemons(h.Context(), n, true); err != nil {
+		h.Fatal(err)
+	}
+	h.sees(s, n, "all is in service again", daemons(plan.Up))
+	if err := s.SetNoout(h.Context(), n, time.Time{}); err != nil {
+		h.Fatal(err)
+	}
+	if c, err := s.Observe(h.Context(), n); err != nil || !c.Noout.IsZero() {
+		h.Errorf("noout is unset, and seen as %v, %v", c.Noout, err)
+	}
+	if h.flagged() {
+		h.Error("the flag is still there")
+	}
+	for i, b := range h.boxes {
+		if out := b.Must(h.T, "systemctl", "list-units", "nubo-*"); out != "" {
+			h.Errorf("host %d still waits: %s", i+1, out)
+		}
+	}
+	h.sees(s, n, "every copy is complete", func(c ops.Ceph) bool { return c.Unsure == "" })
+}
+
+// flagged reports whether noout is set for any bucket.
+func (h *threeHosts) flagged() bool {
+	return strings.Contains(h.ceph("osd", "dump", "--format", "json"), `["noout"]`)
+}
+
+// ends: nobody comes back, and the hosts unset it; one of them does for all.
+func (h *threeHosts) ends(s *fleet.Storage, n model.Node) {
+	if err := s.SetNoout(h.Context(), n, time.Now().Add(40*time.Second)); err != nil {
+		h.Fatal(err)
+	}
+	if !h.flagged() {
+		h.Error("it was not set")
+	}
+	remotetest.Eventually(h.Context(), h.T, "the flag is gone", func() bool { return !h.flagged() })
+	remotetest.Eventually(h.Context(), h.T, "its mark is gone", func() bool { return !strings.Contains(h.ceph("config-key", "ls"), "nubo/noout") })
+}
+
+// foreign: a flag that somebody else has set is his before us and after us.
+func (h *threeHosts) foreign(s *fleet.Storage, n model.Node) {
+	h.ceph("osd", "set-group", "noout", n.Name)
+	if c, err := s.Observe(h.Context(), n); err != nil || !c.Noout.IsZero() {
+		h.Errorf("it is seen as ours: %v %v", c.Noout, err)
+	}
+	for _, until := range []time.Time{time.Now().Add(time.Hour), {}} {
+		if err := s.SetNoout(h.Context(), n, until); err != nil {
+			h.Fatal(err)
+		}
+		if c, err := s.Observe(h.Context(), n); err != nil || c.Noout.IsZero() != until.IsZero() {
+			h.Errorf("wanted until %v, seen %v, %v", until, c.Noout, err)
+		}
+	}
+	if !h.flagged() {
+		h.Error("it is gone")
+	}
+	h.ceph("osd", "unset-group", "noout", n.Name)
+}
+
+func (h *threeHosts) fenced(s *fleet.Storage, n model.Node) {
+	if err := s.SetNoout(h.Context(), n, time.Now().Add(time.Hour)); err != nil {
+		h.Fatal(err)
+	}
+	older := h.storage(2)
+	for what, err := range map[string]error{
+		"unset": older.SetNoout(h.Context(), n, time.Time{}), "set": older.SetNoout(h.Context(), n, time.Now().Add(time.Minute)),
+		"stop": older.SetDaemons(h.Context(), n, false), "start": older.SetDaemons(h.Context(), n, true),
+	} {
+		if !errors.Is(err, remote.ErrFenced) {
+			h.Errorf("%s: %v", what, err)
+		}
+	}
+	if c, err := s.Observe(h.Context(), n); err != nil || time.Until(c.Noout) < 50*time.Minute || c.Daemons != plan.Up {
+		h.Errorf("seen %+v, %v", c, err)
+	}
+	if err := s.SetNoout(h.Context(), n, time.Time{}); err != nil {
+		h.Fatal(err)
+	}
+}
+
+func (h *threeHosts) alone(s *fleet.Storage, n model.Node) {
+	for _, b := range h.boxes {
+		b.BreakTimers(h.T)
+	}
+	if err := s.SetNoout(h.Context(), n, time.Now().Add(time.Hour)); err == nil {
+		h.Error("it was set")
+	}
+	if h.flagged() || strings.Contains(h.ceph("config-key", "ls"), "nubo/noout") {
+		h.Error("something is left")
+	}
+}
