@@ -37,6 +37,7 @@ func Fleet(d model.Desired, o model.Observed, change func(model.Node) bool) (pla
 		b.cluster(r)
 		b.groups(r.Path)
 	}
+	b.keys()
 	return b.out, errors.Join(b.errs...)
 }
 

@@ -1,6 +1,7 @@
 package facts_test
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -162,5 +163,50 @@ func TestPin(t *testing.T) {
 	before := cells[0]
 	if _, ok := facts.Pin(cells, 2, 100, 1); ok || cells[0] != before {
 		t.Errorf("more than there is was taken: %+v", cells)
+	}
+}
+
+// TestKeyServices finds what lives on nodes alone: a server elsewhere makes a service no group.
+func TestKeyServices(t *testing.T) {
+	d, o := rack()
+	d.Cloud = model.Cloud{Domain: "example.test", DNS: []string{"10.0.0.11", "10.0.0.12"}, NTP: []string{"one.example.test", "ntp.example.org"}}
+	for i := range d.Nodes {
+		d.Nodes[i].NICs = []model.NIC{{Name: "eth0", Address: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(11 + i)}), 24)}}
+	}
+	d.Nodes[2].Ports = []model.Port{{Name: "br-ex", Address: netip.MustParsePrefix("10.1.0.9/24")}}
+	d.Networks = []model.Network{
+		{Name: "near", NTP: []string{"two"}, Relay: &model.Relay{Via: "ops@10.1.0.9:2222", Address: netip.MustParseAddr("10.0.0.11")}},
+		{Name: "far", DNS: []netip.Addr{netip.MustParseAddr("10.0.0.14"), netip.MustParseAddr("9.9.9.9")}, Relay: &model.Relay{Address: netip.MustParseAddr("10.0.0.1")}},
+		{Name: "own", Relay: &model.Relay{Address: netip.MustParseAddr("10.0.0.14")}},
+	}
+	f, err := facts.Fleet(d, o, func(model.Node) bool { return true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(names ...model.Path) plan.Ints {
+		var out plan.Ints
+		for i, h := range f.Hosts {
+			for _, n := range names {
+				if h.Path == n {
+					out = append(out, int32(i))
+				}
+			}
+		}
+		return out
+	}
+	var got []plan.Group
+	for _, g := range f.Groups {
+		if g.Kind == plan.Key {
+			got = append(got, g)
+		}
+	}
+	want := []plan.Group{
+		{Kind: plan.Key, Name: "name servers", Hosts: at(one, two)},
+		{Kind: plan.Key, Name: "time servers of network near", Hosts: at(two)},
+		{Kind: plan.Key, Name: "relay of network near", Hosts: at(store)},
+		{Kind: plan.Key, Name: "relay of network own", Hosts: at(three)},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
 	}
 }

@@ -16,7 +16,7 @@ import "github.com/nuboctl/nuboctl/pkg/model"
 //     100 × used ≤ (100 − ReservePercent) × capacity for VCPUs and MemoryMiB, and used ≤ capacity in each NUMA cell. A host that gets none is not asked.
 //   - I4: the place a virtual machine goes to holds no other member of its group, neither before nor after the batch; and of one group at most one
 //     member is stopped by a batch, those on lost hosts counted.
-//   - I5: of a standby group that the batch touches, one member is in down, and one at least is not.
+//   - I5, I9: of a standby or key group that the batch touches, one member is in down, and one at least is not.
 //   - I6: the batch lies in one zone, and those of its hosts that have OSDs in one place of Cluster.FailureDomain.
 //   - I7: no virtual machine moves to a class of a lower version, and none stays where its CPU model or networks are no longer to be had.
 //
@@ -153,6 +153,9 @@ type GroupKind string
 const (
 	Quorum  GroupKind = "quorum"  // more than half: monitors, databases, etcd
 	Standby GroupKind = "standby" // at least one of those there are: mgr, MDS, RGW, gateway, API; and they go one at a time
+	// Key is for what hosts, or the rollout itself, need while it goes on: name servers, time servers, a relay. As Standby, so that the host of one that
+	// is alone is in no batch.
+	Key GroupKind = "key"
 )
 
 // Link is a shared piece of network that migrations cross when exactly one of source and destination is among Hosts.
@@ -166,7 +169,7 @@ type Link struct {
 type Batch struct {
 	Counts Counts `json:"counts"`
 	// Grade is what is survived while the batch is down: A by I1 to I5; B and C also when any one place of the region's failure domain is lost
-	// beside it, whole: with B each placement group keeps min_size, each quorum group its majority, each standby group one member; with C each
+	// beside it, whole: with B each placement group keeps min_size, each quorum group its majority, each other group one member; with C each
 	// placement group keeps Data copies, each quorum group one member. Short says, for each of B and C that is not reached, what breaks it.
 	Grade Grade `json:"grade"`
 	Hosts Ints  `json:"hosts"` // ascending

@@ -26,6 +26,7 @@ var batchRules = []rule{
 	{"anti-affinity", "I4", apart},
 	{"anti-affinity of the stopped", "I4", apartStopped},
 	{"one member at a time", "I5", oneMember},
+	{"one key service at a time", "I9", oneKeyService},
 	{"max_parallel", "I11", maxParallel},
 	{"max_unavailable", "I11", maxUnavailable},
 	{"quorum", "I1", quorum},

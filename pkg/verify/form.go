@@ -178,7 +178,7 @@ func (c *checker) wrongMask(mask, shape, host int32) string {
 // groupsForm: a member told twice would count twice for a quorum.
 func groupsForm(c *checker) {
 	for _, g := range c.fleet.Groups {
-		if g.Kind != plan.Quorum && g.Kind != plan.Standby {
+		if g.Kind != plan.Quorum && g.Kind != plan.Standby && g.Kind != plan.Key {
 			c.wrong("", "group %s is of kind %q", g.Name, g.Kind)
 		}
 		for i, h := range g.Hosts {

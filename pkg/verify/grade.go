@@ -110,11 +110,15 @@ func (c *checker) inBatch(hosts plan.Ints) int {
 	return n
 }
 
-// oneMember: the members of a standby group go one at a time, the lost ones counted, and one stays.
-func oneMember(c *checker) {
+func oneMember(c *checker) { c.oneOf(plan.Standby) }
+
+func oneKeyService(c *checker) { c.oneOf(plan.Key) }
+
+// oneOf demands that the members of a group go one at a time, the lost ones counted, and that one stays.
+func (c *checker) oneOf(kind plan.GroupKind) {
 	c.eachGroup(func(g *plan.Group) {
 		up := c.up(g.Hosts)
-		if g.Kind == plan.Standby && c.inBatch(g.Hosts) > 0 && (len(g.Hosts)-up > 1 || up < 1) {
+		if g.Kind == kind && c.inBatch(g.Hosts) > 0 && (len(g.Hosts)-up > 1 || up < 1) {
 			c.wrong(c.b.Zone, "group %s would have %d of %d members up; they go one at a time, and one stays", g.Name, up, len(g.Hosts))
 		}
 	})

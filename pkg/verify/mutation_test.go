@@ -251,6 +251,10 @@ var mutations = []mutation{
 		damage: func(_ *testing.T, p *plan.Plan) {
 			cert(p).Fleet.Groups[1].Hosts = plan.Ints{no(0, 0, 0), no(0, 1, 0), no(1, 2, 1)}
 		}},
+	{name: "the only name server", rule: "one key service at a time", text: "name servers would have 0 of 1 members up", only: true,
+		damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.Groups[2].Hosts = plan.Ints{no(0, 0, 1)} }},
+	{name: "both name servers at once", rule: "one key service at a time", text: "they go one at a time", only: true,
+		damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.Groups[2].Hosts = plan.Ints{no(1, 1, 0), no(1, 1, 1)} }},
 	{name: "more hosts than max_parallel, the lost one counted", rule: "max_parallel", text: "max_parallel is 2", only: true, damage: func(_ *testing.T, p *plan.Plan) {
 		cert(p).Policy.MaxParallel = 2
 		for i := range cert(p).Bound.Zones {

@@ -273,8 +273,8 @@ func (t theTruth) alive(region string, k plan.Cluster, down, batch map[string]bo
 		if here == 0 {
 			continue
 		}
-		lost := (g.Kind == plan.Quorum && 2*up <= len(g.Hosts)) || (g.Kind == plan.Standby && up == 0 && (batch == nil || going > 0))
-		if (!dataOnly && lost) || (data && g.Kind == plan.Quorum && up == 0) || going > 1 || (g.Kind == plan.Standby && going > 0 && len(g.Hosts)-up > 1) {
+		lost := (g.Kind == plan.Quorum && 2*up <= len(g.Hosts)) || (g.Kind != plan.Quorum && up == 0 && (batch == nil || going > 0))
+		if (!dataOnly && lost) || (data && g.Kind == plan.Quorum && up == 0) || going > 1 || (g.Kind != plan.Quorum && going > 0 && len(g.Hosts)-up > 1) {
 			return fmt.Errorf("group %s has %d members up", g.Name, up)
 		}
 	}
@@ -337,8 +337,10 @@ func anyDamage(t *rapid.T, x *plan.Certificate) {
 		func() { f.VMs.Fixed = slices.Compact(slices.Sorted(slices.Values(append(f.VMs.Fixed, vm())))) },
 		func() { f.Apart[index(2)].VMs[index(2)] = vm() },
 		func() { f.Apart[index(2)].Level = rapid.SampledFrom(levels[:3]).Draw(t, "level") },
-		func() { g := f.Groups[index(2)].Hosts; g[index(len(g))] = host() },
-		func() { f.Groups[index(2)].Kind = plan.Standby },
+		func() { g := f.Groups[index(3)].Hosts; g[index(len(g))] = host() },
+		func() {
+			f.Groups[index(3)].Kind = rapid.SampledFrom([]plan.GroupKind{plan.Standby, plan.Key}).Draw(t, "kind")
+		},
 		func() { f.Clusters[0].FailureDomain = rapid.SampledFrom(levels[:]).Draw(t, "level") },
 		func() { a := f.Clusters[0].Pools[index(2)].Acting; a[index(len(a))] = host() },
 		func() { f.Clusters[0].Pools[index(2)].MinSize = 1 + index(3) },

@@ -12,7 +12,7 @@ import (
 // hosts of the hand-made fleet: two zones of three racks of two; number them by zone, rack and host.
 func no(zone, rack, host int) int32 { return int32((zone*3+rack)*2 + host) }
 
-// small is a region with everything in it: storage on every host, five monitors, three managers, groups kept apart by host and by rack, pinned
+// small is a region with everything in it: storage on every host, five monitors, three managers, two name servers, groups kept apart by host and by rack, pinned
 // machines, machines that cannot be migrated, two classes of which the second is newer, and one host that is lost.
 func small() (plan.Fleet, plan.Policy) {
 	f := plan.Fleet{
@@ -59,6 +59,7 @@ func small() (plan.Fleet, plan.Policy) {
 	f.Groups = []plan.Group{
 		{Name: "mon", Kind: plan.Quorum, Hosts: plan.Ints{no(0, 0, 0), no(0, 1, 0), no(0, 2, 0), no(1, 0, 0), no(1, 1, 0)}},
 		{Name: "mgr", Kind: plan.Standby, Hosts: plan.Ints{no(0, 0, 0), no(0, 1, 0), no(0, 2, 1)}},
+		{Name: "name servers", Kind: plan.Key, Hosts: plan.Ints{no(0, 0, 1), no(1, 1, 1)}},
 	}
 	three := plan.Pool{Name: "vms", Size: 3, MinSize: 2, Data: 1}
 	four := plan.Pool{Name: "meta", Size: 4, MinSize: 2, Data: 1}

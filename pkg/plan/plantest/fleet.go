@@ -53,6 +53,9 @@ func Fleet(seed uint64, size Size) (plan.Fleet, plan.Policy) {
 	if g.policy(); g.Bool() {
 		g.uplinks()
 	}
+	if g.Bool() {
+		g.keys()
+	}
 	return g.f, g.p
 }
 
@@ -152,4 +155,18 @@ func sorted(list []vm, apart []plan.Apart) plan.VMs {
 		slices.Sort(a.VMs)
 	}
 	return out
+}
+
+// keys has name servers on two or three of the hosts that are up, anywhere.
+func (g *gen) keys() {
+	var hosts plan.Ints
+	for _, i := range g.some(len(g.f.Hosts), 2+g.IntN(2)) {
+		if !g.f.Hosts[i].Down {
+			hosts = append(hosts, int32(i))
+		}
+	}
+	if len(hosts) > 1 {
+		slices.Sort(hosts)
+		g.f.Groups = append(g.f.Groups, plan.Group{Hosts: hosts, Kind: plan.Key, Name: "name servers"})
+	}
 }

@@ -171,7 +171,7 @@ func (w *world) grade(b plan.Batch, down map[int32]bool) plan.Grade {
 			}
 		}
 		w.expect(in <= 1, "%d members of %s", in, g.Name)
-		w.expect(in == 0 || g.Kind != plan.Standby || (lost == 1 && len(g.Hosts) > 1), "%s has %d of %d down", g.Name, lost, len(g.Hosts))
+		w.expect(in == 0 || g.Kind == plan.Quorum || (lost == 1 && len(g.Hosts) > 1), "%s has %d of %d down", g.Name, lost, len(g.Hosts))
 	}
 	out := plan.Grade("A")
 	if bb {

@@ -83,6 +83,16 @@ func TestByHand(t *testing.T) {
 			f.Groups = []plan.Group{{Hosts: plan.Ints{4}, Kind: plan.Standby, Name: "mgr"}}
 			return f, p
 		}},
+		{name: "the only name server", refuse: "have it on another host as well, or outside of this inventory", fleet: func() (plan.Fleet, plan.Policy) {
+			f, p := racks(9, 9)
+			f.Groups = []plan.Group{{Hosts: plan.Ints{4}, Kind: plan.Key, Name: "name servers"}}
+			return f, p
+		}},
+		{name: "a name server at a time", rounds: 3, grade: "A+C", fleet: func() (plan.Fleet, plan.Policy) {
+			f, p := racks(9, 9)
+			f.Groups = []plan.Group{{Hosts: plan.Ints{4, 5}, Kind: plan.Key, Name: "name servers"}}
+			return f, p
+		}},
 		{name: "no consent", refuse: "vm03", fleet: func() (plan.Fleet, plan.Policy) {
 			f, p := racks(9, 9)
 			f.VMs.Fixed = plan.Ints{3}

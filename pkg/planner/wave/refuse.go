@@ -112,6 +112,9 @@ func (c *cloud) explain(z *zone, s *solver, left []int32) []plan.Reason {
 	for _, why := range order {
 		list := hosts[why]
 		r := plan.Reason{Invariant: why.invariant, Place: list[0], Text: why.text, Remedy: remedy}
+		if why.invariant == "I9" {
+			r.Remedy = "have it on another host as well, or outside of this inventory, or leave the host out with --target"
+		}
 		if len(list) > 1 {
 			r.Place, r.Text = z.path, fmt.Sprintf("%s (so %d hosts cannot be taken out, %s first)", why.text, len(list), list[0].Name())
 		}

@@ -186,7 +186,7 @@ func (r *region) weighGroup(c *cloud, o *outlook, g int32, down []bool, sign int
 			}
 		}
 	}
-	if x.Kind == plan.Standby && up < 1 && len(o.b) > 0 {
+	if x.Kind != plan.Quorum && up < 1 && len(o.b) > 0 {
 		o.b[0] += sign // whatever else is lost
 	}
 	for d, n := range count {
@@ -239,9 +239,9 @@ func (r *region) lackingGroup(c *cloud, g int32, down []bool, want plan.Grade) s
 	switch {
 	case x.Kind == plan.Quorum && 2*up <= len(x.Hosts):
 		return fmt.Sprintf("%s would have %d of %d members, no majority", x.Name, up, len(x.Hosts))
-	case x.Kind == plan.Standby && up < 1:
+	case x.Kind != plan.Quorum && up < 1:
 		return fmt.Sprintf("%s has no other member that is up", x.Name)
-	case x.Kind == plan.Standby && up < len(x.Hosts)-1:
+	case x.Kind != plan.Quorum && up < len(x.Hosts)-1:
 		return fmt.Sprintf("%s has lost a member already", x.Name)
 	}
 	if !has(want, "B") && !has(want, "C") {

@@ -305,7 +305,7 @@ func (s *solver) forbidden(l int32) *plan.Reason {
 			}
 		}
 		if text := s.r.lackingGroup(s.c, g, s.down, s.c.p.Survive); text != "" {
-			return &plan.Reason{Invariant: map[plan.GroupKind]string{plan.Quorum: "I1", plan.Standby: "I5"}[s.c.f.Groups[g].Kind], Text: text}
+			return &plan.Reason{Invariant: map[plan.GroupKind]string{plan.Quorum: "I1", plan.Standby: "I5", plan.Key: "I9"}[s.c.f.Groups[g].Kind], Text: text}
 		}
 	}
 	for _, i := range s.r.of.of(h) {

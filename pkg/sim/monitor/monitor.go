@@ -7,7 +7,6 @@ import (
 	"maps"
 	"math/bits"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
@@ -25,6 +24,7 @@ const (
 	Capacity = "I3 no host runs more than it has room for"
 	Suits    = "I3 every virtual machine finds what it needs where it is moved"
 	Apart    = "I4 groups stay apart"
+	Key      = "I9 what hosts and the rollout need does not go with what is rolled"
 	Version  = "I7 no virtual machine moves to an older hypervisor"
 	Zones    = "I6 zones never go together"
 	Domain   = "I6 one failure domain at a time"
@@ -116,15 +116,18 @@ func (m *Monitor) stopped(t *world.Truth, now time.Time, a world.Act) {
 	}
 }
 
-// groups looks at every group with a member on a host that we have just taken out of service: was it one too many? Gateways go with the host, all
-// others with its Ceph daemons.
+// groups looks at every group with a member on a host that we have just taken out of service: was it one too many? Gateways and key services
+// go with the host, all others with its Ceph daemons.
 func (m *Monitor) groups(t *world.Truth, now time.Time, h int32, host bool) {
 	for i := range t.Fleet.Groups {
 		g := &t.Fleet.Groups[i]
-		if !slices.Contains(g.Hosts, h) || strings.Contains(g.Name, "gateway") != host {
+		if !slices.Contains(g.Hosts, h) || world.OnHost(g) != host {
 			continue
 		}
-		up, ours := 0, 0
+		up, ours, kind := 0, 0, Standby
+		if g.Kind == plan.Key {
+			kind = Key
+		}
 		for _, x := range g.Hosts {
 			if t.Member(g, x) {
 				up++
@@ -135,10 +138,10 @@ func (m *Monitor) groups(t *world.Truth, now time.Time, h int32, host bool) {
 		switch {
 		case g.Kind == plan.Quorum && 2*up <= len(g.Hosts) && 2*(up+1) > len(g.Hosts):
 			m.violated(now, Quorum, "%s has %d of %d members without %s", g.Name, up, len(g.Hosts), name(t, h))
-		case g.Kind == plan.Standby && up == 0:
-			m.violated(now, Standby, "%s has none without %s", g.Name, name(t, h))
-		case g.Kind == plan.Standby && ours > 1:
-			m.violated(now, Standby, "%s: %d members are out of service because of us, %s the last", g.Name, ours, name(t, h))
+		case g.Kind != plan.Quorum && up == 0:
+			m.violated(now, kind, "%s has none without %s", g.Name, name(t, h))
+		case g.Kind != plan.Quorum && ours > 1:
+			m.violated(now, kind, "%s: %d members are out of service because of us, %s the last", g.Name, ours, name(t, h))
 		}
 	}
 }
@@ -149,6 +152,9 @@ func (m *Monitor) copies(t *world.Truth, now time.Time, h int32) {
 	var pool string
 	for _, k := range t.PGsOf[h] {
 		pg := &t.PGs[k]
+		if pg.Dead&(1<<slices.Index(pg.Hosts, h)) != 0 {
+			continue // that copy was gone before
+		}
 		p := t.Pool(pg)
 		serving, complete := t.Serving(pg)
 		if serving < p.MinSize && serving+1 >= p.MinSize {
@@ -278,12 +284,12 @@ func (m *Monitor) flag(t *world.Truth, now time.Time, what string, until time.Ti
 // Written tells how often the disks that were written at all have been begun to be written.
 func (m *Monitor) Written() []int { return slices.Collect(maps.Values(m.began)) }
 
-// End looks at what is left when a rollout is over: of one that is complete no mark at all and every host changed; of one that is not, marks that
-// end by themselves.
+// End looks at what is left when a rollout is over: of one that is complete no mark on a host that is changed, and none of its machines stopped. On hosts
+// that are not, since they could not be reached when it was planned again, and after a rollout that is not complete, marks end by themselves.
 func (m *Monitor) End(t *world.Truth, now time.Time, complete bool) {
 	for i := range t.Hosts {
 		h := &t.Hosts[i]
-		if complete && (h.Noout.After(now) || h.Cordon.After(now)) {
+		if complete && h.New && (h.Noout.After(now) || h.Cordon.After(now)) {
 			m.violated(now, Flags, "%s keeps noout until %s and its cordon until %s", name(t, int32(i)), h.Noout, h.Cordon)
 		}
 		for _, v := range h.Guests {

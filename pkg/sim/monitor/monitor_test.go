@@ -40,7 +40,7 @@ func fleet() plan.Fleet {
 	f.VMs.Fixed, f.VMs.Consent = plan.Ints{1, 2}, plan.Ints{2}
 	f.Apart = []plan.Apart{{Level: plan.LevelRack, Name: "db", VMs: plan.Ints{0, 2}}}
 	f.Groups = []plan.Group{{Kind: plan.Quorum, Name: "mon", Hosts: plan.Ints{0, 2, 4}}, {Kind: plan.Standby, Name: "mgr", Hosts: plan.Ints{0, 3}},
-		{Kind: plan.Standby, Name: "gateway", Hosts: plan.Ints{1, 5}}}
+		{Kind: plan.Standby, Name: "gateway", Hosts: plan.Ints{1, 5}}, {Kind: plan.Key, Name: "name servers", Hosts: plan.Ints{2}}}
 	f.Clusters = []plan.Cluster{{Region: "s/r", FailureDomain: plan.LevelRack, OSDHosts: plan.Ints{0, 1, 2, 3, 4}, Pools: []plan.Pool{
 		{Name: "vms", Size: 3, MinSize: 2, Data: 1, Acting: plan.Ints{0, 2, 3, 1, 2, 4}, Count: plan.Ints{1, 1}}, {Name: "tmp", Size: 2, MinSize: 1, Data: 1, Acting: plan.Ints{0, 3}, Count: plan.Ints{1}}}}}
 	return f
@@ -74,6 +74,13 @@ func (d desk) move(vm string, from, to int) {
 
 func (d desk) boot(h int) { d.do(d.Slots.BootOnce(context.Background(), d.node(h))) }
 
+// dead makes the copy of a placement group on a host one whose OSD has failed.
+func (d desk) dead(host int32, pg int) {
+	x := &d.w.Truth.PGs[pg]
+	x.Dead |= 1 << slices.Index(x.Hosts, host)
+	x.Behind |= x.Dead
+}
+
 // TestTheMonitorSeesHarm does each harm once. A monitor that misses one is none; and it sees no other where only one is done.
 func TestTheMonitorSeesHarm(t *testing.T) {
 	for _, c := range []struct {
@@ -95,6 +102,9 @@ func TestTheMonitorSeesHarm(t *testing.T) {
 		{"the last complete copy", func(d desk) { d.stop(0, 3) }, []string{monitor.Inactive, monitor.Complete, monitor.Standby, monitor.Domain}},
 		{"two of three monitors", func(d desk) { d.stop(0, 4) }, []string{monitor.Quorum, monitor.Domain, monitor.Zones}},
 		{"the last gateway", func(d desk) { d.boot(5); d.stop(1); d.w.Truth.Hosts[1].Guests = nil; d.boot(1) }, []string{monitor.Standby, monitor.Zones}},
+		{"the only name server", func(d desk) { d.stop(2); d.w.Truth.Hosts[2].Guests = nil; d.boot(2) }, []string{monitor.Key}},
+		{"a copy whose disk has failed, and the host of its sibling", func(d desk) { d.dead(0, 0); d.stop(2) }, []string{monitor.Inactive}},
+		{"a disk that has failed, on the host that goes", func(d desk) { d.dead(2, 0); d.stop(2) }, nil},
 		{"a full host", func(d desk) { d.move("a", 0, 1) }, []string{monitor.Capacity}},
 		{"a full cell", func(d desk) { d.move("f", 0, 1) }, []string{monitor.Capacity}},
 		{"a member of its group is there", func(d desk) { d.move("a", 0, 2) }, []string{monitor.Apart}},
@@ -103,7 +113,8 @@ func TestTheMonitorSeesHarm(t *testing.T) {
 		{"a host that is changed", func(d desk) { d.w.Truth.Hosts[3].Guests = nil; d.stop(3); d.boot(3) }, []string{monitor.Twice}},
 		{"noout over night", func(d desk) { d.do(d.Storage.SetNoout(t.Context(), d.node(1), d.Clock.Now().Add(12*time.Hour))) }, []string{monitor.Flags}},
 		{"a cordon for ever", func(d desk) { d.do(d.Cordons.SetCordon(t.Context(), d.node(1), d.Clock.Now().Add(1000*time.Hour))) }, []string{monitor.Flags}},
-		{"a cordon that is left", func(d desk) { d.do(d.Cordons.SetCordon(t.Context(), d.node(1), d.Clock.Now().Add(time.Hour))) }, []string{monitor.Flags}},
+		{"a cordon that is left", func(d desk) { d.do(d.Cordons.SetCordon(t.Context(), d.node(3), d.Clock.Now().Add(time.Hour))) }, []string{monitor.Flags}},
+		{"a cordon on a host that was left out", func(d desk) { d.do(d.Cordons.SetCordon(t.Context(), d.node(1), d.Clock.Now().Add(time.Hour))) }, nil},
 		{"a fault takes two racks", func(d desk) {
 			d.w.Lose(2)
 			d.w.Lose(3)

@@ -71,7 +71,7 @@ func (t *Harm) services(f *plan.Fleet, down, lost []bool) {
 		switch {
 		case g.Kind == plan.Quorum && 2*up <= len(g.Hosts) && 2*were > len(g.Hosts):
 			t.Quorums++
-		case g.Kind == plan.Standby && up == 0 && were > 0:
+		case g.Kind != plan.Quorum && up == 0 && were > 0:
 			t.Dead++
 		}
 	}

@@ -1,8 +1,6 @@
 package run
 
 import (
-	"strings"
-
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/planner"
@@ -29,7 +27,7 @@ func initial(f plan.Fleet, w *world.World) plan.State {
 	}
 	for i := range f.Groups {
 		for _, h := range f.Groups[i].Hosts {
-			ceph[h] = ceph[h] || !strings.Contains(f.Groups[i].Name, "gateway")
+			ceph[h] = ceph[h] || !world.OnHost(&f.Groups[i])
 		}
 	}
 	st := plan.State{}
@@ -39,7 +37,7 @@ func initial(f plan.Fleet, w *world.World) plan.State {
 		if now.New {
 			spec = want
 		}
-		if !now.Up {
+		if f.Hosts[i].Down {
 			continue
 		}
 		sub := plan.NodeSubject(f.Hosts[i].Path)

@@ -57,15 +57,17 @@ type Options struct {
 	// Careless takes away the refusals of the simulated services as well: placement's of a full host, and Ceph's. A test of the monitor.
 	Careless bool
 
-	dies func(r state.Record, written bool) bool // where nuboctl is killed, beside the faults' own
+	dies   func(r state.Record, written bool) bool // where nuboctl is killed, beside the faults' own
+	damage func(*plan.Plan)                        // done to each plan that is made
 }
 
 // A rollout that does not come to its end in so many starts of nuboctl, or one for each host, is halted; after each the operator waits. Those that
-// follow a kill do not count.
+// follow a kill do not count. What earlier plans have left on hosts is taken off at the end, in so many tries.
 const (
 	mostRuns    = 60
 	afterKill   = 5 * time.Minute
 	afterHalt   = 30 * time.Minute
+	leftTries   = 5
 	replanAfter = 3 // stale or halted results in a row after which the operator plans again
 )
 
@@ -113,6 +115,9 @@ func (s *site) plan(f plan.Fleet) error {
 		return err
 	}
 	p := stages(c, s.world)
+	if s.opt.damage != nil {
+		s.opt.damage(&p)
+	}
 	if !s.opt.Reckless {
 		if err := verify.Plan(p); err != nil {
 			return fmt.Errorf("the planner's own plan is not accepted: %w", err)
@@ -134,6 +139,12 @@ func (s *site) roll() {
 			continue
 		case res.Kind == engine.Done:
 			s.out.Outcome = Completed
+			for range leftTries {
+				if s.out.Replans == 0 || s.release() {
+					break
+				}
+				s.wait(afterHalt)
+			}
 			return
 		}
 		s.out.Outcome = Halted
@@ -156,7 +167,7 @@ func (s *site) wait(most time.Duration) {
 	s.world.Time.Until(s.world.Time.Since() + most/3 + time.Duration(s.rng.Int64N(int64(most))))
 }
 
-// replan plans again from what is there now, as a stale plan tells its reader to, and gives back what the old plan had cordoned and is changed already.
+// replan plans again from what is there now, as a stale plan tells its reader to, and gives back what the old plan has left on hosts that are changed already.
 func (s *site) replan() {
 	f, err := s.world.Fleet(context.Background())
 	if err != nil {
@@ -166,13 +177,25 @@ func (s *site) replan() {
 		return // the next try may find more hosts up
 	}
 	s.out.Replans++
-	d := ops.New(s.world.Ports(s.certifier()))
-	for i := range s.world.Truth.Hosts {
-		if h := &s.world.Truth.Hosts[i]; h.New && h.Up && h.Cordon.After(s.world.Time.Now()) {
-			op := plan.Op{Kind: plan.HostUncordon, Target: plan.NodeSubject(f.Hosts[i].Path)}
-			_ = d.Apply(context.Background(), op, func(plan.Progress) {}) // what fails ends by itself
+	s.release()
+}
+
+// release takes off the marks that earlier plans have left on hosts that are changed already, and reports whether none is left on one that is up.
+func (s *site) release() bool {
+	d, all := ops.New(s.world.Ports(s.certifier())), true
+	give := func(k plan.Kind, host int, until time.Time) {
+		if until.After(s.world.Time.Now()) {
+			op := plan.Op{Kind: k, Target: plan.NodeSubject(s.world.Truth.Fleet.Hosts[host].Path)}
+			all = d.Apply(context.Background(), op, func(plan.Progress) {}) == nil && all
 		}
 	}
+	for i := range s.world.Truth.Hosts {
+		if h := &s.world.Truth.Hosts[i]; h.New && h.Up {
+			give(plan.HostUncordon, i, h.Cordon)
+			give(plan.CephRestore, i, h.Noout)
+		}
+	}
+	return all
 }
 
 func (s *site) certifier() ops.Batches {

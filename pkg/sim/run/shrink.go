@@ -23,6 +23,7 @@ var knobs = map[string]func(*world.Faults){
 	"death": func(f *world.Faults) { f.Death = 0 }, "hang": func(f *world.Faults) { f.Hang = 0 }, "fall_back": func(f *world.Faults) { f.FallBack = 0 },
 	"install": func(f *world.Faults) { f.Install = 0 }, "migration": func(f *world.Faults) { f.Migration = 0 }, "reply": func(f *world.Faults) { f.Reply = 0 },
 	"silent": func(f *world.Faults) { f.Silent = 0 }, "bmc": func(f *world.Faults) { f.BMC = 0 }, "operator": func(f *world.Faults) { f.Operator = 0 },
+	"disk": func(f *world.Faults) { f.Disk = 0 }, "split": func(f *world.Faults) { f.Split = 0 },
 	"tenant": func(f *world.Faults) { f.Tenant = 0 }, "kill": func(f *world.Faults) { f.Kill = 0 },
 }
 

@@ -68,6 +68,7 @@ func (w *World) remap(i int32) {
 		at := slices.Index(pg.Hosts, i)
 		pg.Hosts[at] = to
 		pg.Behind &^= 1 << at
+		pg.Dead &^= 1 << at
 		t.PGsOf[to] = append(t.PGsOf[to], g)
 	}
 	t.PGsOf[i] = kept
@@ -126,7 +127,9 @@ func (w *World) daemonsUp(i int32) {
 		h.catching = false
 		for _, g := range w.Truth.PGsOf[i] {
 			pg := &w.Truth.PGs[g]
-			pg.Behind &^= 1 << slices.Index(pg.Hosts, i)
+			if at := slices.Index(pg.Hosts, i); pg.Dead&(1<<at) == 0 {
+				pg.Behind &^= 1 << at
+			}
 		}
 	})
 }
@@ -206,7 +209,7 @@ func (s storage) OKToStop(ctx context.Context, n model.Node) error {
 	for _, g := range t.PGsOf[i] {
 		pg := &t.PGs[g]
 		serving, _ := t.Serving(pg)
-		if t.Hosts[i].Daemons && serving-1 < t.Pool(pg).MinSize {
+		if t.Serves(pg, slices.Index(pg.Hosts, i)) && serving-1 < t.Pool(pg).MinSize {
 			return fmt.Errorf("EBUSY: placement groups of pool %s would be offline without %s", t.Pool(pg).Name, n.Name)
 		}
 	}
@@ -285,7 +288,7 @@ func (w *World) Health(region model.Path) (wrong []string) {
 func (w *World) unclean(c int32) int {
 	t, n := &w.Truth, 0
 	for _, h := range t.Fleet.Clusters[c].OSDHosts {
-		if len(t.PGsOf[h]) > 0 && (!t.Hosts[h].Daemons || t.Hosts[h].catching) {
+		if len(t.PGsOf[h]) > 0 && (!t.Hosts[h].Daemons || t.Hosts[h].catching || t.Hosts[h].deadOSDs > 0) {
 			n++
 		}
 	}

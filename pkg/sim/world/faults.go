@@ -15,6 +15,8 @@ import (
 // Faults are what goes wrong. Probabilities are of each try, rates of an hour.
 type Faults struct {
 	Death     float64       `json:"death"`     // rate of each host: it dies, and comes back after 20 minutes to 2 hours
+	Disk      float64       `json:"disk"`      // rate of each host: one of its OSDs fails
+	Split     float64       `json:"split"`     // rate of the fleet: a zone cannot be reached from the workstation for 2 to 40 minutes
 	Hang      float64       `json:"hang"`      // a restart hangs; two of three come back by their watchdog
 	FallBack  float64       `json:"fall_back"` // a new slot does not come up the first time
 	Install   float64       `json:"install"`   // writing a slot fails
@@ -31,9 +33,9 @@ type Faults struct {
 // Profiles are the faults by name.
 var Profiles = map[string]Faults{
 	"none": {Slow: time.Second},
-	"default": {Death: 1.0 / 1000, Hang: 0.02, FallBack: 0.01, Install: 0.01, Migration: 0.01, Reply: 0.005, Silent: 0.001, BMC: 0.05, Slow: 20 * time.Second,
+	"default": {Death: 1.0 / 1000, Disk: 1.0 / 1000, Split: 1.0 / 20, Hang: 0.02, FallBack: 0.01, Install: 0.01, Migration: 0.01, Reply: 0.005, Silent: 0.001, BMC: 0.05, Slow: 20 * time.Second,
 		Operator: 0.2, Tenant: 0.05, Kill: 0.002},
-	"harsh": {Death: 1.0 / 200, Hang: 0.08, FallBack: 0.05, Install: 0.05, Migration: 0.05, Reply: 0.02, Silent: 0.005, BMC: 0.2, Slow: time.Minute,
+	"harsh": {Death: 1.0 / 200, Disk: 1.0 / 200, Split: 1.0 / 4, Hang: 0.08, FallBack: 0.05, Install: 0.05, Migration: 0.05, Reply: 0.02, Silent: 0.005, BMC: 0.2, Slow: time.Minute,
 		Operator: 2, Tenant: 0.3, Kill: 0.01},
 }
 
@@ -48,7 +50,7 @@ func (w *World) reply(host int32) error {
 		delete(w.broken, host)
 		return errReply
 	}
-	if w.chance(w.opt.Faults.Reply) {
+	if w.broken[host] == rack.HostSilent || w.chance(w.opt.Faults.Reply) {
 		return errReply
 	}
 	return nil
@@ -89,6 +91,8 @@ func (w *World) every(rate float64, do func()) {
 func (w *World) disturb() {
 	f, hosts := w.opt.Faults, float64(len(w.Truth.Hosts))
 	w.every(f.Death*hosts, w.die)
+	w.every(f.Disk*hosts, func() { w.LoseOSD(w.rng.IntN(len(w.Truth.Hosts))) })
+	w.every(f.Split, w.split)
 	w.every(f.Operator, w.interfere)
 	w.every(f.Tenant*hosts, w.tenant)
 }
@@ -113,6 +117,26 @@ func (w *World) die() {
 	w.Time.After(20*time.Minute+time.Duration(w.rng.Int64N(int64(100*time.Minute))), func() {
 		w.Truth.Hosts[i].Dead = false
 		w.rack.Revive(w.Truth.Fleet.Hosts[i].Path)
+	})
+}
+
+// split cuts a zone off from the workstation for a while, hosts and BMCs. What runs there goes on, and so does Ceph.
+func (w *World) split() {
+	zone := w.Truth.Fleet.Hosts[w.rng.IntN(len(w.Truth.Hosts))].Path.Zone()
+	if len(w.broken) > 0 {
+		return // one at a time
+	}
+	for _, h := range w.Truth.Fleet.Hosts {
+		if h.Path.Zone() == zone {
+			w.Break(h.Path, rack.HostSilent)
+		}
+	}
+	w.Time.After(2*time.Minute+time.Duration(w.rng.Int64N(int64(38*time.Minute))), func() {
+		for _, h := range w.Truth.Fleet.Hosts {
+			if h.Path.Zone() == zone {
+				w.Break(h.Path, rack.Sound)
+			}
+		}
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/nuboctl/nuboctl/pkg/ops/rack"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 )
 
@@ -14,7 +15,8 @@ func (w *World) Fleet(ctx context.Context) (plan.Fleet, error) {
 	f.Hosts = slices.Clone(f.Hosts)
 	for i := range f.Hosts {
 		h, now := &f.Hosts[i], &t.Hosts[i]
-		h.Change, h.Class, h.Down = !now.New && now.Up, t.Class(int32(i)), !now.Up
+		h.Down = !now.Up || w.broken[int32(i)] == rack.HostSilent // who does not answer is not known, and counts as lost
+		h.Change, h.Class = !now.New && !h.Down, t.Class(int32(i))
 		if now.Foreign {
 			h.VCPUs, h.MemoryMiB, h.Cells = 0, 0, make([]plan.Cell, len(h.Cells)) // an operator wants nothing moved there
 		}
@@ -78,7 +80,7 @@ func (w *World) clusters(f *plan.Fleet) {
 		pg := &t.PGs[k]
 		pool := &f.Clusters[pg.Cluster].Pools[pg.Pool]
 		for i, h := range pg.Hosts {
-			if h >= 0 && t.Hosts[h].Up && pg.Behind&(1<<i) != 0 {
+			if h >= 0 && pg.Behind&(1<<i) != 0 && (t.Hosts[h].Up || pg.Dead&(1<<i) != 0) {
 				h = -1
 			}
 			pool.Acting = append(pool.Acting, h)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/ops"
+	"github.com/nuboctl/nuboctl/pkg/ops/rack"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 )
 
@@ -22,6 +23,9 @@ func (m machines) Open(ctx context.Context, n model.Node) (ops.Machine, error) {
 	f := m.w.opt.Faults
 	if err := m.w.Time.Sleep(ctx, time.Second+time.Duration(m.w.rng.Int64N(int64(f.Slow)+1))); err != nil {
 		return nil, err
+	}
+	if m.w.broken[m.w.index[n.Path]] == rack.HostSilent && f.Split > 0 {
+		return nil, fmt.Errorf("%s: %s does not answer: connection timed out", n.Path, n.BMC.Address)
 	}
 	if m.w.chance(f.BMC) {
 		return nil, fmt.Errorf("%s: %s does not answer: all sessions are in use", n.Path, n.BMC.Address)

@@ -37,6 +37,7 @@ type Host struct {
 	Cells             []plan.Cell
 	downAt            time.Duration // when its daemons went out of service or came back last
 	catching          bool          // its copies are not complete yet
+	deadOSDs          int           // whose copies are not made anew yet
 }
 
 // State is what a virtual machine does.
@@ -65,10 +66,13 @@ type PG struct {
 	Cluster, Pool int32
 	Hosts         []int32 // of the copies; -1 is one that was missing from the start
 	Behind        uint32  // bit i: copy i is not complete
+	Dead          uint32  // bit i: the OSD of copy i has failed; such a copy is behind as well
 }
 
 // Serves reports whether copy i of a placement group takes part in I/O.
-func (t *Truth) Serves(pg *PG, i int) bool { return pg.Hosts[i] >= 0 && t.Hosts[pg.Hosts[i]].Daemons }
+func (t *Truth) Serves(pg *PG, i int) bool {
+	return pg.Hosts[i] >= 0 && t.Hosts[pg.Hosts[i]].Daemons && pg.Dead&(1<<i) == 0
+}
 
 // Serving counts the copies that take part in I/O, and those of them that are complete.
 func (t *Truth) Serving(pg *PG) (serving, complete int) {
@@ -86,13 +90,17 @@ func (t *Truth) Serving(pg *PG) (serving, complete int) {
 // Pool is the pool of a placement group.
 func (t *Truth) Pool(pg *PG) *plan.Pool { return &t.Fleet.Clusters[pg.Cluster].Pools[pg.Pool] }
 
-// Member reports whether a member of a group is in service. Gateways are on the host itself, the others are Ceph's daemons.
+// Member reports whether a member of a group is in service. Gateways and key services are on the host itself, the others are Ceph's
+// daemons.
 func (t *Truth) Member(g *plan.Group, host int32) bool {
-	if strings.Contains(g.Name, "gateway") {
+	if OnHost(g) {
 		return t.Hosts[host].Up
 	}
 	return t.Hosts[host].Daemons
 }
+
+// OnHost reports whether a group's members go with their hosts, and not with Ceph's daemons.
+func OnHost(g *plan.Group) bool { return g.Kind == plan.Key || strings.Contains(g.Name, "gateway") }
 
 // MembersUp counts the members of a group that are in service.
 func (t *Truth) MembersUp(g *plan.Group) int {

@@ -107,7 +107,9 @@ func Bare(d model.Desired, opt Options) *World {
 // Break makes what belongs to a host fail from now on; rack.Sound mends it.
 func (w *World) Break(n model.Path, f rack.Fault) {
 	w.rack.Break(n, f)
-	w.broken[w.index[n]] = f
+	if w.broken[w.index[n]] = f; f == rack.Sound {
+		delete(w.broken, w.index[n])
+	}
 }
 
 func (w *World) build(f plan.Fleet) {
