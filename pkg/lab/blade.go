@@ -116,7 +116,7 @@ func (m *machine) nextFiles() (bladeFiles, error) {
 		return bladeFiles{}, err
 	}
 	files := m.dirs.files(m.blade, len(old)+1)
-	for _, socket := range []string{files.QMP, files.Console} {
+	for _, socket := range []string{files.QMP, files.Line} {
 		if err := remove(socket); err != nil {
 			return bladeFiles{}, err
 		}

@@ -35,7 +35,8 @@ type bladeFiles struct {
 	Disks   map[string]string // disk name to qcow2 image
 	Vars    string            // UEFI variables
 	Serial  string            // log of the serial console of this power-on
-	Console string            // unix socket of the serial console
+	Line    string            // unix socket of QEMU's serial line, for one user
+	Console string            // unix socket of the serial console, for many; the daemon's
 	QMP     string            // unix socket of the QEMU monitor
 }
 
@@ -58,6 +59,7 @@ func (d Dirs) files(b Blade, powerOn int) bladeFiles {
 		Disks:   map[string]string{},
 		Vars:    filepath.Join(dir, "vars.fd"),
 		Serial:  filepath.Join(dir, fmt.Sprintf("serial-%03d.log", powerOn)),
+		Line:    filepath.Join(d.Sockets, b.Name+".serial"),
 		Console: d.Console(b.Name),
 		QMP:     filepath.Join(d.Sockets, b.Name+".qmp"),
 	}

@@ -15,8 +15,8 @@ import (
 )
 
 // ipmiLAN gives ipmi_sim's LAN file (ipmi_lan(5)): one user, IPMI 2.0 on one address. The chassis program is told the
-// controller's address as its first argument.
-func ipmiLAN(b Blade, script string) string {
+// controller's address as its first argument. Serial-over-LAN is connected to the address line, with a history on instance 2.
+func ipmiLAN(b Blade, script, line string) string {
 	addr := netip.MustParseAddrPort(b.BMC.Address)
 	return fmt.Sprintf(`name "%s"
 startlan 1
@@ -29,9 +29,10 @@ startlan 1
   guid %s
 endlan
 chassis_control "%s 0x20"
+sol "tcp:%s" 115200 history=65536
 user 1 false "" "" user 10 none md2 md5 straight
 user 2 true "%s" "%s" admin 10 none md2 md5 straight
-`, b.Name, addr.Addr(), addr.Port(), guid(b), script, b.BMC.User, b.BMC.Password)
+`, b.Name, addr.Addr(), addr.Port(), guid(b), script, line, b.BMC.User, b.BMC.Password)
 }
 
 // ipmiEmulation gives ipmi_sim's command file (ipmi_sim_cmd(5)): one controller with the blade's FRU data.
@@ -62,12 +63,12 @@ func chassisScript(b Blade, d Dirs, self string) string {
 }
 
 // startIPMI writes the files of a blade's ipmi_sim and starts it, in place of an older one. It returns when the BMC answers.
-func startIPMI(ctx context.Context, b Blade, d Dirs, self string) error {
+func startIPMI(ctx context.Context, b Blade, d Dirs, self, line string) error {
 	dir, script := filepath.Join(d.blade(b.Name), "ipmi"), filepath.Join(d.Sockets, b.Name+".chassis")
 	lan, emu := filepath.Join(dir, "lan.conf"), filepath.Join(dir, "bmc.emu")
 	err := errors.Join(
 		os.MkdirAll(dir, 0o700),
-		writeFile(lan, []byte(ipmiLAN(b, script)), 0o600),
+		writeFile(lan, []byte(ipmiLAN(b, script, line)), 0o600),
 		writeFile(emu, []byte(ipmiEmulation(b)), 0o600),
 		writeFile(script, []byte(chassisScript(b, d, self)), 0o700),
 	)
@@ -108,7 +109,7 @@ func rmcpPing(address string) bool {
 }
 
 // keepIPMI starts a blade's ipmi_sim again whenever it has ended, until the context does.
-func keepIPMI(ctx context.Context, b Blade, d Dirs, self string, log *slog.Logger) {
+func keepIPMI(ctx context.Context, b Blade, d Dirs, self, line string, log *slog.Logger) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
@@ -121,7 +122,7 @@ func keepIPMI(ctx context.Context, b Blade, d Dirs, self string, log *slog.Logge
 			continue
 		}
 		log.Warn("ipmi_sim has ended and is started again", "blade", b.Name)
-		if err := startIPMI(ctx, b, d, self); err != nil {
+		if err := startIPMI(ctx, b, d, self, line); err != nil {
 			log.Error("start ipmi_sim", "blade", b.Name, "err", err)
 		}
 	}

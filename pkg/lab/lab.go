@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -255,10 +256,13 @@ func (l *Lab) DialConsole(ctx context.Context, blade string) (net.Conn, error) {
 	if _, err := l.Rack.Blade(blade); err != nil {
 		return nil, err
 	}
+	if on, err := l.Client().Power(ctx, blade); err != nil || !on {
+		return nil, fmt.Errorf("console of %s: %w", blade, cmp.Or(err, errors.New("it is switched off")))
+	}
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "unix", l.Dirs.Console(blade))
 	if err != nil {
-		return nil, fmt.Errorf("console of %s: %w (is the blade on?)", blade, err)
+		return nil, fmt.Errorf("console of %s: %w", blade, err)
 	}
 	return conn, nil
 }

@@ -60,7 +60,7 @@ func TestQEMUArgumentsQuoteCommas(t *testing.T) {
 
 func TestIPMIFiles(t *testing.T) {
 	b := blade(t, loadRack(t, "e2e"), "blade-02")
-	golden(t, "ipmi-lan", ipmiLAN(b, "/run/nubo-lab/0/blade-02.chassis"))
+	golden(t, "ipmi-lan", ipmiLAN(b, "/run/nubo-lab/0/blade-02.chassis", "127.0.0.1:40001"))
 	golden(t, "ipmi-emulation", ipmiEmulation(b))
 	golden(t, "ipmi-chassis", chassisScript(b, testDirs(), "/a b/it's/nubo-lab"))
 }
@@ -90,7 +90,7 @@ func TestSocketPathsAreShort(t *testing.T) {
 		t.Fatal(err)
 	}
 	files := dirs.files(Blade{Name: "twelve-chars"}, 1)
-	for _, socket := range []string{files.QMP, files.Console, dirs.control()} {
+	for _, socket := range []string{files.QMP, files.Line, files.Console, dirs.control()} {
 		if len(socket) > 107 {
 			t.Errorf("%s has %d bytes", socket, len(socket))
 		}

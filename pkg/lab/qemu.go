@@ -34,7 +34,7 @@ func qemuArgs(b Blade, l launch) []string {
 		"-m", fmt.Sprint(b.MemoryMiB), "-smp", fmt.Sprint(processors(b, l.KVM)), "-rtc", "base=utc",
 		"-uuid", b.UUID,
 		"-smbios", fmt.Sprintf("type=1,manufacturer=%s,product=%s,serial=%s,uuid=%s", Manufacturer, Model, b.Serial, b.UUID),
-		"-chardev", fmt.Sprintf("socket,id=serial0,path=%s,server=on,wait=off,logfile=%s", quote(l.Files.Console), quote(l.Files.Serial)),
+		"-chardev", fmt.Sprintf("socket,id=serial0,path=%s,server=on,wait=off,logfile=%s", quote(l.Files.Line), quote(l.Files.Serial)),
 		"-serial", "chardev:serial0",
 		"-qmp", fmt.Sprintf("unix:%s,server=on,wait=off", quote(l.Files.QMP)),
 		"-device", "virtio-rng-pci",

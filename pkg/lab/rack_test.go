@@ -61,7 +61,7 @@ func FuzzParse(f *testing.F) {
 			networkPlan(rack)
 			for _, b := range rack.Blades {
 				qemuArgs(b, launch{Files: testDirs().files(b, 1)})
-				ipmiLAN(b, "script")
+				ipmiLAN(b, "script", "127.0.0.1:1")
 			}
 		}
 	})

@@ -76,13 +76,17 @@ func (s *server) start(ctx context.Context) error {
 	}
 	s.serve(ctx, &http.Server{Handler: controlHandler(s.machines, s.ready.Load)}, listener)
 	for _, b := range s.rack.Blades { // after the control socket, which their script asks
+		line, err := s.serial(ctx, b)
+		if err != nil {
+			return err
+		}
 		if b.BMC.Protocol != "ipmi" {
 			continue
 		}
-		if err := startIPMI(ctx, b, s.dirs, s.self); err != nil {
+		if err := startIPMI(ctx, b, s.dirs, s.self, line); err != nil {
 			return err
 		}
-		s.group.Go(func() error { keepIPMI(ctx, b, s.dirs, s.self, s.log); return nil })
+		s.group.Go(func() error { keepIPMI(ctx, b, s.dirs, s.self, line, s.log); return nil })
 	}
 	s.ready.Store(true)
 	return nil
