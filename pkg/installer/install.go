@@ -196,6 +196,9 @@ func (i *Install) takeOrder(ctx context.Context) error {
 	if o.ID != i.OrderID {
 		return fmt.Errorf("%w: asked for %s, got %s", order.ErrMalformed, i.OrderID, o.ID)
 	}
+	if o.Goal == order.Slot {
+		return fmt.Errorf("%w: goal %s is for a host that runs", order.ErrMalformed, o.Goal)
+	}
 	i.order = o
 	return o.CheckTime(time.Now())
 }

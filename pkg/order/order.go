@@ -23,10 +23,11 @@ const FormatVersion = 1
 type Goal string
 
 // The goals: Install lays everything down on an empty or consented root disk; Reinstall lays the slots of the node's own root disk down anew, and
-// keeps its state partition and every other disk.
+// keeps its state partition and every other disk; Slot lets the agent of the running host write its idle slot, and boots no machine.
 const (
 	Install   Goal = "install"
 	Reinstall Goal = "reinstall"
+	Slot      Goal = "slot"
 )
 
 // Order is the instruction for one install of one machine.
@@ -123,7 +124,7 @@ func (o Order) Validate() error {
 	if o.FormatVersion != FormatVersion {
 		wrong("format_version %d, this program knows %d", o.FormatVersion, FormatVersion)
 	}
-	if o.Goal != Install && o.Goal != Reinstall {
+	if o.Goal != Install && o.Goal != Reinstall && o.Goal != Slot {
 		wrong("goal %q", o.Goal)
 	}
 	if o.ID == "" || o.Hostname == "" || o.Node == "" {

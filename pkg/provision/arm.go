@@ -33,8 +33,11 @@ func (p *Provisioner) Arm(ctx context.Context, n model.Node, goal order.Goal, sp
 	if err != nil {
 		return err
 	}
-	boot, err := p.supply(ctx, c, n.Image.Digest, report)
+	boot, files, err := p.bootFiles()
 	if err != nil {
+		return err
+	}
+	if err := p.supply(ctx, c, files, n.Image.Digest, report); err != nil {
 		return err
 	}
 	if err := c.SetMachines(ctx, Machines(p.Desired, network)); err != nil {
@@ -102,24 +105,28 @@ func profileOf(d model.Desired, n model.Node) (model.Profile, error) {
 	return model.Profile{}, fmt.Errorf("%s: profile %q is not in the inventory", n.Path, n.Profile)
 }
 
-// supply brings the relay what it does not have: boot loaders, kernel, ramdisk, manifest and chunks.
-func (p *Provisioner) supply(ctx context.Context, c *relay.Client, image model.Digest, report func(string, int64, int64)) (relay.BootFiles, error) {
-	p.supplying.Lock()
-	defer p.supplying.Unlock()
+// bootFiles are the boot loaders, kernel and ramdisk that installs need.
+func (p *Provisioner) bootFiles() (relay.BootFiles, []File, error) {
 	kernel, initrd, err := p.Images.Ramdisk()
 	if err != nil {
-		return relay.BootFiles{}, err
+		return relay.BootFiles{}, nil, err
 	}
 	files, err := p.Images.FirstStage()
 	if err != nil {
-		return relay.BootFiles{}, err
+		return relay.BootFiles{}, nil, err
 	}
 	// The name carries the digest, so that another ramdisk does not take the place of one that an older order names.
 	kernel.Name, initrd.Name = kernel.SHA256[:16]+"-vmlinuz", initrd.SHA256[:16]+"-initrd"
-	files = append(files, kernel, initrd)
+	return relay.BootFiles{Kernel: kernel.Name, Initrd: initrd.Name}, append(files, kernel, initrd), nil
+}
+
+// supply brings the relay what it does not have: boot files, manifest and chunks.
+func (p *Provisioner) supply(ctx context.Context, c *relay.Client, files []File, image model.Digest, report func(string, int64, int64)) error {
+	p.supplying.Lock()
+	defer p.supplying.Unlock()
 	blobs, err := p.Images.Blobs(image)
 	if err != nil {
-		return relay.BootFiles{}, err
+		return err
 	}
 	names := make(map[string]string, len(files))
 	for _, f := range files {
@@ -131,10 +138,9 @@ func (p *Provisioner) supply(ctx context.Context, c *relay.Client, image model.D
 	}
 	missingFiles, missingBlobs, err := c.Missing(ctx, names, digests)
 	if err != nil {
-		return relay.BootFiles{}, err
+		return err
 	}
-	u := newUpload(c, report)
-	return relay.BootFiles{Kernel: kernel.Name, Initrd: initrd.Name}, u.run(ctx, pickFiles(files, missingFiles), pickBlobs(blobs, missingBlobs))
+	return newUpload(c, report).run(ctx, pickFiles(files, missingFiles), pickBlobs(blobs, missingBlobs))
 }
 
 func (u *upload) run(ctx context.Context, files []File, blobs []Blob) error {

@@ -40,6 +40,12 @@ func (c *Client) Status(ctx context.Context) ([]order.Status, error) {
 	return out, c.call(ctx, "GET", "/v1/status", nil, &out)
 }
 
+// URL is the relay's base address on its network: where agents fetch images.
+func (c *Client) URL(ctx context.Context) (string, error) {
+	var out string
+	return out, c.call(ctx, "GET", "/v1/url", nil, &out)
+}
+
 // SetMachines replaces the list of machines that the relay gives addresses to.
 func (c *Client) SetMachines(ctx context.Context, list []Machine) error {
 	return c.call(ctx, "PUT", "/v1/machines", list, nil)

@@ -43,6 +43,7 @@ type missing struct {
 func (r *Relay) Control() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, r.book.all()) })
+	mux.HandleFunc("GET /v1/url", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, r.server.BaseURL()) })
 	mux.HandleFunc("PUT /v1/machines", r.putMachines)
 	mux.HandleFunc("PUT /v1/orders/{id}", r.putOrder)
 	mux.HandleFunc("DELETE /v1/orders/{id}", func(w http.ResponseWriter, req *http.Request) {
@@ -79,6 +80,9 @@ func (r *Relay) putOrder(w http.ResponseWriter, req *http.Request) {
 	o, err := order.Open(a.Signed, r.cfg.Trust...)
 	if err == nil && o.ID != req.PathValue("id") {
 		err = fmt.Errorf("%w: order %s put as %s", order.ErrMalformed, o.ID, req.PathValue("id"))
+	}
+	if err == nil && o.Goal == order.Slot {
+		err = fmt.Errorf("%w: goal %s boots no machine", order.ErrMalformed, o.Goal)
 	}
 	if err == nil {
 		err = o.CheckTime(r.cfg.Now())

@@ -92,7 +92,7 @@ func newBox(t testing.TB, name string) *Box {
 		t.Fatal("this test makes network namespaces: run it as root")
 	}
 	b := &Box{Dir: shortDir(t)}
-	for _, dir := range []string{"ovs", "libvirt-run", "libvirt-lib", "libvirt-log", "libvirt-etc", "libvirt-cache", "ceph-etc", "ceph-lib", "init", "pki", "units", "nubo"} {
+	for _, dir := range []string{"ovs", "libvirt-run", "libvirt-lib", "libvirt-log", "libvirt-etc", "libvirt-cache", "ceph-etc", "ceph-lib", "nubo-lib", "init", "pki", "units", "nubo"} {
 		if err := os.Mkdir(filepath.Join(b.Dir, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +138,7 @@ func (b *Box) mounts() string {
 	s.WriteString("mount -t tmpfs run /run; mkdir -p /run/openvswitch /run/libvirt /run/lock /run/sshd /run/netns\n")
 	for from, to := range map[string]string{
 		"ovs": "/run/openvswitch", "libvirt-run": "/run/libvirt", "libvirt-lib": "/var/lib/libvirt",
-		"libvirt-log": "/var/log/libvirt", "libvirt-etc": "/etc/libvirt", "libvirt-cache": "/var/cache/libvirt", "ceph-etc": "/etc/ceph", "ceph-lib": "/var/lib/ceph", "pki": "/etc/pki", "units": "/etc/systemd/system",
+		"libvirt-log": "/var/log/libvirt", "libvirt-etc": "/etc/libvirt", "libvirt-cache": "/var/cache/libvirt", "ceph-etc": "/etc/ceph", "ceph-lib": "/var/lib/ceph", "nubo-lib": "/usr/lib/nubo", "pki": "/etc/pki", "units": "/etc/systemd/system",
 		"nubo": "/var/lib/nubo", "passwd": "/etc/passwd", "group": "/etc/group", "systemd-run": "/usr/bin/systemd-run", "systemctl": "/usr/bin/systemctl",
 	} {
 		source := filepath.Join(b.Dir, from)

@@ -71,6 +71,7 @@ case "$*" in
 "restart libvirtd-tls.socket") : >/run/libvirtd-tls ;;
 "is-active libvirtd-tls.socket") [ -e /run/libvirtd-tls ] && echo active ;;
 "start "*libvirtd.service) libvirtd ;;
+reboot) /usr/lib/nubo/reboot ;; # a test says what that is
 "daemon-reload" | "enable "* | "reset-failed "*) ;;
 "list-units "*) shift; for word; do case $word in --*) shift ;; *) break ;; esac; done; request list "$@" ;;
 "start "*) for word; do case $word in start | --*) ;; *) request start "$word" || exit ;; esac; done ;;

@@ -1,13 +1,12 @@
 package slot
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
+	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/remote"
@@ -84,24 +83,17 @@ func (a Agent) Status(ctx context.Context) (Status, error) {
 	return a.ask(ctx, a.command("status"))
 }
 
-// Write has the agent write the idle slot by a signed order (the envelope), from the relay's base address. progress, which may be nil,
-// gets the agent's lines as they come. When slot holds the same already, nothing is written.
-func (a Agent) Write(ctx context.Context, slot, relay string, envelope []byte, progress io.Writer) (Status, error) {
+// Try has the slot booted once, next time; it does not reboot. The default stays until Good, and the host restarts into it when that has not come
+// within deadline of the boot; 0: the agent's own.
+func (a Agent) Try(ctx context.Context, slot string, deadline time.Duration) (Status, error) {
 	if err := checkName(slot); err != nil {
 		return Status{}, err
 	}
-	cmd := a.change("write", "--slot", slot, "--relay", relay)
-	cmd.Stdin = bytes.NewReader(envelope)
-	cmd.Stderr = progress
-	return a.ask(ctx, cmd)
-}
-
-// Try has the slot booted once, next time; it does not reboot. The default stays until Good.
-func (a Agent) Try(ctx context.Context, slot string) (Status, error) {
-	if err := checkName(slot); err != nil {
-		return Status{}, err
+	words := []string{"try", "--slot", slot}
+	if deadline > 0 {
+		words = append(words, "--deadline", deadline.String())
 	}
-	return a.ask(ctx, a.change("try", "--slot", slot))
+	return a.ask(ctx, a.change(words...))
 }
 
 // Good makes the booted slot the default.

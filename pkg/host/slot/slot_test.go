@@ -1,7 +1,6 @@
 package slot_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -95,17 +94,8 @@ func TestAgentCommands(t *testing.T) {
 	if one, ok := got.Slot("a"); !ok || one.Condition != slot.Good || one.Image != "sha256:aa" {
 		t.Errorf("slot a is %+v", one)
 	}
-	for name, call := range map[string]func() (slot.Status, error){
-		"write": func() (slot.Status, error) {
-			return agent.Write(ctx, "b", "http://10.77.0.1:8080", []byte("envelope"), nil)
-		},
-	} {
-		if _, err := call(); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
 	for _, call := range []func() (slot.Status, error){
-		func() (slot.Status, error) { return agent.Try(ctx, "b") },
+		func() (slot.Status, error) { return agent.Try(ctx, "b", 30*time.Minute) },
 		func() (slot.Status, error) { return agent.Good(ctx) },
 		func() (slot.Status, error) { return agent.Cancel(ctx) },
 	} {
@@ -115,26 +105,23 @@ func TestAgentCommands(t *testing.T) {
 	}
 	want := []remote.Call{
 		{Line: "/usr/lib/nubo/nubo-agent slot status"},
-		{Line: "/usr/lib/nubo/nubo-agent slot write --slot b --relay http://10.77.0.1:8080 --epoch 7", Stdin: "envelope"},
-		{Line: "/usr/lib/nubo/nubo-agent slot try --slot b --epoch 7"},
+		{Line: "/usr/lib/nubo/nubo-agent slot try --slot b --deadline 30m0s --epoch 7"},
 		{Line: "/usr/lib/nubo/nubo-agent slot good --epoch 7"},
 		{Line: "/usr/lib/nubo/nubo-agent slot cancel --epoch 7"},
 	}
 	if diff := cmp.Diff(want, host.Calls()); diff != "" {
 		t.Error(diff)
 	}
-	if _, err := agent.Try(ctx, "c"); err == nil {
+	if _, err := agent.Try(ctx, "c", 0); err == nil {
 		t.Error("slot c was accepted")
 	}
 }
 
 func TestAgentFaults(t *testing.T) {
 	ctx := t.Context()
-	refusing := (&remote.Fake{}).Fail("slot write", 3, "slot b is the booted one")
-	var progress bytes.Buffer
-	_, err := slot.Agent{Host: refusing}.Write(ctx, "b", "http://x", nil, &progress)
-	if !errors.Is(err, slot.ErrRefused) || progress.String() != "slot b is the booted one" {
-		t.Errorf("got %v, progress %q", err, progress.String())
+	refusing := (&remote.Fake{}).Fail("slot try", 3, "slot b is empty")
+	if _, err := (slot.Agent{Host: refusing}).Try(ctx, "b", 0); !errors.Is(err, slot.ErrRefused) {
+		t.Errorf("got %v", err)
 	}
 	broken := (&remote.Fake{}).Fail("slot good", 1, "disk is full")
 	if _, err := (slot.Agent{Host: broken}).Good(ctx); err == nil || errors.Is(err, slot.ErrRefused) {
