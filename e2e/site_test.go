@@ -23,32 +23,36 @@ func TestSite(t *testing.T) {
 	c := r.NewCloud(t, "site", "ws", "blades=3", "ceph=true")
 	s := site{host{Cloud: c, name: "blade-01", address: "10.77.0.11"}}
 	scribble(t, r.Disk("blade-03", "osd"))
+	for _, b := range []string{"blade-01", "blade-02", "blade-03"} {
+		if got := r.Power(t, b); got != "off" {
+			t.Fatalf("%s is %s at the start", b, got)
+		}
+	}
 	step(t, "a disk with data is not taken", s.keepsData)
 	step(t, "apply goes on once it is wiped", func(t *testing.T) {
 		s.on(t, "blade-03", "dd if=/dev/zero of=$(ls /dev/disk/by-id/*osd-03 | head -n 1) bs=1M count=4 conv=fsync status=none")
 		began := time.Now()
 		c.Expect(rack.Within(t, 90*time.Minute), t, 0, "apply", "--yes")
-		rack.Figure(t, "three blades, the rest of the cluster", time.Since(began))
+		rack.Figure(t, "three blades, the rest of the cluster and the virtual machines", time.Since(began))
+		for _, b := range []string{"blade-01", "blade-02", "blade-03"} {
+			rack.SizeFigure(t, b+" received in all", s.received(t, b))
+		}
 	})
 	step(t, "the cluster is healthy", s.healthy)
 	step(t, "images are written and read", s.stores)
-	step(t, "no changes", func(t *testing.T) { s.plans(t, 0, "No changes") })
-	step(t, "a changed pool is seen and repaired", func(t *testing.T) {
-		s.drift(t, "ceph osd pool set vms size 2", "size is 2, not 3")
+	step(t, "virtual machines run on Ceph and answer", s.runsGuests)
+	step(t, "no changes", func(t *testing.T) {
+		began := time.Now()
+		s.plans(t, 0, "No changes")
+		rack.Figure(t, "a plan without changes", time.Since(began))
 	})
-	step(t, "a wrong place is seen and repaired", func(t *testing.T) {
-		s.drift(t, "ceph osd crush move blade-02 root=default", "osd.")
-	})
-	step(t, "a foreign key is told", func(t *testing.T) {
-		s.ssh(t, "ceph auth get-or-create client.stranger mon 'allow r' >/dev/null")
-		s.plans(t, 0, "key client.stranger")
-		s.ssh(t, "ceph auth rm client.stranger")
-	})
-	step(t, "daemons come back with their host", func(t *testing.T) {
-		b := host{Cloud: c, name: "blade-02", address: "10.77.0.12"}
-		b.reboot(t, 20*time.Minute)
-		s.healthy(t)
-	})
+	step(t, "a stream from outside reaches the disk", s.streams)
+	step(t, "a machine moves while it answers", s.moves)
+	step(t, "a bridge changed by hand is seen and repaired", s.bridgeByHand)
+	step(t, "a changed pool is seen and repaired", s.poolByHand)
+	step(t, "a wrong place is seen and repaired", s.placeByHand)
+	step(t, "a foreign key is told", s.keyByHand)
+	step(t, "daemons come back with their host", s.comesBack)
 }
 
 // site is a region of three blades, looked at from the first.
@@ -143,7 +147,14 @@ func (s site) plans(t *testing.T, code int, text string) {
 
 // drift changes the cluster by hand: the next plan shows it, an apply repairs it, and the plan after that is empty.
 func (s site) drift(t *testing.T, command, text string) {
+	t.Helper()
 	s.ssh(t, command)
+	s.repairs(t, text)
+}
+
+// repairs sees something in a plan, applies, and waits until a plan is empty.
+func (s site) repairs(t *testing.T, text string) {
+	t.Helper()
 	s.plans(t, 2, text)
 	s.Expect(rack.Within(t, 20*time.Minute), t, 0, "apply", "--yes")
 	ctx := rack.Within(t, 10*time.Minute)
@@ -153,4 +164,33 @@ func (s site) drift(t *testing.T, command, text string) {
 		}
 		return nil
 	})
+}
+
+func (s site) bridgeByHand(t *testing.T) {
+	s.on(t, "blade-03", "ovs-vsctl set interface stor0 mtu_request=1400")
+	s.repairs(t, "ovs.ensure")
+	if got := s.on(t, "blade-03", `ip -oneline link show stor0 | sed 's/.* mtu \([0-9]*\) .*/\1/'`); got != "1500" {
+		t.Errorf("the port's MTU is %s", got)
+	}
+}
+
+func (s site) poolByHand(t *testing.T) {
+	s.drift(t, "ceph osd pool set vms size 2", "size is 2, not 3")
+}
+
+func (s site) placeByHand(t *testing.T) {
+	s.drift(t, "ceph osd crush move blade-02 root=default", "is in another place")
+	holds(t, s.ssh(t, "ceph osd find $(ceph osd ls-tree blade-02)"), `"rack": "az1-a"`)
+}
+
+func (s site) keyByHand(t *testing.T) {
+	s.ssh(t, "ceph auth get-or-create client.stranger mon 'allow r' >/dev/null")
+	s.plans(t, 0, "key client.stranger")
+	s.ssh(t, "ceph auth rm client.stranger")
+}
+
+func (s site) comesBack(t *testing.T) {
+	b := host{Cloud: s.Cloud, name: "blade-02", address: "10.77.0.12"}
+	b.reboot(t, 30*time.Minute)
+	s.healthy(t)
 }

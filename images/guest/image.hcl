@@ -16,6 +16,14 @@ image {
     source = "guest/init"
     mode   = "0755"
   }
+  file "/disk-write" {
+    source = "guest/disk-write"
+    mode   = "0755"
+  }
+  file "/disk-read" {
+    source = "guest/disk-read"
+    mode   = "0755"
+  }
   file "/etc/acpi/PWRF/00000080" {
     source = "guest/power"
     mode   = "0755"

@@ -34,11 +34,13 @@ variable "ceph" {
 cloud "demo" {
   domain  = "demo.nubo.test"
   release = "trixie"
+  ntp     = ["10.77.0.3"] # the rack's
 }
 
 network "provision" {
   cidr    = "10.77.0.0/24"
   reserve = ["10.77.0.64/26"] # virtual machines: .64 to .127
+  planes  = var.ceph ? ["management"] : null
 
   dhcp {
     mode = "authoritative"
@@ -53,6 +55,19 @@ network "provision" {
 
 network "management" {
   cidr = "10.77.9.0/24"
+}
+
+# What hosts say to each other, out of reach of virtual machines and of everybody else.
+network "storage" {
+  for_each = var.ceph ? ["storage"] : []
+  name     = each.value
+  cidr     = local.storage
+  vlan     = 101
+  planes   = ["storage", "migration"]
+}
+
+locals {
+  storage = "10.77.1.0/24"
 }
 
 profile "hyperconverged" {
@@ -73,6 +88,12 @@ profile "hyperconverged" {
   bridge "br-ex" {
     uplink  = "eth0"
     network = "provision"
+
+    vlan "stor0" {
+      for_each = var.ceph ? ["stor0"] : []
+      name     = each.value
+      network  = "storage"
+    }
   }
 }
 

@@ -2,6 +2,7 @@ site "lab" {
   region "r1" {
     ceph {
       for_each       = var.ceph ? [true] : []
+      network        = "storage"
       failure_domain = "host"
 
       pool "vms" {
@@ -36,21 +37,53 @@ site "lab" {
             network = "provision"
             address = cidrhost(network.provision.cidr, 10 + each.value)
           }
+
+          port "stor0" {
+            for_each = var.ceph ? ["stor0"] : []
+            name     = each.value
+            address  = cidrhost(local.storage, 10 + node.value)
+          }
         }
       }
     }
   }
 }
 
-# A small machine on the bridge, which answers a ping.
+# A small machine on the bridge, which answers a ping. With Ceph it has a disk there, and a neighbour on the second blade.
 vm "hello" {
   node       = "blade-01"
   image      = "guest"
   vcpus      = 1
   memory_mib = 256
 
+  disk "data" {
+    for_each = var.ceph ? ["data"] : []
+    name     = each.value
+    pool     = "vms"
+    size_gib = 1
+  }
+
   nic "eth0" {
     bridge  = "br-ex"
     address = "10.77.0.100/24"
+  }
+}
+
+vm "world" {
+  for_each   = var.ceph ? ["world"] : []
+  name       = each.value
+  node       = "blade-02"
+  image      = "guest"
+  vcpus      = 1
+  memory_mib = 256
+
+  disk "data" {
+    pool     = "vms"
+    size_gib = 1
+  }
+
+  nic "eth0" {
+    bridge  = "br-ex"
+    address = "10.77.0.101/24"
   }
 }

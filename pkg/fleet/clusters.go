@@ -63,7 +63,7 @@ func (c *Clusters) on(n model.Node) remote.Host {
 }
 
 // lookTime bounds the look at one host.
-const lookTime = 90 * time.Second
+const lookTime = 3 * time.Minute
 
 // member is a node with a role in a cluster, and what was seen there.
 type member struct {

@@ -172,7 +172,7 @@ func uplinkMAC(n model.Node, b model.Bridge) string {
 }
 
 // libvirtWait bounds the wait for libvirt on a host that has just started.
-const libvirtWait = 90 * time.Second
+const libvirtWait = 5 * time.Minute
 
 // EnsureHypervisor starts libvirt where it does not run, and waits until it answers.
 func (h *Hosts) EnsureHypervisor(ctx context.Context, n model.Node) error {

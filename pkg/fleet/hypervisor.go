@@ -126,7 +126,7 @@ func monitor(ctx context.Context, d model.Desired, links *Links, epoch int64, re
 			continue
 		}
 		link := links.To(n)
-		_, err := link.Run(ctx, remote.Command{Argv: []string{"ceph", "--connect-timeout", "20", "quorum_status"}})
+		_, err := link.Run(ctx, remote.Command{Argv: []string{"ceph", "--connect-timeout", "60", "quorum_status"}})
 		if err == nil {
 			return remote.Fenced{Host: link, Epoch: epoch}, nil
 		}

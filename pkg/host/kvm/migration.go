@@ -126,11 +126,14 @@ func (m Migration) Ensure(ctx context.Context, h remote.Host, a Authorities, now
 			return false, err
 		}
 	}
-	if _, err := h.Run(ctx, remote.Command{Script: restartScript, Limit: time.Minute}); err != nil {
+	if _, err := h.Run(ctx, remote.Command{Script: restartScript, Limit: restartWithin}); err != nil {
 		return false, fmt.Errorf("restart libvirt: %w", err)
 	}
 	return true, m.Observe(ctx, h, a, now)
 }
+
+// restartWithin bounds a restart of libvirt, which looks at all domains again, on a busy host.
+const restartWithin = 5 * time.Minute
 
 // Certify gives a host the certificates alone.
 func (m Migration) Certify(ctx context.Context, h remote.Host, a Authorities, now time.Time) (changed bool, err error) {

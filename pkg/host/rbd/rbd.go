@@ -91,9 +91,12 @@ func failed(err error, with syscall.Errno) bool {
 	return ran && code == int(with)
 }
 
+// answerWithin bounds a question to the cluster, of several commands: each starts Python or librados anew, which takes long on a busy host.
+const answerWithin = 5 * time.Minute
+
 // Look asks for one image; ErrNoImage when there is none.
 func Look(ctx context.Context, h remote.Host, pool, name string) (Info, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	spec := pool + "/" + name
 	out, err := run(ctx, h, nil, "info", "--format", "json", spec)

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/remote"
 )
@@ -16,7 +15,7 @@ import (
 // Key gives the key of a Ceph user who may use the images of some pools and nothing else, and makes the user, or changes its rights, where needed.
 // The key is a secret: the caller hands it on and keeps it nowhere.
 func Key(ctx context.Context, h remote.Host, user string, pools []string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	if !word.MatchString(user) || len(pools) == 0 {
 		return nil, fmt.Errorf("Ceph user %q with %d pools: a name and a pool are needed", user, len(pools))

@@ -1,0 +1,130 @@
+//go:build e2e && e2elong
+
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nuboctl/nuboctl/e2e/rack"
+)
+
+// guest is a virtual machine of the demo's inventory.
+type guest struct{ name, node, address string }
+
+var guests = []guest{{"hello", "blade-01", "10.77.0.100"}, {"world", "blade-02", "10.77.0.101"}}
+
+// runsGuests: libvirt has them running, their disks are RBD images that they have open, their cards are ports of the bridge, and they answer.
+func (s site) runsGuests(t *testing.T) {
+	images := strings.Fields(s.ssh(t, "rbd ls vms"))
+	for _, g := range guests {
+		if got := strings.Fields(s.on(t, g.node, "virsh list --name --state-running")); !slices.Contains(got, g.name) {
+			t.Errorf("%s runs %q, not %s", g.node, got, g.name)
+		}
+		image := g.name + "-data"
+		if !slices.Contains(images, image) {
+			t.Errorf("pool vms has %q, not %s", images, image)
+		}
+		holds(t, s.on(t, g.node, "virsh domblklist --details "+g.name), "network", "vms/"+image)
+		holds(t, s.ssh(t, "rbd status vms/"+image), "watcher=")
+		card := s.on(t, g.node, "virsh domiflist "+g.name+" | sed -n 's/^ *\\(vnet[0-9]*\\).*/\\1/p'")
+		if got := s.on(t, g.node, "ovs-vsctl port-to-br "+card); got != "br-ex" {
+			t.Errorf("the card %q of %s is on %q", card, g.name, got)
+		}
+		s.answers(t, g)
+	}
+}
+
+func (s site) answers(t *testing.T, g guest) {
+	t.Helper()
+	rack.Eventually(rack.Within(t, 15*time.Minute), t, g.name+" to answer a ping at "+g.address, func() error {
+		if run := s.Rack.On(t.Context(), t, "ws", "ping", "-c", "1", "-W", "1", g.address); run.Code != 0 {
+			return errors.New("no answer")
+		}
+		return nil
+	})
+}
+
+// stream writes random bytes to a guest's disk through its card (images/guest/init), reads them back, and prints how many bytes each second.
+const stream = `
+import hashlib, os, socket, sys, time
+host, size = sys.argv[1], int(sys.argv[2])
+data = os.urandom(size)
+begun = time.monotonic()
+with socket.create_connection((host, 5001)) as s:
+    s.sendall(data)
+    s.shutdown(socket.SHUT_WR)
+    told = s.makefile().read().strip()
+written = time.monotonic()
+assert told == str(size), f"the guest wrote {told!r} bytes"
+got = hashlib.sha256()
+with socket.create_connection((host, 5002)) as s, s.makefile("rb") as f:
+    got.update(f.read(size))
+assert got.digest() == hashlib.sha256(data).digest(), "what is read is not what was written"
+print(f"{size / (written - begun):.0f} {size / (time.monotonic() - written):.0f}")
+`
+
+func (s site) streams(t *testing.T) {
+	const size = 16 << 20
+	for _, g := range guests {
+		out := s.Rack.Must(rack.Within(t, 30*time.Minute), t, "ws", "python3", "-c", stream, g.address, fmt.Sprint(size))
+		var write, read int64
+		if _, err := fmt.Sscan(out, &write, &read); err != nil {
+			t.Fatalf("%q: %v", out, err)
+		}
+		rack.SizeFigure(t, "each second from outside to the disk of "+g.name, write)
+		rack.SizeFigure(t, "each second from the disk of "+g.name+" to the outside", read)
+		used := s.ssh(t, "rbd du --format json vms/"+g.name+`-data | sed 's/.*"used_size":\([0-9]*\).*/\1/'`)
+		if n, err := strconv.ParseInt(used, 10, 64); err != nil || n < size {
+			t.Errorf("the image of %s holds %q bytes (%v), less than what was written", g.name, used, err)
+		}
+	}
+}
+
+var downtime = regexp.MustCompile(`Total downtime: +([0-9]+)`)
+
+// moves moves a machine by hand to another blade and back, over TLS, while it is asked from outside five times a second.
+func (s site) moves(t *testing.T) {
+	g := guests[0]
+	for _, hop := range []struct{ from, to, address string }{{"blade-01", "blade-03", "10.77.1.13"}, {"blade-03", "blade-01", "10.77.1.11"}} {
+		ctx := rack.Within(t, 20*time.Minute)
+		asking := s.Rack.Begin(t, "ws", nil, "ping", "-i", "0.2", "-W", "5", g.address)
+		began := time.Now()
+		s.SSH(ctx, t, hop.from, "virsh migrate --live --p2p --tls --persistent --undefinesource "+g.name+" qemu+tls://"+hop.address+"/system tcp://"+hop.address)
+		rack.Figure(t, g.name+" moved from "+hop.from+" to "+hop.to, time.Since(began))
+		s.answers(t, g)
+		asking.Interrupt()
+		t.Logf("asked meanwhile: %s", asking.Wait(ctx, t).Stdout)
+		job := s.on(t, hop.to, "virsh domjobinfo --completed "+g.name)
+		if m := downtime.FindStringSubmatch(job); m != nil {
+			ms, _ := strconv.Atoi(m[1]) // digits
+			rack.Figure(t, g.name+" stood still", time.Duration(ms)*time.Millisecond)
+		} else {
+			t.Errorf("libvirt tells no downtime:\n%s", job)
+		}
+		if got := strings.Fields(s.on(t, hop.to, "virsh list --name --state-running")); !slices.Contains(got, g.name) {
+			t.Errorf("%s runs %q, not %s", hop.to, got, g.name)
+		}
+		if got := strings.Fields(s.on(t, hop.from, "virsh list --all --name")); slices.Contains(got, g.name) {
+			t.Errorf("%s still knows %s", hop.from, g.name)
+		}
+		s.plans(t, 0, "No changes")
+	}
+}
+
+// received is how many bytes the switch has sent to a blade: boot files, image, and whatever else.
+func (s site) received(t *testing.T, blade string) int64 {
+	t.Helper()
+	text := s.Rack.Must(rack.Within(t, oneCommand), t, "sw", "cat", "/sys/class/net/"+blade+".0/statistics/tx_bytes")
+	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
