@@ -195,34 +195,46 @@ func (c *Clusters) name(o *model.ObservedCeph, members []member) {
 }
 
 // Create makes the region's cluster with its first monitor. Every host of the region must have been seen to have nothing of a cluster: two clusters where
-// one was meant would be worse than none.
+// one was meant would be worse than none. A cluster that is there and did not answer, since all its hosts were off, is left to start.
 func (c *Clusters) Create(ctx context.Context, region model.Path) error {
 	r, err := c.region(region)
 	if err != nil {
 		return err
 	}
-	members := c.look(ctx, region)
-	var first *member
+	first, there, err := founder(c.look(ctx, region), r.Ceph.FSID)
+	if err != nil {
+		return fmt.Errorf("create the Ceph cluster of %s: %w", region, err)
+	}
+	if there {
+		c.Log.Info("the cluster is there, and starts", "region", string(region), "fsid", first.state.FSID)
+		return nil
+	}
+	fsid := cmp.Or(r.Ceph.FSID, first.state.FSID, uuid()) // an interrupted run goes on with its own
+	return c.wrap(first.node, ceph.Create(ctx, c.on(first.node), c.spec(r, fsid), c.place(r, first)))
+}
+
+// founder is the member whose host makes, or has made, the first monitor. The cluster is there when further hosts have monitors of the same one.
+func founder(members []member, fsid string) (first member, there bool, err error) {
 	var errs []error
-	for i, m := range members {
+	i := slices.IndexFunc(members, func(m member) bool { return m.has(model.RoleCephMon) })
+	if i < 0 {
+		errs = append(errs, errors.New("no node has the role ceph-mon"))
+	} else {
+		first = members[i]
+	}
+	for k, m := range members {
 		switch {
 		case m.err != nil:
 			errs = append(errs, fmt.Errorf("%s: %w", m.node.Path, m.err))
-		case m.monitor() && (first != nil || !m.has(model.RoleCephMon)):
+		case !m.monitor():
+		case k == i && (fsid == "" || m.state.FSID == fsid):
+		case k != i && m.has(model.RoleCephMon) && first.monitor() && m.state.FSID != "" && m.state.FSID == first.state.FSID:
+			there = true
+		default:
 			errs = append(errs, fmt.Errorf("%s has a monitor of the cluster %s already: adopt that cluster, or remove it", m.node.Path, m.state.FSID))
 		}
-		if first == nil && m.has(model.RoleCephMon) {
-			first = &members[i]
-		}
 	}
-	if first == nil {
-		errs = append(errs, errors.New("no node has the role ceph-mon"))
-	}
-	if len(errs) > 0 {
-		return fmt.Errorf("create the Ceph cluster of %s: %w", region, errors.Join(errs...))
-	}
-	fsid := cmp.Or(r.Ceph.FSID, first.state.FSID, uuid()) // an interrupted run goes on with its own
-	return c.wrap(first.node, ceph.Create(ctx, c.on(first.node), c.spec(r, fsid), c.place(r, *first)))
+	return first, there, errors.Join(errs...)
 }
 
 // Ensure makes and starts a node's daemons of a role.

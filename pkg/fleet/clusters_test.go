@@ -73,6 +73,50 @@ func TestNoClusterIsOnlyCertainWhenAllMonitorsHostsAnswer(t *testing.T) {
 	}
 }
 
+// TestFounder: a cluster is made where there is none, gone on with where it was begun, left to start where it is, and never made beside another.
+func TestFounder(t *testing.T) {
+	mon := func(name, fsid string) member {
+		m := member{node: model.Node{Path: model.Path("lab/r1/az1/a/" + name), Name: name, Roles: []model.Role{model.RoleCephMon}}}
+		if m.state.FSID = fsid; fsid != "" {
+			m.state.Stores = []string{"mon." + name}
+		}
+		return m
+	}
+	other := mon("two", "f")
+	other.node.Roles = []model.Role{model.RoleCephOSD}
+	silent := mon("two", "")
+	silent.err = errors.New("no route to host")
+	for name, c := range map[string]struct {
+		members []member
+		fsid    string
+		there   bool
+		refused string
+	}{
+		"nothing":                       {members: []member{mon("one", ""), mon("two", "")}},
+		"begun":                         {members: []member{mon("one", "f"), mon("two", "")}},
+		"begun, as declared":            {members: []member{mon("one", "f"), mon("two", "")}, fsid: "f"},
+		"begun, as another":             {members: []member{mon("one", "g"), mon("two", "")}, fsid: "f", refused: "one has a monitor of the cluster g"},
+		"there":                         {members: []member{mon("one", "f"), mon("two", "f"), mon("three", "")}, there: true},
+		"two clusters":                  {members: []member{mon("one", "f"), mon("two", "g")}, refused: "two has a monitor of the cluster g", there: false},
+		"the first has lost its own":    {members: []member{mon("one", ""), mon("two", "f")}, refused: "two has a monitor of the cluster f"},
+		"a monitor where none belongs":  {members: []member{mon("one", "f"), other}, refused: "two has a monitor of the cluster f"},
+		"one is silent":                 {members: []member{mon("one", ""), silent}, refused: "no route to host"},
+		"nobody is to have one":         {members: nil, refused: "no node has the role ceph-mon"},
+		"there, and one more is silent": {members: []member{mon("one", "f"), mon("three", "f"), silent}, there: true, refused: "no route to host"},
+	} {
+		first, there, err := founder(c.members, c.fsid)
+		if c.refused != "" {
+			if err == nil || !strings.Contains(err.Error(), c.refused) {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
+		}
+		if err != nil || there != c.there || first.node.Name != "one" {
+			t.Errorf("%s: there %v at %q, %v", name, there, first.node.Name, err)
+		}
+	}
+}
+
 func TestHostNamesBecomePaths(t *testing.T) {
 	c, _ := region()
 	m := member{node: c.Desired.Nodes[0]}
