@@ -27,6 +27,9 @@ func (b *fleet) cluster(r model.Region) {
 	case b.o.Ceph[i].Error != "":
 		b.wrong("region %s: its Ceph cluster could not be asked: %s", r.Path, b.o.Ceph[i].Error)
 		return
+	case b.o.Ceph[i].Unsure != "":
+		b.wrong("region %s: where the copies of its placement groups are is not known: %s; wait until ceph -s shows them, and plan again", r.Path, b.o.Ceph[i].Unsure)
+		return
 	}
 	o := b.o.Ceph[i]
 	hostOf := b.osdHosts(o, &c)

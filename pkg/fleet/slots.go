@@ -144,6 +144,18 @@ func (s *Slots) BootOnce(ctx context.Context, n model.Node) error {
 	return nil
 }
 
+// Abandon restarts a host that runs a slot on trial into its default slot.
+func (s *Slots) Abandon(ctx context.Context, n model.Node) error {
+	a := s.agent(n)
+	if _, err := a.Cancel(ctx); err != nil { // nothing is booted once from here on
+		return fmt.Errorf("%s: %w", n.Path, err)
+	}
+	if err := slot.Reboot(ctx, a.Host); err != nil {
+		return fmt.Errorf("%s: %w", n.Path, err)
+	}
+	return nil
+}
+
 // Commit makes the running slot the default.
 func (s *Slots) Commit(ctx context.Context, n model.Node) error {
 	if _, err := s.agent(n).Good(ctx); err != nil {

@@ -47,6 +47,7 @@ write)
   fi ;;
 try) [ -e "$slot" ] || { echo "slot $slot is empty" >&2; exit 3; }; echo "$slot" >next ;;
 good) cp booted default ;;
+cancel) : >next ;;
 esac
 one() {
   state=writing image= config=

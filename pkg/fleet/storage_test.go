@@ -12,10 +12,14 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/host/hosttest"
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/ops"
+	"github.com/nuboctl/nuboctl/pkg/ops/opstest"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/remote"
 	"github.com/nuboctl/nuboctl/pkg/remote/remotetest"
 )
+
+// cephLimit is how long a real cluster may take to change, on a busy machine.
+const cephLimit = 5 * time.Minute
 
 // threeHosts is a real Ceph cluster on three hosts, and the region that they are in the inventory.
 type threeHosts struct {
@@ -56,7 +60,7 @@ func (h *threeHosts) ceph(argv ...string) string {
 // sees waits until what is seen of a node's storage is as wanted.
 func (h *threeHosts) sees(s *fleet.Storage, n model.Node, what string, want func(ops.Ceph) bool) (c ops.Ceph) {
 	h.Helper()
-	remotetest.Eventually(h.Context(), h.T, what, func() bool {
+	remotetest.Within(h.Context(), h.T, cephLimit, what, func() bool {
 		var err error
 		if c, err = s.Observe(h.Context(), n); err != nil {
 			h.Fatal(err)
@@ -98,10 +102,26 @@ func TestStorage(t *testing.T) {
 	h.stops(s, n)
 	h.others(s, n)
 	h.returns(s, n)
+	t.Run("suite", func(t *testing.T) { opstest.Storage(t, storageHost{s, h.nodes[1]}) })
 	t.Run("noout ends by itself", func(t *testing.T) { h.in(t).ends(s, h.nodes[2]) })
 	t.Run("somebody else's noout stays", func(t *testing.T) { h.in(t).foreign(s, h.nodes[2]) })
 	t.Run("an older epoch is refused", func(t *testing.T) { h.in(t).fenced(s, h.nodes[2]) })
 	t.Run("no host waits, so noout is not set", func(t *testing.T) { h.in(t).alone(s, h.nodes[2]) })
+}
+
+// storageHost is a host of the cluster, for the suite of every ops.Storage.
+type storageHost struct {
+	s *fleet.Storage
+	n model.Node
+}
+
+func (h storageHost) Storage() ops.Storage { return h.s }
+func (h storageHost) Node() model.Node     { return h.n }
+func (h storageHost) Now() time.Time       { return time.Now() }
+
+func (h storageHost) Await(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	remotetest.Within(t.Context(), t, cephLimit, what, so)
 }
 
 // in is the same cluster in a part of a test.
@@ -202,8 +222,8 @@ func (h *threeHosts) ends(s *fleet.Storage, n model.Node) {
 	if !h.flagged() {
 		h.Error("it was not set")
 	}
-	remotetest.Eventually(h.Context(), h.T, "the flag is gone", func() bool { return !h.flagged() })
-	remotetest.Eventually(h.Context(), h.T, "its mark is gone", func() bool { return !strings.Contains(h.ceph("config-key", "ls"), "nubo/noout") })
+	remotetest.Within(h.Context(), h.T, cephLimit, "the flag is gone", func() bool { return !h.flagged() })
+	remotetest.Within(h.Context(), h.T, cephLimit, "its mark is gone", func() bool { return !strings.Contains(h.ceph("config-key", "ls"), "nubo/noout") })
 }
 
 // foreign: a flag that somebody else has set is his before us and after us.

@@ -87,6 +87,11 @@ func cephStart(ctx context.Context, w World, op plan.Op, report func(plan.Progre
 	if err != nil {
 		return err
 	}
+	if wanted(plan.Op{Post: op.Pre}, plan.AttrHost) != "" { // on a slot that is on trial: also when this process did not boot it
+		if err := w.sound(ctx, n, report); err != nil {
+			return err
+		}
+	}
 	if err := w.Storage.SetDaemons(ctx, n, true); err != nil {
 		return err
 	}

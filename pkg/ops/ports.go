@@ -108,6 +108,8 @@ type Slots interface {
 	// BootOnce restarts the host into its idle slot, once: whatever happens then, the boot after it is from the default slot. It returns when the
 	// restart is ordered.
 	BootOnce(ctx context.Context, n model.Node) error
+	// Abandon restarts a host that runs a slot on trial into its default slot. It returns when the restart is ordered.
+	Abandon(ctx context.Context, n model.Node) error
 	// Commit makes the running slot the default.
 	Commit(ctx context.Context, n model.Node) error
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/facts"
@@ -32,6 +34,9 @@ func slotCommit(ctx context.Context, w World, op plan.Op, report func(plan.Progr
 	if err != nil {
 		return err
 	}
+	if err := w.sound(ctx, n, report); err != nil {
+		return err // its trial ends by itself
+	}
 	report(plan.Progress{Waiting: "the boot loader's default to change"})
 	return w.Slots.Commit(ctx, n)
 }
@@ -49,7 +54,7 @@ func slotBoot(ctx context.Context, w World, op plan.Op, report func(plan.Progres
 		return err
 	}
 	if before.Reachable && facts.HostSpec(before.Image, before.Config) == want {
-		return nil
+		return w.decide(ctx, n, before, report)
 	}
 	if err := w.restore(ctx, op, report); err != nil {
 		return err
@@ -79,10 +84,74 @@ func slotBoot(ctx context.Context, w World, op plan.Op, report func(plan.Progres
 		return err
 	}
 	if got := facts.HostSpec(h.Image, h.Config); got != want {
-		return fmt.Errorf("%s did not come up from slot with %s, and fell back to %s; look at its console (nuboctl bmc console %s)", n.Path, want.Short(), got.Short(), n.Name)
+		return &HaltedError{What: fmt.Sprintf("boot %s from its other slot", n.Path),
+			Why: []string{fmt.Sprintf("it did not come up with %s, and fell back to %s; look at its console (nuboctl bmc console %s)", want.Short(), got.Short(), n.Name)}}
+	}
+	if err := w.decide(ctx, n, h, report); err != nil {
+		return err
 	}
 	report(plan.Progress{Text: fmt.Sprintf("%s, kernel %s, slot %s", h.Release, h.Kernel, h.Slot)})
 	return nil
+}
+
+// soundPatience is how long the services of a host that has just booted may take to answer.
+const soundPatience = 5 * time.Minute
+
+// decide tells whether a host on trial may stay. It is asked before the host's Ceph daemons are started, which may leave no way back. One that may not is
+// restarted into the slot it came from.
+func (w World) decide(ctx context.Context, n model.Node, trial model.ObservedHost, report func(plan.Progress)) error {
+	err := w.sound(ctx, n, report)
+	var bad *HaltedError
+	if !errors.As(err, &bad) {
+		return err
+	}
+	report(plan.Progress{Text: err.Error() + "; back to the other slot"})
+	if err := w.Slots.Abandon(ctx, n); err != nil {
+		return errors.Join(bad, fmt.Errorf("restart it into the slot before: %w; it does that by itself when its trial ends", err))
+	}
+	h, err := w.returns(ctx, n, trial.BootID, bootPatience, report)
+	if err != nil {
+		return errors.Join(bad, err)
+	}
+	bad.Why = append(bad.Why, fmt.Sprintf("it runs %s again, from slot %s", facts.HostSpec(h.Image, h.Config).Short(), h.Slot))
+	return bad
+}
+
+// sound waits until a host's services work: its bridges are there, and libvirt answers where virtual machines are to run. The error is a *HaltedError when
+// they do not come to.
+func (w World) sound(ctx context.Context, n model.Node, report func(plan.Progress)) error {
+	until := w.Clock.Now().Add(soundPatience)
+	return w.poll(ctx, func() (bool, error) {
+		h, err := w.Hosts.Observe(ctx, n)
+		if err != nil {
+			return true, err
+		}
+		why := w.unsound(n, h)
+		if why == nil {
+			return true, nil
+		}
+		report(plan.Progress{Waiting: strings.Join(why, ", ")})
+		if !w.Clock.Now().Before(until) {
+			return true, &HaltedError{What: fmt.Sprintf("declare %s good with %s", n.Path, facts.HostSpec(h.Image, h.Config).Short()), Why: why}
+		}
+		return false, fmt.Errorf("%s: %s", n.Path, strings.Join(why, ", "))
+	})
+}
+
+// unsound lists what keeps a host from being good.
+func (w World) unsound(n model.Node, h model.ObservedHost) (why []string) {
+	if !h.Reachable {
+		return []string{"it does not answer over SSH"}
+	}
+	for _, want := range facts.Bridges(w.Desired, n) {
+		if !slices.ContainsFunc(h.OVS, func(b model.Bridge) bool { return b.Name == want.Name }) {
+			why = append(why, "Open vSwitch has no bridge "+want.Name)
+		}
+	}
+	if slices.Contains(n.Roles, model.RoleCompute) && h.Libvirt == "" {
+		why = append(why, "libvirt does not answer")
+	}
+	return why
 }
 
 // spared waits until the services that live on several hosts can do without this one.

@@ -17,7 +17,39 @@ func storage(in Input, c *config) {
 	c.unit("nubo-ceph.service", cephUnit)
 }
 
+// cephScript does not start a daemon whose release is another than the one that ran last on the host's data while the slot is on trial: a newer one changes
+// that data for good. nuboctl starts it when it has found the host good; the release that ran last is kept by it and here (host/ceph, start.sh).
 const cephScript = `set -eu
+release=$(ceph-osd --version)
+release=${release#ceph version }
+release=${release%%.*}
+kept=/var/lib/nubo/ceph-release
+last=$(cat "$kept" 2>/dev/null || true)
+
+# trial: is this slot on trial?
+trial() {
+	grep -q 'nubo\.try' /proc/cmdline && ! /usr/lib/nubo/nubo-agent slot status | grep -Eq '"booted":"(.)","default_slot":"\1"'
+}
+
+# data: has any daemon of Ceph its data here?
+data() {
+	for store in /var/lib/ceph/mon/ceph-*/keyring /var/lib/ceph/mgr/ceph-*/keyring; do
+		if [ -e "$store" ]; then return 0; fi
+	done
+	lvs --noheadings --options lv_tags 2>/dev/null | grep -q 'ceph\.osd_id='
+}
+
+if ! data; then exit 0; fi
+if [ -n "$last" ] && [ "$release" -lt "$last" ]; then
+	echo "Ceph $release does not start on the data of Ceph $last: boot the other slot, or write this one with Ceph $last or newer" >&2
+	exit 1
+fi
+if [ "$release" != "$last" ] && trial; then
+	echo "Ceph $release waits until this slot is declared good: Ceph ${last:-of an unknown release} ran here before, and there is no way back"
+	exit 0
+fi
+echo "$release" >"$kept.new"
+mv -f "$kept.new" "$kept"
 
 # start KIND: the daemons of a kind whose stores are there
 start() {

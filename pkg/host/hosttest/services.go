@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/remote/remotetest"
 )
@@ -125,11 +126,14 @@ func (b *Box) startOVS(t testing.TB) {
 	b.await(t, "ovs-vswitchd answers", "ovs-appctl", "-t", "/run/openvswitch/vswitchd.ctl", "version")
 }
 
+// awaitLimit is for a busy machine: electing monitors, and managers that load their modules, take a minute there.
+const awaitLimit = 5 * time.Minute
+
 // await runs a command on the host until it succeeds.
 func (b *Box) await(t testing.TB, what string, argv ...string) {
 	t.Helper()
 	full := append(b.enter(), argv...)
-	remotetest.Eventually(t.Context(), t, what, func() bool {
+	remotetest.Within(t.Context(), t, awaitLimit, what, func() bool {
 		return exec.CommandContext(t.Context(), full[0], full[1:]...).Run() == nil
 	})
 }

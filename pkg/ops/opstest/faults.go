@@ -71,7 +71,8 @@ var failures = []failure{
 	{rack.Immovable, plan.HostDrain, nil, "migrate vm-01 from lab/r1/az1/a/blade-01 to lab/r1/az1/a/blade-02", 0, plan.NotApplied},
 	{rack.LostReply, plan.CephNoout, nil, "connection reset", 0, plan.Applied},
 	{rack.Degraded, plan.CephStop, errHalts, "below min_size", 0, plan.NotApplied},
-	{rack.FallsBack, plan.SlotBoot, nil, "fell back", 0, plan.NotApplied},
+	{rack.FallsBack, plan.SlotBoot, errHalts, "fell back", 0, plan.NotApplied},
+	{rack.Unsound, plan.SlotBoot, errHalts, "libvirt does not answer; it runs", 0, plan.NotApplied},
 	{rack.Hung, plan.SlotBoot, nil, "has not answered since its restart", 0, plan.Unknown},
 	{rack.LostReply, plan.SlotBoot, nil, "connection reset", 0, plan.Unknown},     // on its way down, and nobody can tell where it comes up
 	{rack.LostReply, plan.CephStart, nil, "connection reset", 0, plan.NotApplied}, // not yet: starting them again does no harm

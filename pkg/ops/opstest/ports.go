@@ -151,13 +151,25 @@ func Slots(t *testing.T, lab SlotLab) {
 	is("written", ops.SlotState{Idle: want, Default: was})
 	write()
 	is("written again", ops.SlotState{Idle: want, Default: was})
-	if err := s.BootOnce(t.Context(), n); err != nil {
-		t.Fatalf("boot once: %v", err)
+	boot := func() {
+		t.Helper()
+		if err := s.BootOnce(t.Context(), n); err != nil {
+			t.Fatalf("boot once: %v", err)
+		}
+		if got := lab.Runs(t); got != want {
+			t.Fatalf("it runs %s, not %s", got, want)
+		}
+		is("on trial", ops.SlotState{Idle: was, Default: was})
 	}
-	if got := lab.Runs(t); got != want {
-		t.Fatalf("it runs %s, not %s", got, want)
+	boot()
+	if err := s.Abandon(t.Context(), n); err != nil {
+		t.Fatalf("abandon: %v", err)
 	}
-	is("on trial", ops.SlotState{Idle: was, Default: was})
+	if got := lab.Runs(t); got != was {
+		t.Fatalf("it runs %s, not %s", got, was)
+	}
+	is("abandoned", ops.SlotState{Idle: want, Default: was})
+	boot()
 	for range 2 {
 		if err := s.Commit(t.Context(), n); err != nil {
 			t.Fatalf("commit: %v", err)
@@ -167,7 +179,7 @@ func Slots(t *testing.T, lab SlotLab) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := s.State(ended, n)
-	for what, err := range map[string]error{"state": err, "boot": s.BootOnce(ended, n), "commit": s.Commit(ended, n)} {
+	for what, err := range map[string]error{"state": err, "boot": s.BootOnce(ended, n), "abandon": s.Abandon(ended, n), "commit": s.Commit(ended, n)} {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%s with a context that has ended: %v", what, err)
 		}

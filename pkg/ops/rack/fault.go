@@ -18,6 +18,7 @@ const (
 	HostSilent  Fault = "its host does not answer"
 	HostOther   Fault = "its host runs another image"
 	FallsBack   Fault = "its idle slot does not come up"
+	Unsound     Fault = "its libvirt does not come up in its idle slot"
 	Immovable   Fault = "its virtual machines do not migrate"
 	Unsafe      Fault = "its batch cannot be certified"
 	Degraded    Fault = "placement groups have lost a copy"

@@ -24,6 +24,9 @@ func (p hosts) Observe(ctx context.Context, n model.Node) (model.ObservedHost, e
 	}
 	h := model.ObservedHost{Reachable: true, Release: "trixie", Slot: b.installed.Slot, BootID: fmt.Sprintf("%s-%d", b.node.Name, b.boots), Image: b.installed.Image, Config: b.installed.Config,
 		OVS: b.ovs, Libvirt: b.libvirt, Files: b.files, Disks: b.disks, Migration: b.move}
+	if b.fault == Unsound && b.def != (slot{}) && b.runs() != b.def {
+		h.Libvirt = ""
+	}
 	if b.fault == HostOther {
 		h.Image = model.DigestBytes([]byte("other"))
 	}

@@ -148,6 +148,15 @@ func (p slots) BootOnce(ctx context.Context, n model.Node) error {
 	})
 }
 
+func (p slots) Abandon(ctx context.Context, n model.Node) error {
+	return p.f.change(ctx, n, "restart", func(b *blade) error {
+		b.once = false
+		p.f.stop(b)
+		p.f.start(b)
+		return nil
+	})
+}
+
 func (p slots) Commit(ctx context.Context, n model.Node) error {
 	return p.f.change(ctx, n, "set the default slot", func(b *blade) error { b.def = b.runs(); return nil })
 }

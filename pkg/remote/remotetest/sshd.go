@@ -244,7 +244,13 @@ func writeFile(t testing.TB, name string, mode os.FileMode, content string) {
 // Eventually waits until what holds, and fails the test when ctx ends first, or a minute is over. It is the one place where tests wait.
 func Eventually(ctx context.Context, t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	Within(ctx, t, time.Minute, what, holds)
+}
+
+// Within is Eventually for what takes longer.
+func Within(ctx context.Context, t testing.TB, limit time.Duration, what string, holds func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

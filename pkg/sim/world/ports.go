@@ -71,6 +71,16 @@ func (s slots) BootOnce(ctx context.Context, n model.Node) error {
 	return errors.Join(s.Slots.BootOnce(ctx, n), s.w.reply(-1))
 }
 
+// Abandon implements ops.Slots.
+func (s slots) Abandon(ctx context.Context, n model.Node) error {
+	i, _, err := s.w.reach(ctx, n)
+	if err != nil {
+		return err
+	}
+	s.w.tell(Act{Kind: Restart, Host: i, Ours: true})
+	return errors.Join(s.Slots.Abandon(ctx, n), s.w.reply(-1))
+}
+
 // Commit implements ops.Slots.
 func (s slots) Commit(ctx context.Context, n model.Node) error {
 	return errors.Join(s.Slots.Commit(ctx, n), s.w.reply(-1))

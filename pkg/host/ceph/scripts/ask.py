@@ -30,7 +30,7 @@ def decode(out):
 
 def brief(dump, having):
     """One row for each placement group (of those with a copy on the OSDs in having): its id, its state, its acting set. Of a hundred thousand this is
-    a tenth of what Ceph prints. The state that most are in is left out; one that has no place is told whatever was asked."""
+    a fifth of what Ceph prints. The state that most are in is left out; one that has no place is told whatever was asked."""
     rows = []
     for pg in dump["pg_stats"]:
         if having is None or pg["state"] == "unknown" or not having.isdisjoint(pg["acting"]):
