@@ -20,7 +20,7 @@ type verdict struct {
 	Valid         bool                `json:"valid"`
 	Stages        int                 `json:"stages"`
 	Ops           int                 `json:"ops"`
-	Certificate   *verify.Summary     `json:"certificate,omitempty"`
+	Certificate   *certified          `json:"certificate,omitempty"`
 	Signature     *signer             `json:"signature,omitempty"`
 	Violations    []*verify.Violation `json:"violations"`
 }
@@ -42,7 +42,7 @@ func Verify(e Env, name string, keys []string) error {
 	}
 	v := verdict{FormatVersion: 1, Digest: digest, Stages: len(p.Stages), Ops: p.Ops(), Signature: by, Violations: []*verify.Violation{}}
 	if p.Certificate != nil {
-		s := verify.Sum(p.Certificate)
+		s := sum(p.Certificate)
 		v.Certificate = &s
 	}
 	found := verify.Plan(p)
@@ -109,4 +109,38 @@ func (v verdict) text(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// certified says how much of a certificate was checked.
+type certified struct {
+	Batches         int        `json:"batches"`
+	Binding         string     `json:"binding_constraint"`
+	Grade           plan.Grade `json:"grade"`
+	Hosts           int        `json:"hosts"`
+	Moves           int        `json:"moves"`
+	PlacementGroups int        `json:"placement_groups"`
+	Rounds          int        `json:"rounds"`
+	RoundsBound     int        `json:"rounds_lower_bound"`
+	VMs             int        `json:"vms"`
+	Zones           int        `json:"zones"`
+}
+
+// sum counts what verify checks of a certificate.
+func sum(x *plan.Certificate) certified {
+	out := certified{Batches: len(x.Batches), Binding: x.Bound.Binding, Grade: x.Grade, Rounds: len(x.Batches), RoundsBound: x.Bound.Rounds, VMs: len(x.Fleet.VMs.Names)}
+	zones := map[model.Path]bool{}
+	for _, b := range x.Batches {
+		out.Hosts += len(b.Hosts)
+		out.Moves += len(b.Moves.VM)
+		zones[b.Zone] = true
+	}
+	out.Zones = len(zones)
+	for _, k := range x.Fleet.Clusters {
+		for _, p := range k.Pools {
+			for _, n := range p.Count {
+				out.PlacementGroups += int(n)
+			}
+		}
+	}
+	return out
 }

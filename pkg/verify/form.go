@@ -16,7 +16,12 @@ const (
 	mostCells     = 31
 )
 
-// formRules guard what the others rely on: that numbers lead somewhere, and that nothing is told twice.
+// indexRules and batchIndexRules come first: that every number leads somewhere.
+var indexRules = []rule{{"numbers", "form", numbers}}
+
+var batchIndexRules = []rule{{"numbers of a batch", "form", batchNumbers}}
+
+// formRules rely on these, and the others on them: that nothing is told twice, and that no sum overflows.
 var formRules = []rule{
 	{"policy in range", "form", policyForm},
 	{"policy digest", "form", policyDigest},
@@ -24,71 +29,98 @@ var formRules = []rule{
 	{"regions", "form", regionsForm},
 	{"shapes", "form", shapesForm},
 	{"machines", "form", machinesForm},
-	{"masks", "form", masksForm},
 	{"groups", "form", groupsForm},
 	{"pools", "form", poolsForm},
 	{"initial hosts", "form", initialHosts},
 	{"initial machines", "form", initialMachines},
 }
 
-// batchFormRules are the same for a batch.
-var batchFormRules = []rule{
-	{"batch", "form", batchForm},
-	{"moves", "form", movesForm},
+// numbers looks at the columns of the fleet.
+func numbers(c *checker) {
+	f, v := c.fleet, c.fleet.VMs
+	hosts, vms, shapes, classes := len(f.Hosts), len(v.Names), len(f.Shapes), len(f.Classes)
+	c.must(len(v.Host) == vms && len(v.Shape) == vms && (len(v.Cells) == 0 || len(v.Cells) == vms), "",
+		"virtual machines have %d names, %d hosts, %d shapes and %d cells", vms, len(v.Host), len(v.Shape), len(v.Cells))
+	c.column("hosts of virtual machines", v.Host, hosts, false)
+	c.column("shapes of virtual machines", v.Shape, shapes, false)
+	c.column("virtual machines that are fixed", v.Fixed, vms, true)
+	c.column("virtual machines that may be stopped", v.Consent, vms, true)
+	for _, g := range f.Groups {
+		c.column("members of group "+g.Name, g.Hosts, hosts, false)
+	}
+	for _, a := range f.Apart {
+		c.column("members of group "+a.Name, a.VMs, vms, false)
+	}
+	for _, l := range f.Links {
+		c.column("hosts of link "+l.Name, l.Hosts, hosts, false)
+	}
+	for _, k := range f.Clusters {
+		c.column("OSD hosts of "+string(k.Region), k.OSDHosts, hosts, true)
+	}
+	for _, h := range f.Hosts {
+		c.must(min(h.Class, h.ClassAfter) >= -1 && int(max(h.Class, h.ClassAfter)) < classes, h.Path, "%s has class %d, afterwards %d, and there are %d", h.Path, h.Class, h.ClassAfter, classes)
+	}
+}
+
+func batchNumbers(c *checker) {
+	b, hosts, vms := c.b, len(c.fleet.Hosts), len(c.fleet.VMs.Names)
+	c.must(len(b.Moves.VM) == len(b.Moves.To) && (len(b.Moves.Cells) == 0 || len(b.Moves.Cells) == len(b.Moves.VM)), b.Zone,
+		"%d virtual machines move to %d hosts and %d cells", len(b.Moves.VM), len(b.Moves.To), len(b.Moves.Cells))
+	c.column("hosts of the batch", b.Hosts, hosts, true)
+	c.column("virtual machines that move", b.Moves.VM, vms, false)
+	c.column("hosts that they move to", b.Moves.To, hosts, false)
+	c.column("virtual machines that are stopped", b.Stops, vms, true)
+	c.must(len(b.Hosts) > 0 && b.Seconds >= 0, b.Zone, "it has %d hosts and takes %d seconds", len(b.Hosts), b.Seconds)
+	c.must(c.plan == nil || b.Stage >= 0 && b.Stage < len(c.plan.Stages), b.Zone, "its stage is %d, and there is none", b.Stage)
+}
+
+// column demands of numbers that each is one of so many; where they are to be ascending, that none stands twice.
+func (c *checker) column(name string, list plan.Ints, many int, ascending bool) {
+	for i, n := range list {
+		if n < 0 || int(n) >= many || (ascending && i > 0 && list[i-1] >= n) {
+			c.wrong("", "%s: number %d is none of %d, or not in order", name, n, many)
+		}
+	}
+}
+
+// within reports whether all numbers are from 0 to most.
+func within(most int64, numbers ...int64) bool {
+	return !slices.ContainsFunc(numbers, func(n int64) bool { return n < 0 || n > most })
 }
 
 func policyForm(c *checker) {
-	p := c.policy
-	for name, v := range map[string]int64{"canary": int64(p.Canary), "max_parallel": int64(p.MaxParallel), "bake_seconds": p.BakeSeconds, "times.host": p.Times.Host,
-		"times.recovery": p.Times.Recovery, "times.settle": p.Times.Settle, "max_unavailable.count": int64(p.MaxUnavailable.Count)} {
-		if v < 0 || v > mostOfMachine {
-			c.wrong("", "the policy's %s is %d", name, v)
-		}
-	}
-	u := p.MaxUnavailable
-	if p.ReservePercent < 0 || p.ReservePercent > 100 || u.Percent < 0 || u.Percent > 100 || (u.Count > 0 && u.Percent > 0) {
-		c.wrong("", "the policy keeps %d %% in reserve and lets %d %% or %d be unavailable", p.ReservePercent, u.Percent, u.Count)
-	}
-	if !slices.Contains([]string{"", "zone", "region", "site"}, u.Per) || (u.Count > 0 && !slices.Contains([]string{"host", "chassis", "rack"}, u.Unit)) {
-		c.wrong("", "max_unavailable counts %q per %q", u.Unit, u.Per)
-	}
-	if p.Method != "slot" {
-		c.wrong("", "method %q is not one that this program can check", p.Method)
-	}
-	if _, ok := letters(p.Survive); !ok {
-		c.wrong("", "%q is no grade", p.Survive)
-	}
+	p, u := c.policy, c.policy.MaxUnavailable
+	c.must(within(mostOfMachine, int64(p.Canary), int64(p.MaxParallel), p.BakeSeconds, p.Times.Host, p.Times.Recovery, p.Times.Settle, int64(u.Count)), "",
+		"the policy has a number that is below zero or beyond belief: %+v", *p)
+	c.must(within(100, int64(p.ReservePercent), int64(u.Percent)) && (u.Count == 0 || u.Percent == 0), "",
+		"the policy keeps %d %% in reserve and lets %d %% or %d be unavailable", p.ReservePercent, u.Percent, u.Count)
+	c.must(slices.Contains([]string{"", "zone", "region", "site"}, u.Per) && (u.Count == 0 || slices.Contains([]string{"host", "chassis", "rack"}, u.Unit)), "",
+		"max_unavailable counts %q per %q", u.Unit, u.Per)
+	c.must(p.Method == "slot", "", "method %q is not one that this program can check", p.Method)
+	c.must(isGrade(p.Survive), "", "%q is no grade", p.Survive)
 }
 
 // policyDigest finds a policy that was changed behind the plan's back.
 func policyDigest(c *checker) {
-	if c.plan != nil && c.plan.Provenance.Policy != model.DigestJSON(c.policy) {
-		c.wrong("", "the policy is not the one that the plan was made under: its digest is %s, the plan names %s",
-			model.DigestJSON(c.policy).Short(), c.plan.Provenance.Policy.Short())
+	if c.plan != nil {
+		is, named := model.DigestJSON(c.policy), c.plan.Provenance.Policy
+		c.must(is == named, "", "the policy is not the one that the plan was made under: its digest is %s, the plan names %s", is.Short(), named.Short())
 	}
 }
 
 func hostsForm(c *checker) {
-	for i, h := range c.fleet.Hosts {
-		if i > 0 && c.fleet.Hosts[i-1].Path >= h.Path {
-			c.wrong(h.Path, "hosts are not in order: %s stands behind %s", h.Path, c.fleet.Hosts[i-1].Path)
-		}
-		if strings.Count(string(h.Path), "/") < 4 || strings.Contains("/"+string(h.Path)+"/", "//") {
-			c.wrong(h.Path, "%q is not the path of a host in a rack, a zone, a region and a site", h.Path)
-		}
-		if n := int32(len(c.fleet.Classes)); h.Class < -1 || h.Class >= n || h.ClassAfter < -1 || h.ClassAfter >= n {
-			c.wrong(h.Path, "%s has class %d, afterwards %d, and there are %d", h.Path, h.Class, h.ClassAfter, n)
-		}
-		bad := min(h.MemoryMiB, h.VCPUs, h.MiBs) < 0 || max(h.MemoryMiB, h.VCPUs, h.MiBs) > mostOfHost || len(h.Cells) > mostCells
+	last := model.Path("")
+	for _, h := range c.fleet.Hosts {
+		c.must(last < h.Path, h.Path, "hosts are not in order: %s stands behind %s", h.Path, last)
+		c.must(strings.Count(string(h.Path), "/") >= 4 && !strings.Contains("/"+string(h.Path)+"/", "//"), h.Path,
+			"%q is not the path of a host in a rack, a zone, a region and a site", h.Path)
+		good := within(mostOfHost, h.MemoryMiB, h.VCPUs, h.MiBs) && len(h.Cells) <= mostCells
 		for _, x := range h.Cells {
-			bad = bad || min(x.CPUs, x.HugeMiB) < 0 || max(x.CPUs, x.HugeMiB) > mostOfHost
+			good = good && within(mostOfHost, x.CPUs, x.HugeMiB)
 		}
-		if bad {
-			c.wrong(h.Path, "the capacity of %s is beyond belief", h.Path)
-		}
-		if h.Change && h.Down {
-			c.wrong(h.Path, "%s is lost and cannot be changed", h.Path)
-		}
+		c.must(good, h.Path, "the capacity of %s is beyond belief", h.Path)
+		c.must(!h.Change || !h.Down, h.Path, "%s is lost and cannot be changed", h.Path)
+		last = h.Path
 	}
 }
 
@@ -96,120 +128,70 @@ func hostsForm(c *checker) {
 func regionsForm(c *checker) {
 	regions := map[model.Path]bool{}
 	for _, k := range c.fleet.Clusters {
-		if regions[k.Region] {
-			c.wrong(k.Region, "region %s has two clusters", k.Region)
-		}
+		c.must(!regions[k.Region], k.Region, "region %s has two clusters", k.Region)
 		regions[k.Region] = true
-		if !slices.Contains(levels[:], k.FailureDomain) {
-			c.wrong(k.Region, "%q is no failure domain", k.FailureDomain)
-		}
-		for i, h := range k.OSDHosts {
-			if !c.isHost(h) || c.fleet.Hosts[h].Path.Region() != k.Region || (i > 0 && k.OSDHosts[i-1] >= h) {
-				c.wrong(k.Region, "OSD host %d of %s is no host of it, or not in order", h, k.Region)
-			}
+		c.must(slices.Contains(levels[:], k.FailureDomain), k.Region, "%q is no failure domain", k.FailureDomain)
+		for _, h := range k.OSDHosts {
+			c.must(c.path(h).Region() == k.Region, k.Region, "OSD host %s is not in %s", c.path(h), k.Region)
 		}
 	}
 	for _, h := range c.fleet.Hosts {
-		if !regions[h.Path.Region()] {
-			c.wrong(h.Path, "the region of %s has no cluster, so it is not known what a failure domain is there", h.Path)
-		}
+		c.must(regions[h.Path.Region()], h.Path, "the region of %s has no cluster, so it is not known what a failure domain is there", h.Path)
 	}
 }
 
 func shapesForm(c *checker) {
 	for _, s := range c.fleet.Shapes {
-		if min(s.MemoryMiB, s.VCPUs) < 0 || max(s.MemoryMiB, s.VCPUs) > mostOfMachine || s.Cells < 0 || s.Cells > mostCells || !(s.DirtyMiBs >= 0 && s.DirtyMiBs < mostOfHost) {
-			c.wrong("", "shape %s is beyond belief", s.Name)
-		}
+		good := within(mostOfMachine, s.MemoryMiB, s.VCPUs) && within(mostCells, int64(s.Cells)) && s.DirtyMiBs >= 0 && s.DirtyMiBs < mostOfHost
+		c.must(good, "", "shape %s is beyond belief", s.Name)
 	}
 }
 
+// machinesForm: a name told twice, a host that runs none, a pinned machine without the cells that its shape says.
 func machinesForm(c *checker) {
-	v := c.fleet.VMs
-	if len(v.Host) != len(v.Names) || len(v.Shape) != len(v.Names) || (len(v.Cells) > 0 && len(v.Cells) != len(v.Names)) {
-		c.wrong("", "virtual machines have %d names, %d hosts, %d shapes and %d cells", len(v.Names), len(v.Host), len(v.Shape), len(v.Cells))
-		return
-	}
+	v, last := c.fleet.VMs, ""
 	for i, name := range v.Names {
-		if i > 0 && v.Names[i-1] >= name {
-			c.wrong("", "virtual machines are not in order: %s stands behind %s", name, v.Names[i-1])
+		if i > 0 && last >= name {
+			c.wrong("", "virtual machines are not in order: %s stands behind %s", name, last)
 		}
-		if !c.isHost(v.Host[i]) || c.fleet.Hosts[v.Host[i]].Class < 0 || v.Shape[i] < 0 || int(v.Shape[i]) >= len(c.fleet.Shapes) {
-			c.wrong("", "%s is of shape %d on host %d, which cannot be", name, v.Shape[i], v.Host[i])
+		if c.fleet.Hosts[v.Host[i]].Class < 0 {
+			c.wrong("", "%s is on %s, which runs no virtual machines", name, c.path(v.Host[i]))
 		}
+		if text := c.wrongMask(at(v.Cells, i), v.Shape[i], v.Host[i]); text != "" {
+			c.wrong("", "%s: %s", name, text)
+		}
+		last = name
 	}
-	for _, list := range []plan.Ints{v.Fixed, v.Consent} {
-		for i, m := range list {
-			if !c.isVM(m) || (i > 0 && list[i-1] >= m) {
-				c.wrong("", "virtual machine %d of those that are fixed does not exist, or is not in order", m)
-			}
-		}
-	}
-	for _, m := range v.Consent {
-		if _, ok := slices.BinarySearch(v.Fixed, m); !ok {
-			c.wrong("", "there is consent to stop virtual machine %d, which need not be stopped", m)
-		}
-	}
-}
-
-// masksForm demands that a pinned machine has as many cells as its shape says, and that its host has them.
-func masksForm(c *checker) {
-	v := c.fleet.VMs
-	for i := range min(len(v.Names), len(v.Host), len(v.Shape)) {
-		if c.isHost(v.Host[i]) && v.Shape[i] >= 0 && int(v.Shape[i]) < len(c.fleet.Shapes) {
-			if text := c.wrongMask(at(v.Cells, i), v.Shape[i], v.Host[i]); text != "" {
-				c.wrong("", "%s: %s", v.Names[i], text)
-			}
-		}
+	for _, vm := range v.Consent {
+		c.must(has(v.Fixed, vm), "", "there is consent to stop %s, which need not be stopped", c.vm(vm))
 	}
 }
 
 // wrongMask says what is wrong with a mask of NUMA cells for a shape on a host.
 func (c *checker) wrongMask(mask, shape, host int32) string {
 	if mask < 0 || bits.Len32(uint32(mask)) > len(c.fleet.Hosts[host].Cells) {
-		return "it is pinned to NUMA cells that " + string(c.fleet.Hosts[host].Path) + " does not have"
+		return "it is pinned to NUMA cells that the host does not have"
 	}
-	if bits.OnesCount32(uint32(mask)) != c.fleet.Shapes[shape].Cells {
-		return "it is not pinned to as many NUMA cells as its shape says"
-	}
-	return ""
+	return when(bits.OnesCount32(uint32(mask)) != c.fleet.Shapes[shape].Cells, "it is not pinned to as many NUMA cells as its shape says")
 }
 
 // groupsForm: a member told twice would count twice for a quorum.
 func groupsForm(c *checker) {
 	for _, g := range c.fleet.Groups {
-		if g.Kind != plan.Quorum && g.Kind != plan.Standby && g.Kind != plan.Key {
-			c.wrong("", "group %s is of kind %q", g.Name, g.Kind)
-		}
+		c.must(slices.Contains([]plan.GroupKind{plan.Quorum, plan.Standby, plan.Key}, g.Kind), "", "group %s is of kind %q", g.Name, g.Kind)
 		for i, h := range g.Hosts {
-			if !c.isHost(h) || slices.Contains(g.Hosts[:i], h) {
-				c.wrong("", "member %d of group %s is no host, or told twice", h, g.Name)
-			}
+			c.must(!slices.Contains(g.Hosts[:i], h), "", "member %s of group %s is told twice", c.path(h), g.Name)
 		}
 	}
 	for _, a := range c.fleet.Apart {
-		if !slices.Contains([]string{plan.LevelHost, plan.LevelChassis, plan.LevelRack}, a.Level) {
-			c.wrong("", "group %s is kept apart by %q", a.Name, a.Level)
-		}
-		for _, m := range a.VMs {
-			if !c.isVM(m) {
-				c.wrong("", "member %d of group %s is no virtual machine", m, a.Name)
-			}
-		}
-	}
-	for _, l := range c.fleet.Links {
-		for _, h := range l.Hosts {
-			if !c.isHost(h) || l.MiBs < 0 {
-				c.wrong("", "link %s of %d MiB/s leads to host %d", l.Name, l.MiBs, h)
-			}
-		}
+		c.must(slices.Contains([]string{plan.LevelHost, plan.LevelChassis, plan.LevelRack}, a.Level), "", "group %s is kept apart by %q", a.Name, a.Level)
 	}
 }
 
 // poolsForm: a copy told twice, or on a host without OSDs, would hide that it is missing.
 func poolsForm(c *checker) {
 	for _, k := range c.fleet.Clusters {
-		osd := map[int32]bool{-1: true}
+		osd := make([]bool, len(c.fleet.Hosts))
 		for _, h := range k.OSDHosts {
 			osd[h] = true
 		}
@@ -218,12 +200,10 @@ func poolsForm(c *checker) {
 				c.wrong(k.Region, "pool %s: size %d, min_size %d, data %d, %d acting sets of %d hosts", p.Name, p.Size, p.MinSize, p.Data, len(p.Count), len(p.Acting))
 				continue
 			}
-			for i, n := range p.Count {
-				set := p.Acting[i*p.Size:][:p.Size]
-				for j, h := range set {
-					if n < 1 || !osd[h] || (h >= 0 && slices.Contains(set[:j], h)) {
-						c.wrong(k.Region, "pool %s: acting set %d holds host %d, which has no OSDs there or is told twice, %d times", p.Name, i, h, n)
-					}
+			for i, h := range p.Acting {
+				n, before := p.Count[i/p.Size], p.Acting[i-i%p.Size:i]
+				if n < 1 || h != -1 && (h < 0 || int(h) >= len(osd) || !osd[h] || slices.Contains(before, h)) {
+					c.wrong(k.Region, "pool %s: acting set %d holds host %d, which has no OSDs there or is told twice, %d times", p.Name, i/p.Size, h, n)
 				}
 			}
 		}
@@ -235,19 +215,15 @@ func initialHosts(c *checker) {
 	if c.plan == nil {
 		return
 	}
-	known := map[model.Path]*plan.Host{}
+	known := make(map[model.Path]*plan.Host, len(c.fleet.Hosts))
 	for i, h := range c.fleet.Hosts {
 		known[h.Path] = &c.fleet.Hosts[i]
 	}
 	for sub := range c.plan.Initial {
-		path, ok := sub.Node()
-		if !ok {
-			continue
-		}
-		if known[path] == nil {
-			c.wrong(path, "%s is in the plan's initial state, and not in the fleet", path)
-		} else if c.plan.Initial.Get(sub, plan.AttrPower) == "off" && !known[path].Down {
-			c.wrong(path, "%s is off, and not counted as lost", path)
+		if path, ok := sub.Node(); ok {
+			h, off := known[path], c.plan.Initial.Get(sub, plan.AttrPower) == "off"
+			c.must(h != nil, path, "%s is in the plan's initial state, and not in the fleet", path)
+			c.must(h == nil || h.Down || !off, path, "%s is off, and not counted as lost", path)
 		}
 	}
 }
@@ -259,61 +235,10 @@ func initialMachines(c *checker) {
 	}
 	for sub := range c.plan.Initial {
 		name, ok := sub.VM()
-		on := c.plan.Initial.Get(sub, plan.AttrRuns)
-		if !ok || on == "" {
-			continue
-		}
-		i, found := slices.BinarySearch(c.fleet.VMs.Names, name)
-		if !found || i >= len(c.fleet.VMs.Host) || !c.isHost(c.fleet.VMs.Host[i]) || string(c.fleet.Hosts[c.fleet.VMs.Host[i]].Path) != on {
-			c.wrong(model.Path(on), "%s runs on %s, and the fleet has it elsewhere or not at all", name, on)
+		if on := c.plan.Initial.Get(sub, plan.AttrRuns); ok && on != "" {
+			i, found := slices.BinarySearch(c.fleet.VMs.Names, name)
+			there := found && string(c.path(c.fleet.VMs.Host[i])) == on
+			c.must(there, model.Path(on), "%s runs on %s, and the fleet has it elsewhere or not at all", name, on)
 		}
 	}
-}
-
-func batchForm(c *checker) {
-	b := c.b
-	if len(b.Hosts) == 0 {
-		c.wrong(b.Zone, "it has no hosts")
-	}
-	for i, h := range b.Hosts {
-		if !c.isHost(h) || (i > 0 && b.Hosts[i-1] >= h) {
-			c.wrong(b.Zone, "host %d is none, or not in order", h)
-		}
-	}
-	if b.Seconds < 0 {
-		c.wrong(b.Zone, "it takes %d seconds", b.Seconds)
-	}
-	if c.plan != nil && (b.Stage < 0 || b.Stage >= len(c.plan.Stages)) {
-		c.wrong(b.Zone, "its stage is %d of %d", b.Stage, len(c.plan.Stages))
-	}
-}
-
-func movesForm(c *checker) {
-	m := c.b.Moves
-	if len(m.VM) != len(m.To) || (len(m.Cells) > 0 && len(m.Cells) != len(m.VM)) {
-		c.wrong(c.b.Zone, "%d virtual machines move to %d hosts and %d cells", len(m.VM), len(m.To), len(m.Cells))
-		return
-	}
-	for i, vm := range m.VM {
-		if !c.isVM(vm) || !c.isHost(m.To[i]) {
-			c.wrong(c.b.Zone, "virtual machine %d moves to host %d, and one of them does not exist", vm, m.To[i])
-		}
-	}
-	for i, vm := range c.b.Stops {
-		if !c.isVM(vm) || (i > 0 && c.b.Stops[i-1] >= vm) {
-			c.wrong(c.b.Zone, "virtual machine %d is stopped, which does not exist or is not in order", vm)
-		}
-	}
-}
-
-func (c *checker) isHost(i int32) bool { return i >= 0 && int(i) < len(c.fleet.Hosts) }
-
-func (c *checker) isVM(i int32) bool { return i >= 0 && int(i) < len(c.fleet.VMs.Names) }
-
-// at is element i of a column that may be left out.
-func at(column plan.Ints, i int) int32 {
-	if i < len(column) {
-		return column[i]
-	}
-	return 0
 }

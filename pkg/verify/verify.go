@@ -1,6 +1,11 @@
 // Package verify checks the certificate of a plan: it plays the batches one after the other over plain arrays and asks at each whether the
 // invariants hold. It shares nothing with the planner but the words of package plan, finds nothing by itself, and is meant to be read in one
 // sitting. What it checks is told in the comments of plan.Certificate; what it does not is told in docs/upgrade-safety.md.
+//
+// Read it in this order. verify.go plays the batches and runs the rules. world.go is what it knows before a batch and while it is down. batch.go is the
+// heart: what holds while a batch is down, for hosts and virtual machines; loss.go the same for placement groups and services, also with one more place
+// lost. order.go is about the batches together, ops.go about the ops that carry a batch out. form.go comes first when it runs and last when it is read:
+// it sees to it that every number leads somewhere. Each file begins with the table of its rules, and each rule is one question.
 package verify
 
 import (
@@ -36,7 +41,7 @@ func (v *Violation) Error() string {
 	return where + ": " + v.Invariant + ": " + v.Text
 }
 
-// rule is one thing that is checked. Those of a rule that guards the indexes come first: the others rely on them.
+// rule is one thing that is checked.
 type rule struct {
 	name      string
 	invariant string
@@ -45,51 +50,17 @@ type rule struct {
 
 // checker plays a rollout.
 type checker struct {
-	plan   *plan.Plan // nil when a single batch is checked
-	fleet  *plan.Fleet
-	policy *plan.Policy
-	skip   string // the name of a rule to leave out: tests show with it that every rule is needed
+	plan    *plan.Plan // nil when a single batch is checked
+	fleet   *plan.Fleet
+	policy  *plan.Policy
+	batches []plan.Batch
+	skip    string // the name of a rule to leave out: tests show with it that every rule is needed
 
 	now   rule
 	batch int         // index of the batch that is checked, -1: none
 	b     *plan.Batch // the batch that is checked
 	errs  []error
 	world
-}
-
-func (c *checker) wrong(place model.Path, format string, args ...any) {
-	if len(c.errs) >= most {
-		return
-	}
-	v := &Violation{Batch: c.batch, Invariant: c.now.invariant, Place: place, Text: fmt.Sprintf(format, args...)}
-	if c.batch >= 0 {
-		v.Hosts = c.names()
-	}
-	c.errs = append(c.errs, v)
-}
-
-// names tells the first hosts of the batch; their numbers may be wrong.
-func (c *checker) names() string {
-	var out []string
-	for i, h := range c.b.Hosts {
-		if i == 4 {
-			out = append(out, fmt.Sprintf("and %d more", len(c.b.Hosts)-i))
-			break
-		}
-		if int(h) < len(c.fleet.Hosts) && h >= 0 {
-			out = append(out, c.fleet.Hosts[h].Path.Name())
-		}
-	}
-	return string(c.b.Zone) + ": " + strings.Join(out, ", ")
-}
-
-func (c *checker) run(rules []rule) {
-	for _, r := range rules {
-		if r.name != c.skip {
-			c.now = r
-			r.check(c)
-		}
-	}
 }
 
 // Plan checks a plan and its certificate with nothing but the plan, and reports every violation. A plan without a certificate is only valid
@@ -104,51 +75,48 @@ func check(p plan.Plan, skip string) error {
 }
 
 func certificate(p plan.Plan, skip string) error {
-	if p.Certificate == nil {
-		return uncertified(p)
+	if x := p.Certificate; x != nil {
+		return play(&checker{plan: &p, fleet: &x.Fleet, policy: &x.Policy, batches: x.Batches, skip: skip})
 	}
-	c := &checker{plan: &p, fleet: &p.Certificate.Fleet, policy: &p.Certificate.Policy, skip: skip, batch: -1}
-	c.run(formRules)
-	c.eachBatch(func() { c.run(batchFormRules) })
-	if len(c.errs) > 0 {
-		return errors.Join(c.errs...)
-	}
-	c.begin()
-	c.run(planRules)
-	c.eachBatch(func() {
-		c.open()
-		c.run(batchRules)
-		c.run(stageRules)
-		c.close()
-	})
-	return errors.Join(c.errs...)
-}
-
-// eachBatch does something with every batch in order.
-func (c *checker) eachBatch(do func()) {
-	for i := range c.plan.Certificate.Batches {
-		c.batch, c.b = i, &c.plan.Certificate.Batches[i]
-		do()
-	}
-	c.batch, c.b = -1, nil
+	return uncertified(p)
 }
 
 // Batch checks one batch against a fleet as it is now: its invariants, its grade and its counts. It does not ask in which order batches come.
 func Batch(f plan.Fleet, p plan.Policy, b plan.Batch) error { return checkBatch(f, p, b, "") }
 
 func checkBatch(f plan.Fleet, p plan.Policy, b plan.Batch, skip string) error {
-	c := &checker{fleet: &f, policy: &p, b: &b, skip: skip}
-	c.batch = -1
-	c.run(formRules)
-	c.batch = 0
-	c.run(batchFormRules)
-	if len(c.errs) > 0 {
+	return play(&checker{fleet: &f, policy: &p, batches: []plan.Batch{b}, skip: skip})
+}
+
+// play runs every rule at its time.
+func play(c *checker) error {
+	if !c.form() {
 		return errors.Join(c.errs...)
 	}
 	c.begin()
-	c.open()
-	c.run(batchRules)
+	if c.plan != nil {
+		c.run(planRules)
+	}
+	c.eachBatch(func() {
+		c.open()
+		c.run(batchRules)
+		if c.plan != nil {
+			c.run(stageRules)
+		}
+		c.close()
+	})
 	return errors.Join(c.errs...)
+}
+
+// form reports whether there is something to play: first that every number leads somewhere, on which all else relies.
+func (c *checker) form() bool {
+	c.batch = -1
+	c.run(indexRules)
+	c.eachBatch(func() { c.run(batchIndexRules) })
+	if len(c.errs) == 0 {
+		c.run(formRules)
+	}
+	return len(c.errs) == 0
 }
 
 // uncertified refuses ops that only a certificate can justify.
@@ -161,4 +129,56 @@ func uncertified(p plan.Plan) error {
 		}
 	}
 	return nil
+}
+
+func (c *checker) run(rules []rule) {
+	for _, r := range rules {
+		if r.name != c.skip {
+			c.now = r
+			r.check(c)
+		}
+	}
+}
+
+// eachBatch does something with every batch in order.
+func (c *checker) eachBatch(do func()) {
+	for i := range c.batches {
+		c.batch, c.b = i, &c.batches[i]
+		do()
+	}
+	c.batch, c.b = -1, nil
+}
+
+// wrong reports a violation of the rule at hand.
+func (c *checker) wrong(place model.Path, format string, args ...any) {
+	if len(c.errs) >= most {
+		return
+	}
+	v := &Violation{Batch: c.batch, Invariant: c.now.invariant, Place: place, Text: fmt.Sprintf(format, args...)}
+	if c.batch >= 0 {
+		v.Hosts = c.names()
+	}
+	c.errs = append(c.errs, v)
+}
+
+// must reports a violation unless something is so.
+func (c *checker) must(so bool, place model.Path, format string, args ...any) {
+	if !so {
+		c.wrong(place, format, args...)
+	}
+}
+
+// names tells the first hosts of the batch; their numbers may be wrong.
+func (c *checker) names() string {
+	var out []string
+	for i, h := range c.b.Hosts {
+		if i == 4 {
+			out = append(out, fmt.Sprintf("and %d more", len(c.b.Hosts)-i))
+			break
+		}
+		if h >= 0 && int(h) < len(c.fleet.Hosts) {
+			out = append(out, c.path(h).Name())
+		}
+	}
+	return string(c.b.Zone) + ": " + strings.Join(out, ", ")
 }

@@ -1,44 +1,51 @@
 package verify
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 )
 
-// levels are what places are looked up by.
+// levels are what may be a failure domain.
 var levels = [...]string{plan.LevelHost, plan.LevelChassis, plan.LevelRack, plan.LevelZone}
 
 // world is the fleet as it is before the batch that is checked.
 type world struct {
-	class  []int32     // of each host
-	on     []int32     // host of each virtual machine
-	mask   []int32     // its NUMA cells
-	guests []int       // how many virtual machines each host has
-	used   []plan.Host // what they use: VCPUs, MemoryMiB, Cells
-	place  map[string][]int32
-	fits   [][]string // shape, class: why not; empty: it fits
-	apart  [][]int32  // the groups of each virtual machine
+	class  []int32           // of each host
+	on     []int32           // host of each virtual machine
+	mask   []int32           // its NUMA cells
+	guests []int             // how many virtual machines each host has
+	used   []plan.Host       // what they use: VCPUs, MemoryMiB, Cells
+	fits   [][]string        // shape, class: why not; empty: it fits
+	apart  map[int32][]int32 // the groups of a virtual machine
+	number map[string][]int32
+	pools  []pool
+	copies []plan.Ints // of each host: the acting sets with a copy on it
+	laid   []bool      // scratch of layOut
 
 	// Of the batch that is checked:
-	in, down []bool        // hosts of the batch, and these with the lost ones
-	to       []int32       // where a virtual machine goes; -1: it stays
+	in, down []bool  // hosts of the batch, and these with the lost ones
+	to       []int32 // where a virtual machine goes; -1: it stays
+	arrive   map[int32]*plan.Host
+	zone     []int32       // the zone of each host
 	cluster  *plan.Cluster // of its region
 	domain   []int32       // the failure domain of each host, by that cluster's level
+	sets     []set         // that the batch touches, and the worst of the rest
+	groups   []*plan.Group // with a member in the region
 	ops      opIndex       // of its stage
-	places   []int32       // scratch of after
 }
 
 // begin builds the world before the first batch.
 func (c *checker) begin() {
 	f := c.fleet
 	c.class, c.guests, c.used = make([]int32, len(f.Hosts)), make([]int, len(f.Hosts)), make([]plan.Host, len(f.Hosts))
-	c.in, c.down = make([]bool, len(f.Hosts)), make([]bool, len(f.Hosts))
+	c.in, c.down, c.number = make([]bool, len(f.Hosts)), make([]bool, len(f.Hosts)), map[string][]int32{}
 	for i, h := range f.Hosts {
 		c.class[i], c.down[i] = h.Class, h.Down
-		c.used[i].Cells = make([]plan.Cell, len(h.Cells))
+		if len(h.Cells) > 0 {
+			c.used[i].Cells = make([]plan.Cell, len(h.Cells))
+		}
 	}
 	c.on, c.mask, c.to = slices.Clone(f.VMs.Host), make([]int32, len(f.VMs.Host)), make([]int32, len(f.VMs.Host))
 	for vm := range c.on {
@@ -46,7 +53,7 @@ func (c *checker) begin() {
 		c.take(&c.used[c.on[vm]], vm, c.mask[vm], 1)
 		c.guests[c.on[vm]]++
 	}
-	c.apart = make([][]int32, len(c.on))
+	c.apart = map[int32][]int32{}
 	for g, a := range f.Apart {
 		for _, vm := range a.VMs {
 			c.apart[vm] = append(c.apart[vm], int32(g))
@@ -55,77 +62,36 @@ func (c *checker) begin() {
 	c.fits = make([][]string, len(f.Shapes))
 	for s := range f.Shapes {
 		for k := range f.Classes {
-			c.fits[s] = append(c.fits[s], unfit(f.Shapes[s], f.Classes[k]))
+			c.fits[s] = append(c.fits[s], unfit(&f.Shapes[s], &f.Classes[k], true))
 		}
 	}
-	c.findPlaces()
+	c.findSets()
 }
 
-// findPlaces numbers the places of each level and says in which each host is.
-func (c *checker) findPlaces() {
-	c.place = map[string][]int32{}
-	for _, level := range levels {
-		number := map[model.Path]int32{}
-		for _, h := range c.fleet.Hosts {
-			p := placeOf(h, level)
-			if _, ok := number[p]; !ok {
-				number[p] = int32(len(number))
-			}
-			c.place[level] = append(c.place[level], number[p])
+// open lays out what the rules look at: what is down, where virtual machines go, and what of the region the batch concerns.
+func (c *checker) open() {
+	region := c.path(c.b.Hosts[0]).Region()
+	c.cluster = &c.fleet.Clusters[slices.IndexFunc(c.fleet.Clusters, func(k plan.Cluster) bool { return k.Region == region })]
+	c.domain, c.zone = c.places(c.cluster.FailureDomain), c.places(plan.LevelZone)
+	c.arrive, c.groups = map[int32]*plan.Host{}, nil
+	for _, h := range c.b.Hosts {
+		c.in[h], c.down[h] = true, true
+	}
+	c.layOut()
+	for i, vm := range c.b.Moves.VM {
+		to := c.b.Moves.To[i]
+		if c.to[vm] = to; c.arrive[to] == nil {
+			c.arrive[to] = &plan.Host{Cells: make([]plan.Cell, len(c.fleet.Hosts[to].Cells))}
+		}
+		c.take(c.arrive[to], int(vm), at(c.b.Moves.Cells, i), 1)
+	}
+	for i, g := range c.fleet.Groups {
+		if slices.ContainsFunc(g.Hosts, func(h int32) bool { return c.path(h).Region() == region }) {
+			c.groups = append(c.groups, &c.fleet.Groups[i])
 		}
 	}
-}
-
-func placeOf(h plan.Host, level string) model.Path {
-	switch {
-	case level == plan.LevelZone:
-		return h.Path.Zone()
-	case level == plan.LevelRack:
-		return h.Path.Rack()
-	case level == plan.LevelChassis && h.Chassis != "":
-		return h.Chassis
-	}
-	return h.Path
-}
-
-// unfit says what a class lacks that a shape needs.
-func unfit(s plan.Shape, k plan.Class) string {
-	if text := unfitCold(s, k); text != "" {
-		return text
-	}
-	if !slices.Contains(k.Machines, s.Machine) {
-		return fmt.Sprintf("machine type %q", s.Machine)
-	}
-	return ""
-}
-
-// unfitCold is unfit for a virtual machine that is started anew, when its machine type can be another.
-func unfitCold(s plan.Shape, k plan.Class) string {
-	if !slices.Contains(k.CPUs, s.CPU) {
-		return fmt.Sprintf("CPU model %q", s.CPU)
-	}
-	for _, n := range s.Networks {
-		if !slices.Contains(k.Networks, n) {
-			return fmt.Sprintf("network %q", n)
-		}
-	}
-	return ""
-}
-
-// take adds a virtual machine's needs to what is used, sign times.
-func (c *checker) take(used *plan.Host, vm int, mask int32, sign int64) {
-	s := c.fleet.Shapes[c.fleet.VMs.Shape[vm]]
-	if s.Cells == 0 {
-		used.VCPUs += sign * s.VCPUs
-		used.MemoryMiB += sign * s.MemoryMiB
-		return
-	}
-	n := int64(s.Cells)
-	for cell := range used.Cells {
-		if mask>>cell&1 == 1 {
-			used.Cells[cell].CPUs += sign * ((s.VCPUs + n - 1) / n)
-			used.Cells[cell].HugeMiB += sign * ((s.MemoryMiB + n - 1) / n)
-		}
+	if c.plan != nil {
+		c.ops = index(c.stage())
 	}
 }
 
@@ -147,8 +113,70 @@ func (c *checker) close() {
 	}
 }
 
+// take adds a virtual machine's needs to what is used, sign times.
+func (c *checker) take(used *plan.Host, vm int, mask int32, sign int64) {
+	s := &c.fleet.Shapes[c.fleet.VMs.Shape[vm]]
+	if s.Cells == 0 {
+		used.VCPUs += sign * s.VCPUs
+		used.MemoryMiB += sign * s.MemoryMiB
+		return
+	}
+	n := int64(s.Cells)
+	for cell := range used.Cells {
+		if mask>>cell&1 == 1 {
+			used.Cells[cell].CPUs += sign * ((s.VCPUs + n - 1) / n)
+			used.Cells[cell].HugeMiB += sign * ((s.MemoryMiB + n - 1) / n)
+		}
+	}
+}
+
+// places gives each host the number of its place of a level.
+func (c *checker) places(level string) []int32 {
+	out, ok := c.number[level]
+	if !ok {
+		numbers := map[model.Path]int32{}
+		for _, h := range c.fleet.Hosts {
+			p := placeOf(h, level)
+			if _, known := numbers[p]; !known {
+				numbers[p] = int32(len(numbers))
+			}
+			out = append(out, numbers[p])
+		}
+		c.number[level] = out
+	}
+	return out
+}
+
+// depth is how many elements of a host's path its place of a level has; the empty level is the whole cloud.
+var depth = map[string]int{"": 0, "site": 1, "region": 2, plan.LevelZone: 3, plan.LevelRack: 4}
+
+func placeOf(h plan.Host, level string) model.Path {
+	if n, ok := depth[level]; ok {
+		return h.Path.Element(n)
+	}
+	if level == plan.LevelChassis && h.Chassis != "" {
+		return h.Chassis
+	}
+	return h.Path
+}
+
 func (c *checker) vm(i int32) string       { return c.fleet.VMs.Names[i] }
 func (c *checker) path(h int32) model.Path { return c.fleet.Hosts[h].Path }
-func (c *checker) shape(vm int32) plan.Shape {
-	return c.fleet.Shapes[c.fleet.VMs.Shape[vm]]
+func (c *checker) shape(vm int32) *plan.Shape {
+	return &c.fleet.Shapes[c.fleet.VMs.Shape[vm]]
+}
+func (c *checker) keepsData(h int32) bool { return has(c.cluster.OSDHosts, h) }
+
+// has reports whether an ascending column holds a number.
+func has(column plan.Ints, i int32) bool {
+	_, ok := slices.BinarySearch(column, i)
+	return ok
+}
+
+// at is element i of a column that may be left out.
+func at(column plan.Ints, i int) int32 {
+	if i < len(column) {
+		return column[i]
+	}
+	return 0
 }

@@ -6,6 +6,16 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/plan"
 )
 
+// stageRules are about the ops of a batch: each host has exactly those that it needs, each waits for the one before, and each expects and brings what its
+// kind means. That preconditions hold by then, and states follow from ops, is for plan.Validate.
+var stageRules = []rule{
+	{"ops that are needed", "ops", neededOps},
+	{"ops of others", "ops", foreignOps},
+	{"ops in order", "ops", opsInOrder},
+	{"what ops expect", "ops", opsExpect},
+	{"what ops bring", "ops", opsBring},
+}
+
 // chain are the kinds that a host goes through, in this order. Those of its batch stand around them.
 var chain = []plan.Kind{plan.SlotWrite, plan.HostCordon, plan.HostDrain, plan.CephNoout, plan.CephStop, plan.SlotBoot, plan.CephStart, plan.CephRestore,
 	plan.SlotCommit, plan.HostUncordon}
@@ -38,81 +48,56 @@ type facts = map[plan.Attr]string
 
 var guarded = []plan.Attr{plan.AttrCordon, plan.AttrGuests, plan.AttrNoout, plan.AttrCeph, plan.AttrHost, plan.AttrDefault, plan.AttrCertified, plan.AttrGate, plan.AttrBaked}
 
-// stageRules are about the ops of a batch.
-var stageRules = []rule{
-	{"ops that are needed", "ops", neededOps},
-	{"ops of others", "ops", foreignOps},
-	{"ops in order", "ops", opsInOrder},
-	{"what ops expect", "ops", opsExpect},
-	{"what ops bring", "ops", opsBring},
-}
+// aboutKind names the kind of op that a host has when an attribute concerns it.
+var aboutKind = map[plan.Attr]plan.Kind{plan.AttrGuests: plan.HostDrain, plan.AttrCeph: plan.CephStop, plan.AttrNoout: plan.CephNoout}
 
-// needs lists the kinds of ops that a host of the batch needs, in order.
+func (c *checker) stage() plan.Stage                 { return c.plan.Stages[c.b.Stage] }
+func (c *checker) id(k plan.Kind, h int32) plan.OpID { return plan.ID(k, plan.NodeSubject(c.path(h))) }
+func (c *checker) ofBatch(k plan.Kind) plan.OpID     { return plan.ID(k, plan.BatchSubject(c.batch)) }
+
+// needs lists the kinds of ops that a host of the batch needs, in order. A slot may have been written before.
 func (c *checker) needs(h int32) []plan.Kind {
 	host := c.fleet.Hosts[h]
-	_, osd := slices.BinarySearch(c.cluster.OSDHosts, h)
-	runs := host.Class >= 0 || host.ClassAfter >= 0
+	runs, osd := host.Class >= 0 || host.ClassAfter >= 0, c.keepsData(h)
 	ceph := osd || c.plan.Initial.Get(plan.NodeSubject(host.Path), plan.AttrCeph) != ""
 	has := map[plan.Kind]bool{plan.HostCordon: runs, plan.HostDrain: runs, plan.HostUncordon: runs, plan.CephNoout: osd, plan.CephRestore: osd,
 		plan.CephStop: ceph, plan.CephStart: ceph, plan.SlotBoot: true, plan.SlotCommit: true}
-	var out []plan.Kind
-	for _, k := range chain {
-		if has[k] {
-			out = append(out, k)
-		}
-	}
-	return out
+	return slices.DeleteFunc(slices.Clone(chain), func(k plan.Kind) bool { return !has[k] })
 }
-
-// batchNeeds lists those that the batch itself needs, in order.
-func (c *checker) batchNeeds() []plan.Kind {
-	if c.policy.BakeSeconds > 0 {
-		return []plan.Kind{plan.BatchCertify, plan.BatchGate, plan.BatchBake}
-	}
-	return []plan.Kind{plan.BatchCertify, plan.BatchGate}
-}
-
-func (c *checker) id(k plan.Kind, h int32) plan.OpID { return plan.ID(k, plan.NodeSubject(c.path(h))) }
 
 func neededOps(c *checker) {
-	for _, k := range c.batchNeeds() {
-		if id := plan.ID(k, plan.BatchSubject(c.batch)); c.ops[id] == nil {
-			c.wrong(c.b.Zone, "its stage lacks %s", id)
-		}
+	batch := []plan.Kind{plan.BatchCertify, plan.BatchGate, plan.BatchBake}
+	if c.policy.BakeSeconds == 0 {
+		batch = batch[:2]
+	}
+	for _, k := range batch {
+		c.must(c.ops[c.ofBatch(k)] != nil, c.b.Zone, "its stage lacks %s", c.ofBatch(k))
 	}
 	for _, h := range c.b.Hosts {
 		for _, k := range c.needs(h) {
-			if c.ops[c.id(k, h)] == nil {
-				c.wrong(c.path(h), "its stage lacks %s", c.id(k, h))
-			}
+			id := c.id(k, h)
+			c.must(c.ops[id] != nil, c.path(h), "its stage lacks %s", id)
 		}
 	}
 }
 
 func foreignOps(c *checker) {
-	fine := map[plan.OpID]bool{plan.ID(plan.BatchBake, plan.BatchSubject(c.batch)): true}
-	for _, k := range c.batchNeeds() {
-		fine[plan.ID(k, plan.BatchSubject(c.batch))] = true
-	}
+	fine := map[plan.OpID]bool{c.ofBatch(plan.BatchCertify): true, c.ofBatch(plan.BatchGate): true, c.ofBatch(plan.BatchBake): true}
 	for _, h := range c.b.Hosts {
-		for _, k := range slices.Concat(c.needs(h), between, []plan.Kind{plan.SlotWrite}) {
+		for _, k := range slices.Concat(c.needs(h), between, chain[:1]) {
 			fine[c.id(k, h)] = true
 		}
 	}
 	for _, o := range c.stage().Ops {
-		if !fine[o.ID] {
-			c.wrong(c.b.Zone, "its stage holds %s, which it does not need", o.ID)
-		}
+		c.must(fine[o.ID], c.b.Zone, "its stage holds %s, which it does not need", o.ID)
 	}
 }
 
 // opsInOrder demands that the batch is certified before its first host is touched, that each host goes through the chain, and that the gate
 // comes after all of them.
 func opsInOrder(c *checker) {
-	batch := plan.BatchSubject(c.batch)
-	certify, gate, bake := plan.ID(plan.BatchCertify, batch), plan.ID(plan.BatchGate, batch), plan.ID(plan.BatchBake, batch)
-	c.mustFollow(bake, gate)
-	before := c.ops.before(gate)
+	c.follows(c.ofBatch(plan.BatchBake), c.ofBatch(plan.BatchGate))
+	done := c.ops.before(c.ofBatch(plan.BatchGate))
 	for _, h := range c.b.Hosts {
 		last := plan.OpID("")
 		for _, k := range chain {
@@ -120,47 +105,49 @@ func opsInOrder(c *checker) {
 			if c.ops[id] == nil {
 				continue
 			}
-			c.mustFollow(id, last)
+			c.must(done[id], c.path(h), "%s does not wait for %s", c.ofBatch(plan.BatchGate), id)
+			c.follows(id, last)
 			if k != plan.SlotWrite {
-				c.mustFollow(id, certify)
-			}
-			if !before[id] {
-				c.wrong(c.path(h), "%s does not wait for %s", gate, id)
+				c.follows(id, c.ofBatch(plan.BatchCertify))
 			}
 			last = id
 		}
 		for _, k := range between {
-			c.mustFollow(c.id(k, h), c.id(plan.SlotBoot, h))
-			c.mustFollow(c.id(plan.SlotCommit, h), c.id(k, h))
+			c.follows(c.id(k, h), c.id(plan.SlotBoot, h))
+			c.follows(c.id(plan.SlotCommit, h), c.id(k, h))
 		}
 	}
 }
 
-// mustFollow demands that an op waits for another, when both are there.
-func (c *checker) mustFollow(id, other plan.OpID) {
-	if c.ops[id] != nil && c.ops[other] != nil && !c.ops.before(id)[other] {
-		c.wrong(c.b.Zone, "%s does not wait for %s", id, other)
+// follows demands that an op waits for another, when both are there.
+func (c *checker) follows(id, other plan.OpID) {
+	if c.ops[id] != nil && c.ops[other] != nil {
+		c.must(c.ops.before(id)[other], c.b.Zone, "%s does not wait for %s", id, other)
 	}
 }
 
-// opsExpect demands the preconditions, so that the engine asks for them again when it begins the op. That they hold by then is for plan.Validate.
+// opsExpect demands the preconditions, so that the engine asks for them again when it begins the op.
 func opsExpect(c *checker) {
 	for _, o := range c.stage().Ops {
 		for attr, want := range contract[o.Kind].pre {
-			if c.concerns(o, attr) && !slices.Contains(o.Pre, c.fact(o, attr, want)) {
-				c.wrong(c.b.Zone, "%s does not expect %s to be %q", o.ID, attr, want)
-			}
+			concerns := aboutKind[attr] == "" || c.ops[plan.ID(aboutKind[attr], o.Target)] != nil
+			c.must(!concerns || slices.Contains(o.Pre, c.fact(o, attr, want)), c.b.Zone, "%s does not expect %s to be %q", o.ID, attr, want)
 		}
 	}
 }
 
-// concerns reports whether a host has what an attribute is about.
-func (c *checker) concerns(o plan.Op, attr plan.Attr) bool {
-	return aboutKind[attr] == "" || c.ops[plan.ID(aboutKind[attr], o.Target)] != nil
+func opsBring(c *checker) {
+	for _, o := range c.stage().Ops {
+		means := contract[o.Kind].post
+		for attr, want := range means {
+			c.must(slices.Contains(o.Post, c.fact(o, attr, want)), c.b.Zone, "%s does not bring %s to %q", o.ID, attr, want)
+		}
+		for _, f := range o.Post {
+			_, named := means[f.Attr]
+			c.must(!slices.Contains(guarded, f.Attr) || named && f.Subject == o.Target, c.b.Zone, "%s must not bring %s of %s to %q", o.ID, f.Attr, f.Subject, f.Value)
+		}
+	}
 }
-
-// aboutKind names the kind of op that a host has when an attribute concerns it.
-var aboutKind = map[plan.Attr]plan.Kind{plan.AttrGuests: plan.HostDrain, plan.AttrCeph: plan.CephStop, plan.AttrNoout: plan.CephNoout}
 
 // fact is what the contract says of an op's target. The new specification of a host is the one that SlotCommit makes the default.
 func (c *checker) fact(o plan.Op, attr plan.Attr, value string) plan.Fact {
@@ -171,21 +158,6 @@ func (c *checker) fact(o plan.Op, attr plan.Attr, value string) plan.Fact {
 		}
 	}
 	return plan.Fact{Attr: attr, Subject: o.Target, Value: value}
-}
-
-func opsBring(c *checker) {
-	for _, o := range c.stage().Ops {
-		for attr, want := range contract[o.Kind].post {
-			if !slices.Contains(o.Post, c.fact(o, attr, want)) {
-				c.wrong(c.b.Zone, "%s does not bring %s to %q", o.ID, attr, want)
-			}
-		}
-		for _, f := range o.Post {
-			if _, named := contract[o.Kind].post[f.Attr]; slices.Contains(guarded, f.Attr) && (!named || f.Subject != o.Target) {
-				c.wrong(c.b.Zone, "%s must not bring %s of %s to %q", o.ID, f.Attr, f.Subject, f.Value)
-			}
-		}
-	}
 }
 
 // opIndex finds the ops of a stage by id.
@@ -202,19 +174,17 @@ func index(s plan.Stage) opIndex {
 // before are the ops that are certainly done before an op begins.
 func (x opIndex) before(id plan.OpID) map[plan.OpID]bool {
 	out := map[plan.OpID]bool{}
-	var visit func(plan.OpID)
-	visit = func(id plan.OpID) {
-		if o := x[id]; o != nil {
-			for _, n := range o.Needs {
-				if !out[n] {
-					out[n] = true
-					visit(n)
-				}
+	for open := []plan.OpID{id}; len(open) > 0; {
+		o := x[open[0]]
+		if open = open[1:]; o == nil {
+			continue
+		}
+		for _, n := range o.Needs {
+			if !out[n] {
+				out[n] = true
+				open = append(open, n)
 			}
 		}
 	}
-	visit(id)
 	return out
 }
-
-func (c *checker) stage() plan.Stage { return c.plan.Stages[c.b.Stage] }
