@@ -2,10 +2,13 @@ package provision_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
 	"net/http/httptest"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -366,5 +369,42 @@ func TestWatchBearsWithALostConnection(t *testing.T) {
 	defer cancel()
 	if _, _, err := b.p.Watch(ctx, n, 0); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("with a context that ends: %v", err)
+	}
+}
+
+// TestSlotOrder: an order for the idle slot of a running host is good for its agent, brings the image and nothing else to the relay, and boots no machine.
+func TestSlotOrder(t *testing.T) {
+	b := newBench(t)
+	n := b.p.Desired.Nodes[0]
+	spec := facts.HostSpec(n.Image.Digest, n.Config)
+	envelope, url, err := b.p.SlotOrder(t.Context(), n, spec, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var signed order.Signed
+	if err := json.Unmarshal(envelope, &signed); err != nil {
+		t.Fatal(err)
+	}
+	o, err := order.Open(signed, b.pub)
+	if err != nil || o.Goal != order.Slot || o.Spec != spec || o.Image != n.Image || model.DigestBytes(o.Config) != n.Config || o.Node != n.Path {
+		t.Errorf("the order is %+v, %v", o, err)
+	}
+	if url != "http://127.0.0.1:8080" {
+		t.Errorf("the relay is at %q", url)
+	}
+	if len(b.kept.blobs) == 0 {
+		t.Error("the relay was not given the image")
+	}
+	if files, err := os.ReadDir(filepath.Join(b.dir, "boot")); err != nil || len(files) > 0 {
+		t.Errorf("the relay was given boot files: %v, %v", files, err)
+	}
+	if rec, ok, err := state.Orders[provision.Record](b.store, state.Fence{}).Lookup(t.Context(), string(n.Path)); err != nil || ok {
+		t.Errorf("the state keeps %+v, %v", rec, err)
+	}
+	if err := b.ctl.Arm(t.Context(), o.ID, relay.Arm{Signed: signed}); err == nil || !strings.Contains(err.Error(), "boots no machine") {
+		t.Errorf("the relay takes it: %v", err)
+	}
+	if _, _, err := b.p.SlotOrder(t.Context(), n, b.spec, quiet); err == nil || !strings.Contains(err.Error(), "plan again") {
+		t.Errorf("an order for something else than the node wants: %v", err)
 	}
 }
