@@ -99,14 +99,14 @@ func (s *Slots) Write(ctx context.Context, n model.Node, spec model.Digest, repo
 
 // follow watches the writing until it ends, over as many connections as that takes.
 func (s *Slots) follow(ctx context.Context, n model.Node, report func(plan.Progress)) (slot.Status, error) {
-	heard := time.Now()
+	heard, link := time.Now(), s.Links.To(n) // it only looks, and must not keep a newer holder waiting
 	return backoff.Retry(ctx, func() (slot.Status, error) {
-		st, err := s.agent(n).Follow(ctx, func(step slot.Step) {
+		st, err := slot.Agent{Host: link}.Follow(ctx, func(step slot.Step) {
 			heard = time.Now()
 			report(progressOf(step))
 		})
 		if errors.Is(err, remote.ErrUnreachable) && time.Since(heard) < followPatience {
-			s.Links.To(n).Drop()
+			link.Drop()
 			return st, err
 		}
 		if err != nil {

@@ -189,12 +189,13 @@ func (s *Storage) SetNoout(ctx context.Context, n model.Node, until time.Time) e
 	if err := ceph.MarkNoout(ctx, s.on(mon), n.Name, m, kept); err != nil {
 		return fmt.Errorf("%s: %w", mon.Path, err)
 	}
-	if err := s.arm(ctx, n); err != nil {
+	if err := s.arm(ctx, n, ceph.NooutKey(n.Name)); err != nil {
 		if ours { // those that were told of it before go on waiting
 			return err
 		}
 		return errors.Join(err, s.unset(ctx, n, mon, true, true))
 	}
+	s.hold(ctx, n, mon, m)
 	if kept {
 		s.Log.Info("noout was set by somebody else before, and stays when we are done", "host", n.Name)
 		return nil
@@ -219,8 +220,23 @@ func (s *Storage) readBack(ctx context.Context, n, mon model.Node, want ceph.Mar
 	return nil
 }
 
-// arm has the monitors' hosts wait for the end of noout.
-func (s *Storage) arm(ctx context.Context, n model.Node) error {
+// holdLonger is how long what moves data by itself is held beyond noout, so that it does not begin between two batches.
+const holdLonger = time.Hour
+
+// hold keeps what moves data by itself from it. That it could not be held stops nothing: its moves only cost time.
+func (s *Storage) hold(ctx context.Context, n, mon model.Node, noout ceph.Mark) {
+	noout.Until += int64(holdLonger.Seconds())
+	keys, err := ceph.Hold(ctx, s.on(mon), noout)
+	for _, key := range keys {
+		err = errors.Join(err, s.arm(ctx, n, key))
+	}
+	if err != nil {
+		s.Log.Warn("what moves data by itself goes on, or may be held for longer than it should", "region", string(n.Path.Region()), "error", err)
+	}
+}
+
+// arm has the monitors' hosts wait for the end of a mark.
+func (s *Storage) arm(ctx context.Context, n model.Node, key string) error {
 	var wait sync.WaitGroup
 	list := s.monitors(n)
 	errs := make([]error, len(list))
@@ -228,7 +244,7 @@ func (s *Storage) arm(ctx context.Context, n model.Node) error {
 		wait.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, askTime)
 			defer cancel()
-			if err := ceph.ArmNoout(ctx, s.on(m), n.Name); err != nil {
+			if err := ceph.Arm(ctx, s.on(m), key); err != nil {
 				errs[i] = fmt.Errorf("%s: %w", m.Path, err)
 			}
 		})
@@ -242,11 +258,11 @@ func (s *Storage) arm(ctx context.Context, n model.Node) error {
 		case errors.Is(err, remote.ErrFenced):
 			return err
 		default:
-			s.Log.Warn("a monitor's host does not wait for the end of noout", "error", err)
+			s.Log.Warn("a monitor's host does not wait for the end of what was set", "error", err)
 		}
 	}
 	if armed == 0 {
-		return fmt.Errorf("noout of %s was not set, since no host would have ended it: %w", n.Name, errors.Join(errs...))
+		return fmt.Errorf("no monitor's host waits for the end of %s, so it was not set: %w", key, errors.Join(errs...))
 	}
 	return nil
 }

@@ -131,7 +131,13 @@ func (h *threeHosts) in(t *testing.T) *threeHosts {
 	return &part
 }
 
+// balances reports whether the balancer moves data by itself.
+func (h *threeHosts) balances() bool {
+	return strings.Contains(h.ceph("balancer", "status"), `"active": true`)
+}
+
 func (h *threeHosts) stops(s *fleet.Storage, n model.Node) {
+	h.ceph("balancer", "on")
 	until := time.Now().Add(30 * time.Minute)
 	if err := s.SetNoout(h.Context(), n, until); err != nil {
 		h.Fatal(err)
@@ -144,6 +150,9 @@ func (h *threeHosts) stops(s *fleet.Storage, n model.Node) {
 		if b.Must(h.T, "systemctl", "is-active", "nubo-noout-blade-01.service") != "active\n" {
 			h.Errorf("host %d does not wait for its end", i+1)
 		}
+	}
+	if h.balances() {
+		h.Error("the balancer is not held")
 	}
 	if err := s.SetDaemons(h.Context(), n, false); err != nil {
 		h.Fatal(err)
@@ -202,11 +211,16 @@ func (h *threeHosts) returns(s *fleet.Storage, n model.Node) {
 		h.Error("the flag is still there")
 	}
 	for i, b := range h.boxes {
-		if out := b.Must(h.T, "systemctl", "list-units", "nubo-*"); out != "" {
+		if out := b.Must(h.T, "systemctl", "list-units", "nubo-noout-*"); out != "" {
 			h.Errorf("host %d still waits: %s", i+1, out)
 		}
 	}
 	h.sees(s, n, "every copy is complete", func(c ops.Ceph) bool { return c.Unsure == "" })
+	if h.balances() {
+		h.Error("the balancer goes on between two hosts")
+	}
+	h.ceph("config-key", "set", "nubo/hold/balancer", `{"until":1,"owner":"ann","epoch":3,"undo":"balancer on"}`) // as if the time were over
+	remotetest.Within(h.Context(), h.T, cephLimit, "the balancer goes on", h.balances)
 }
 
 // flagged reports whether noout is set for any bucket.

@@ -38,7 +38,8 @@ func (m Mark) End() time.Time {
 
 const nooutPrefix = "nubo/noout/"
 
-func nooutKey(host string) string { return nooutPrefix + host }
+// NooutKey is the key of the mark of a host's noout.
+func NooutKey(host string) string { return nooutPrefix + host }
 
 // unitOf is the unit that waits for the end of a mark.
 func unitOf(key string) string { return strings.ReplaceAll(key, "/", "-") }
@@ -52,18 +53,17 @@ func (m Mark) set(ctx context.Context, h remote.Host, key string) error {
 	return tell(ctx, h, cmd("config-key set", "key", key, "val", string(text)))
 }
 
-// ArmNoout has a monitor's host wait for the end of the mark on a bucket. It may be repeated.
-func ArmNoout(ctx context.Context, h remote.Host, host string) error {
-	key := nooutKey(host)
+// Arm has a monitor's host wait for the end of a mark. It may be repeated.
+func Arm(ctx context.Context, h remote.Host, key string) error {
 	if err := run(ctx, h, armScript, nil, unitOf(key), expireScript, key); err != nil {
-		return fmt.Errorf("have noout of %s end by itself: %w", host, err)
+		return fmt.Errorf("have %s end by itself: %w", key, err)
 	}
 	return nil
 }
 
 // DisarmNoout ends the waiting.
 func DisarmNoout(ctx context.Context, h remote.Host, host string) error {
-	_, err := h.Run(ctx, remote.Command{Argv: []string{"sh", "-euc", `systemctl stop "$1.service" 2>/dev/null || true`, "disarm", unitOf(nooutKey(host))}, Limit: time.Minute})
+	_, err := h.Run(ctx, remote.Command{Argv: []string{"sh", "-euc", `systemctl stop "$1.service" 2>/dev/null || true`, "disarm", unitOf(NooutKey(host))}, Limit: time.Minute})
 	return err
 }
 
@@ -73,7 +73,7 @@ func MarkNoout(ctx context.Context, h remote.Host, host string, m Mark, kept boo
 	if kept {
 		m.Undo = ""
 	}
-	if err := m.set(ctx, h, nooutKey(host)); err != nil {
+	if err := m.set(ctx, h, NooutKey(host)); err != nil {
 		return fmt.Errorf("mark noout of %s: %w", host, err)
 	}
 	return nil
@@ -90,7 +90,7 @@ func UnsetNoout(ctx context.Context, h remote.Host, host string, kept bool) erro
 	if !kept {
 		list = append(list, cmd("osd unset-group", "flags", "noout", "who", []string{host}))
 	}
-	return tell(ctx, h, append(list, cmd("config-key rm", "key", nooutKey(host)))...)
+	return tell(ctx, h, append(list, cmd("config-key rm", "key", NooutKey(host)))...)
 }
 
 //go:embed scripts/daemons.sh

@@ -52,7 +52,7 @@ type StandingPool struct {
 func standingLooks(host string) []Command {
 	groups := toMgr(cmd("pg dump", "dumpcontents", []string{"pgs_brief"}))
 	groups["_having"] = 2
-	return []Command{cmd("quorum_status"), cmd("mgr dump"), cmd("osd ls-tree", "name", host), cmd("osd dump"), cmd("config-key get", "key", nooutKey(host)), cmd("now"), groups}
+	return []Command{cmd("quorum_status"), cmd("mgr dump"), cmd("osd ls-tree", "name", host), cmd("osd dump"), cmd("config-key get", "key", NooutKey(host)), cmd("now"), groups}
 }
 
 // Stand asks a cluster about one of its hosts, over one connection from any host that has the admin's key. It changes nothing.
