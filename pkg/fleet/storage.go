@@ -220,18 +220,18 @@ func (s *Storage) readBack(ctx context.Context, n, mon model.Node, want ceph.Mar
 	return nil
 }
 
-// holdLonger is how long what moves data by itself is held beyond noout, so that it does not begin between two batches.
+// holdLonger is how long the balancer is held beyond noout, so that it does not begin between two batches.
 const holdLonger = time.Hour
 
-// hold keeps what moves data by itself from it. That it could not be held stops nothing: its moves only cost time.
+// hold keeps the balancer from moving data. That it could not be held stops nothing: its moves only cost time.
 func (s *Storage) hold(ctx context.Context, n, mon model.Node, noout ceph.Mark) {
 	noout.Until += int64(holdLonger.Seconds())
-	keys, err := ceph.Hold(ctx, s.on(mon), noout)
-	for _, key := range keys {
-		err = errors.Join(err, s.arm(ctx, n, key))
+	marked, err := ceph.HoldBalancer(ctx, s.on(mon), noout)
+	if marked {
+		err = errors.Join(err, s.arm(ctx, n, ceph.BalancerKey))
 	}
 	if err != nil {
-		s.Log.Warn("what moves data by itself goes on, or may be held for longer than it should", "region", string(n.Path.Region()), "error", err)
+		s.Log.Warn("the balancer goes on, or may be held for longer than it should", "region", string(n.Path.Region()), "error", err)
 	}
 }
 

@@ -4,68 +4,43 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 
 	"github.com/nuboctl/nuboctl/pkg/remote"
 )
 
-// mover is a part of the manager that moves data by itself, and is held while hosts are taken out of service: each of its moves would be one more that has
-// to end before the next host may go.
-type mover struct {
-	name string
-	look Command // what it does now
-	// moves reads from the answer whether it works.
-	moves func(Reply) bool
-	hold  Command
-	undo  string // the command of ceph(8) that lets it go on
-}
+// BalancerKey is the key of the mark of the balancer that is held.
+const BalancerKey = "nubo/hold/balancer"
 
-// movers are the balancer and, from Ceph 17 on, the autoscaler of placement groups.
-func movers() []mover {
-	return []mover{
-		{name: "balancer", look: toMgr(cmd("balancer status")), hold: toMgr(cmd("balancer off")), undo: "balancer on", moves: func(r Reply) bool {
-			var status struct {
-				Active bool `json:"active"`
-			}
-			return json.Unmarshal(r.Out, &status) == nil && status.Active
-		}},
-		{name: "autoscaler", look: toMgr(cmd("osd pool get noautoscale")), hold: toMgr(cmd("osd pool set noautoscale")), undo: "osd pool unset noautoscale",
-			moves: func(r Reply) bool { return strings.HasSuffix(strings.TrimSpace(r.Text+string(r.Out)), "off") }},
+// HoldBalancer keeps the manager's balancer from moving data until the mark's end: each of its moves would be one more that has to end before the next host
+// may go. It gives whether there is a mark now, whose end hosts have to wait for (Arm). A balancer that is off without a mark of ours was switched off by
+// somebody else, and is left alone.
+//
+// The autoscaler of placement groups is not held: "osd pool unset noautoscale" of Ceph 16 switches it on for every pool, also for those that had it off
+// (pg_autoscaler/module.py).
+func HoldBalancer(ctx context.Context, h remote.Host, m Mark) (marked bool, err error) {
+	replies, err := ask(ctx, h, patience, false, toMgr(cmd("balancer status")), cmd("config-key get", "key", BalancerKey))
+	if err != nil {
+		return false, err
 	}
-}
-
-// Hold holds what moves data by itself until the mark's end, and gives the keys of the marks, whose end hosts have to wait for (Arm). What does not move now
-// and has no mark of ours was held by somebody else, and is left alone; so is what this release of Ceph does not know.
-func Hold(ctx context.Context, h remote.Host, m Mark) (keys []string, err error) {
-	for _, one := range movers() {
-		key := "nubo/hold/" + one.name
-		replies, err := ask(ctx, h, patience, false, one.look, cmd("config-key get", "key", key))
-		if err != nil {
-			return keys, err
-		}
-		var have Mark
-		if replies[1].Code == 0 {
-			if err := json.Unmarshal(replies[1].Out, &have); err != nil {
-				return keys, fmt.Errorf("mark %s: %w", key, err)
-			}
-		}
-		moves := replies[0].Code == 0 && one.moves(replies[0])
-		if !moves && have.Until == 0 {
-			continue
-		}
-		if have.Epoch > m.Epoch {
-			return keys, fmt.Errorf("mark %s: %w: it has epoch %d, this is %d", key, remote.ErrFenced, have.Epoch, m.Epoch)
-		}
-		m.Undo = one.undo
-		if err := m.set(ctx, h, key); err != nil {
-			return keys, err
-		}
-		keys = append(keys, key)
-		if moves {
-			if err := tell(ctx, h, one.hold); err != nil {
-				return keys, err
-			}
-		}
+	var status struct {
+		Active bool `json:"active"`
 	}
-	return keys, nil
+	var have Mark
+	switch answer, mark := replies[0], replies[1]; {
+	case answer.Code != 0:
+		return false, fmt.Errorf("ceph balancer status: %s (error %d)", answer.Text, -answer.Code)
+	case json.Unmarshal(answer.Out, &status) != nil:
+		return false, fmt.Errorf("ceph balancer status: its answer cannot be read: %.200s", answer.Out)
+	case mark.Code == 0 && json.Unmarshal(mark.Out, &have) != nil:
+		return false, fmt.Errorf("mark %s cannot be read: %.200s", BalancerKey, mark.Out)
+	case !status.Active && have.Until == 0:
+		return false, nil
+	case have.Epoch > m.Epoch:
+		return false, fmt.Errorf("mark %s: %w: it has epoch %d, this is %d", BalancerKey, remote.ErrFenced, have.Epoch, m.Epoch)
+	}
+	m.Undo = "balancer on"
+	if err := m.set(ctx, h, BalancerKey); err != nil {
+		return false, err
+	}
+	return true, tell(ctx, h, toMgr(cmd("balancer off")))
 }
