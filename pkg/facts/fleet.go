@@ -26,11 +26,12 @@ const defaultMigrationMiBs = 1000
 //
 // A host that does not answer, that was not observed, or that should run virtual machines and whose libvirt is silent, is Down, and not changed. A host's VCPUs are
 // its cores without the pinned ones times the profile's overcommit, which is stated over all its cores; its MemoryMiB are without huge pages and
-// without what it keeps for itself (the constants above). What is not known well enough to reason from is an error; all such are reported.
+// without what it keeps for itself (the constants above). One that is cordoned and not changed has room for what is there and for nothing more. What is not known well enough to reason from is an error; all such are reported.
 func Fleet(d model.Desired, o model.Observed, change func(model.Node) bool) (plan.Fleet, error) {
 	b := newFleet(d, o, change)
 	b.hosts()
 	b.machines()
+	b.cordons()
 	b.classes()
 	b.links()
 	for _, r := range d.Regions {
@@ -125,6 +126,48 @@ func Room(h *plan.Host, n model.Node, p model.Profile) {
 	}
 	for range p.NUMACells {
 		h.Cells = append(h.Cells, plan.Cell{CPUs: int64(p.PinnedCores / p.NUMACells), HugeMiB: int64(p.HugePagesGiB/p.NUMACells) << 10})
+	}
+}
+
+// cordons leave hosts that take no virtual machines no room for any. One that this rollout changes is given back by it.
+func (b *fleet) cordons() {
+	used := map[int32]*plan.Host{}
+	for i, n := range b.nodes {
+		if h := b.seen[n.Path]; h != nil && !h.Cordoned.IsZero() && !b.out.Hosts[i].Change {
+			used[int32(i)] = &plan.Host{Cells: make([]plan.Cell, len(b.out.Hosts[i].Cells))}
+		}
+	}
+	if len(used) == 0 {
+		return
+	}
+	for i, host := range b.out.VMs.Host {
+		if u := used[host]; u != nil {
+			b.use(u, i)
+		}
+	}
+	for i, u := range used {
+		h := &b.out.Hosts[i]
+		h.VCPUs, h.MemoryMiB = min(h.VCPUs, u.VCPUs), min(h.MemoryMiB, u.MemoryMiB)
+		for c := range h.Cells {
+			h.Cells[c].CPUs, h.Cells[c].HugeMiB = min(h.Cells[c].CPUs, u.Cells[c].CPUs), min(h.Cells[c].HugeMiB, u.Cells[c].HugeMiB)
+		}
+	}
+}
+
+// use adds what a virtual machine needs.
+func (b *fleet) use(u *plan.Host, vm int) {
+	k := b.shapes[b.out.VMs.Shape[vm]]
+	if k.cells == 0 {
+		u.VCPUs += int64(k.vcpus)
+		u.MemoryMiB += int64(k.memory)
+		return
+	}
+	n := int64(k.cells)
+	for c := range u.Cells {
+		if b.out.VMs.Cells[vm]&(1<<c) != 0 {
+			u.Cells[c].CPUs += (int64(k.vcpus) + n - 1) / n
+			u.Cells[c].HugeMiB += (int64(k.memory) + n - 1) / n
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -110,6 +111,29 @@ func TestFleetUnknownImage(t *testing.T) {
 	}
 	if c := f.Classes[f.Hosts[0].ClassAfter]; c.Version != 3 || cmp.Diff(c.Machines, []string{"pc-q35-7.2"}) != "" {
 		t.Errorf("%+v", c)
+	}
+}
+
+// A cordoned host has room for what is there, and for nothing more; one that the rollout changes is given back by it.
+func TestFleetCordoned(t *testing.T) {
+	d, o := rack()
+	d.Profiles[0].NUMACells, d.Profiles[0].PinnedCores, d.Profiles[0].HugePagesGiB = 2, 4, 8
+	o.VMs = append(o.VMs, model.ObservedVM{Name: "pinned", Node: three, State: "running", VCPUs: 1, MemoryMiB: 1024, NUMACells: 1, CPUModel: "Haswell", Machine: "pc-q35-7.2"})
+	open, err := facts.Fleet(d, o, older)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range []int{0, 3} {
+		o.Nodes[i].Host.Cordoned = time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
+	}
+	f, err := facts.Fleet(d, o, older)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &open.Hosts[3]
+	h.VCPUs, h.MemoryMiB, h.Cells = 2, 4096, []plan.Cell{{CPUs: 1, HugeMiB: 1024}, {}}
+	if diff := cmp.Diff(open, f); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -8,11 +8,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/fleet"
 	"github.com/nuboctl/nuboctl/pkg/host/hosttest"
 	"github.com/nuboctl/nuboctl/pkg/host/kvm"
 	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/remote"
 )
 
@@ -47,7 +49,13 @@ func TestHostsRefuseOlderEpochs(t *testing.T) {
 		t.Fatalf("the host keeps %q: %v", kept, err)
 	}
 	hosts, vms := holder(5)
+	guests, cordons := &fleet.Guests{VMs: vms}, &fleet.Cordons{Links: vms.Links, Epoch: 5, Now: time.Now}
 	for what, change := range map[string]func() error{
+		"a move":           func() error { return guests.Migrate(t.Context(), vm.Name, n, n, func(plan.Progress) {}) },
+		"a stop":           func() error { return guests.Hold(t.Context(), vm.Name, n) },
+		"a start":          func() error { return guests.Release(t.Context(), vm.Name, n) },
+		"a cordon":         func() error { return cordons.SetCordon(t.Context(), n, time.Now().Add(time.Hour)) },
+		"its end":          func() error { return cordons.SetCordon(t.Context(), n, time.Time{}) },
 		"bridges":          func() error { return hosts.EnsureBridges(t.Context(), n) },
 		"hypervisor":       func() error { return hosts.EnsureHypervisor(t.Context(), n) },
 		"virtual machines": func() error { return vms.Ensure(t.Context(), vm, "") },
@@ -58,6 +66,9 @@ func TestHostsRefuseOlderEpochs(t *testing.T) {
 	}
 	if _, err := os.Stat(pushed); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("files were brought to the host under an older epoch: %v", err)
+	}
+	if until, err := cordons.Cordon(t.Context(), n); err != nil || !until.IsZero() {
+		t.Errorf("a cordon was set under an older epoch, until %v (%v)", until, err)
 	}
 	if o, err := hosts.Observe(t.Context(), n); err != nil || strings.Contains(o.Error, "epoch") {
 		t.Errorf("looking needs no epoch: %+v %v", o, err)

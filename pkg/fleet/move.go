@@ -22,7 +22,7 @@ import (
 var ErrSlow = errors.New("it writes to its memory faster than the network carries, and its move was called off")
 
 // Migrate moves a running machine live, and proves on both hosts what came of it. A move that an earlier call began is waited for; one that it finished is
-// only looked at. It halts when both hosts have the machine, or neither, and that does not end by itself.
+// only looked at. It halts when both hosts have the machine and that does not end by itself.
 func (g *Guests) Migrate(ctx context.Context, vm string, from, to model.Node, report func(plan.Progress)) error {
 	m := &move{g: g, vm: vm, from: from, to: to, report: report}
 	if err := m.connect(ctx); err != nil {
@@ -33,46 +33,99 @@ func (g *Guests) Migrate(ctx context.Context, vm string, from, to model.Node, re
 	if err != nil {
 		return err
 	}
-	within, cancel := context.WithTimeoutCause(ctx, m.deadline(here), fmt.Errorf("%w after %s", ErrSlow, m.deadline(here)))
-	defer cancel()
 	if here.Active() {
-		waited, err := m.src.Await(within, vm, m.bytes)
-		if err != nil && !errors.Is(err, kvm.ErrNoDomain) {
-			return err
-		}
-		if waited || err != nil {
-			if err := m.settled(ctx); err == nil || context.Cause(within) != nil {
-				return errors.Join(err, context.Cause(within))
-			}
+		waited, err := m.await(ctx, here)
+		if !waited || errors.Is(err, errGivenUp) {
 			if here, there, err = m.look(ctx); err != nil {
 				return err
 			}
+		} else {
+			return err
 		}
 	}
 	switch {
 	case there.Active() && !here.Active():
-		return m.settled(ctx)
+		if err := m.settled(ctx); err != nil {
+			return err
+		}
+		return m.finish(ctx, there)
 	case there.Active():
 		return m.unknown("both hosts have it, and no move is under way")
 	case !here.Active():
-		return fmt.Errorf("%s: %w on %s, nor on %s", vm, kvm.ErrNoDomain, from.Path, to.Path)
+		return fmt.Errorf("%s: %w that runs on %s or %s", vm, kvm.ErrNoDomain, from.Path, to.Path)
 	}
 	if err := m.admit(ctx, here); err != nil {
 		return err
 	}
-	how, undo, err := m.prepare(ctx, here)
-	if err != nil {
-		return errors.Join(err, undo(ctx))
+	return m.move(ctx, here)
+}
+
+// errGivenUp says that a move that was under way has ended where it began, and not by us.
+var errGivenUp = errors.New("an earlier move was given up")
+
+// await waits for a move that an earlier call began; false when there is none.
+func (m *move) await(ctx context.Context, here kvm.Observed) (bool, error) {
+	within, cancel := m.within(ctx, here.MemoryMiB)
+	defer cancel()
+	waited, err := m.src.Await(within, m.vm, m.bytes)
+	if err != nil || !waited {
+		return err != nil, err
 	}
-	err = noRoom(m.src.Migrate(within, vm, how))
-	ended := m.settled(ctx)
-	if ended == nil {
-		if err != nil && g.Log != nil {
-			g.Log.Warn("a move was reported to have failed, and the machine has arrived", "vm", vm, "to", string(to.Path), "error", err)
+	switch err := m.settled(ctx); {
+	case err == nil:
+		return true, m.finish(ctx, here)
+	case within.Err() != nil:
+		return true, errors.Join(context.Cause(within), err)
+	case errors.Is(err, kvm.ErrMigrate):
+		return true, errGivenUp
+	default:
+		return true, err
+	}
+}
+
+// move moves it.
+func (m *move) move(ctx context.Context, here kvm.Observed) error {
+	address, ok := facts.Migration(m.g.VMs.Desired, m.to)
+	if !ok {
+		return fmt.Errorf("%s has no address on a network of the plane %q", m.to.Path, model.PlaneMigration)
+	}
+	how := kvm.Move{To: address, MiBs: m.speed(), Report: m.bytes}
+	for _, name := range here.Traits.Boot {
+		if err := copyFile(ctx, m.g.VMs.Links.To(m.from), m.g.fenced(m.to), name); err != nil {
+			return fmt.Errorf("%s: bring what %s boots from: %w", m.to.Path, m.vm, err)
 		}
-		return m.finish(ctx, here)
 	}
-	return errors.Join(err, ended, undo(context.WithoutCancel(ctx)))
+	disks, err := m.blanks(ctx, here)
+	if err != nil {
+		return errors.Join(err, m.discard(ctx, disks))
+	}
+	total := here.MemoryMiB
+	for _, d := range disks {
+		how.Copy, total = append(how.Copy, d.Target), total+d.mib
+	}
+	within, cancel := m.within(ctx, total)
+	defer cancel()
+	err = noRoom(m.src.Migrate(within, m.vm, how))
+	if ended := m.settled(ctx); ended != nil {
+		err = errors.Join(err, ended)
+		if errors.Is(ended, kvm.ErrMigrate) {
+			err = errors.Join(err, m.discard(ctx, disks))
+		}
+		return err
+	}
+	if err != nil && m.g.Log != nil {
+		m.g.Log.Warn("a move was said to have failed, and the machine has arrived", "vm", m.vm, "to", string(m.to.Path), "error", err)
+	}
+	return errors.Join(m.finish(ctx, here), m.retire(ctx, disks))
+}
+
+// within is ctx until the deadline of a move of so much memory and disks.
+func (m *move) within(ctx context.Context, mib int) (context.Context, context.CancelFunc) {
+	limit := MoveDeadline
+	if m.g.Deadline != nil {
+		limit = m.g.Deadline
+	}
+	return context.WithTimeoutCause(ctx, limit(mib), fmt.Errorf("%w after %s", ErrSlow, limit(mib)))
 }
 
 // move is one call of Migrate.
@@ -103,13 +156,6 @@ func (m *move) close() {
 
 func (m *move) bytes(done, total int64) {
 	m.report(plan.Progress{Text: "memory of " + m.vm, Done: done, Total: total})
-}
-
-func (m *move) deadline(d kvm.Observed) time.Duration {
-	if m.g.Deadline != nil {
-		return m.g.Deadline(d.MemoryMiB)
-	}
-	return MoveDeadline(d.MemoryMiB)
 }
 
 // look reads the machine on both hosts; the zero value where there is none.
@@ -186,7 +232,11 @@ func (m *move) leave(ctx context.Context, here kvm.Observed) error {
 
 // finish gives the machine back what libvirt does not take along.
 func (m *move) finish(ctx context.Context, was kvm.Observed) error {
-	if !was.Autostart {
+	want := was.Autostart
+	if vm, ok := m.g.VMs.declared(m.vm); ok && was.Ours {
+		want = m.g.VMs.domain(vm, was.Accelerated).Autostart
+	}
+	if !want {
 		return nil
 	}
 	if err := m.dst.Autostart(ctx, m.vm, true); err != nil {
@@ -231,22 +281,6 @@ func noRoom(err error) error {
 		return fmt.Errorf("%w: %w", ops.ErrNoRoom, err)
 	}
 	return err
-}
-
-// prepare says how the machine moves, and brings the destination what it needs for that. undo takes back what a move that failed does not need.
-func (m *move) prepare(ctx context.Context, d kvm.Observed) (how kvm.Move, undo func(context.Context) error, err error) {
-	undo = func(context.Context) error { return nil }
-	address, ok := facts.Migration(m.g.VMs.Desired, m.to)
-	if !ok {
-		return how, undo, fmt.Errorf("%s has no address on a network of the plane %q", m.to.Path, model.PlaneMigration)
-	}
-	how = kvm.Move{To: address, MiBs: m.speed(), Report: m.bytes}
-	for _, name := range d.Traits.Boot {
-		if err := copyFile(ctx, m.g.VMs.Links.To(m.from), m.g.fenced(m.to), name); err != nil {
-			return how, undo, fmt.Errorf("%s: bring what %s boots from: %w", m.to.Path, m.vm, err)
-		}
-	}
-	return how, undo, nil
 }
 
 // speed is what migrations may use of the slower of the two network cards, MiB/s; 0 when the inventory does not say.

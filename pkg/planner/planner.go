@@ -81,6 +81,7 @@ func FromState(in Input, initial plan.State) (plan.Plan, error) {
 		p.Stages = append(p.Stages, plan.Stage{Title: "hosts and what runs on them", Ops: ops})
 	}
 	b.unpinnedImages()
+	b.cordoned()
 	p.Left, p.Notes = b.left, b.notes
 	plan.Seal(&p)
 	return p, nil

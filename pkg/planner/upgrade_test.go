@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -53,6 +54,23 @@ func rolled(hosts int) planner.Input {
 	ceph.Pools = []model.ObservedPool{pool}
 	in.Observed.Ceph = []model.ObservedCeph{ceph}
 	return in
+}
+
+// Whoever reads a plan is told which hosts take no virtual machines, and none is sent to one.
+func TestUpgradeAroundACordonedHost(t *testing.T) {
+	in := rolled(6)
+	spare := &in.Observed.Nodes[5].Host
+	spare.Image, spare.Cordoned = imageDigest, time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC)
+	p := mustMake(t, in)
+	want := string(in.Desired.Nodes[5].Path) + " is cordoned until 2026-11-22T18:00:00Z: no virtual machine may start there or come there"
+	if !slices.Contains(p.Notes, want) {
+		t.Errorf("notes: %q", p.Notes)
+	}
+	for i, batch := range p.Certificate.Batches {
+		if slices.Contains(batch.Moves.To, 5) || slices.Contains(batch.Hosts, 5) {
+			t.Errorf("batch %d sends machines to a cordoned host, or takes it out: %+v", i, batch)
+		}
+	}
 }
 
 func TestUpgradeIsCertified(t *testing.T) {

@@ -85,7 +85,8 @@ func TestObservedText(t *testing.T) {
 	o := model.Observed{
 		Nodes: []model.ObservedNode{
 			{Path: "lab/r1/az1/a/blade-01", BMC: model.ObservedBMC{Reachable: true, Power: model.PowerOn}, Order: model.ObservedOrder{Phase: "installed"},
-				Host: model.ObservedHost{Reachable: true, Release: "trixie", Kernel: "6.12", Slot: "a", Libvirt: "11.3.0", OVSVersion: "3.5.0"}},
+				Host: model.ObservedHost{Reachable: true, Release: "trixie", Kernel: "6.12", Slot: "a", Libvirt: "11.3.0", OVSVersion: "3.5.0",
+					Cordoned: time.Date(2026, 11, 22, 18, 30, 0, 0, time.UTC)}},
 			{Path: "lab/r1/az1/a/blade-02", BMC: model.ObservedBMC{Error: "timeout\nmore"}},
 		},
 		VMs: []model.ObservedVM{{Name: "vm-1", State: "running", Node: "lab/r1/az1/a/blade-01"}},

@@ -64,11 +64,14 @@ libvirtd() {
   fi
   /usr/sbin/libvirtd --daemon --pid-file /run/libvirtd.pid --config /etc/libvirt/libvirtd.conf $listen >/dev/null
 }
-case "$*" in
-"stop libvirtd.service")
-  pid=$(cat /run/libvirtd.pid) || exit 0
+stop() {
+  pid=$(cat /run/libvirtd.pid) || return 0
   kill "$pid"
-  tail --pid="$pid" -f /dev/null ;;
+  tail --pid="$pid" -f /dev/null
+}
+case "$*" in
+"stop libvirtd.service") stop ;;
+"restart libvirtd.service") stop; libvirtd ;;
 "restart libvirtd-tls.socket") : >/run/libvirtd-tls ;;
 "is-active libvirtd-tls.socket") [ -e /run/libvirtd-tls ] && echo active ;;
 "start "*libvirtd.service) libvirtd ;;

@@ -2,6 +2,8 @@ package kvm
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -101,21 +103,26 @@ func RemoveCordon(ctx context.Context, h remote.Host) error {
 	return nil
 }
 
-// restartForHook restarts a libvirt that was started before the hook was there: libvirt looks for hooks when it starts. Virtual machines are processes of their
-// own and do not notice.
-const restartForHook = `pid=/run/libvirtd.pid
+// plantHook brings the hook, which it reads, to the file "$1" when its SHA-256 is not "$2", and restarts a libvirt that was started before: libvirt looks for
+// hooks when it starts. Virtual machines are processes of their own and do not notice.
+const plantHook = `sum=$(sha256sum 2>/dev/null <"$1" || :)
+if [ "${sum%% *}" != "$2" ] || [ ! -x "$1" ]; then
+  mkdir -p -- "${1%/*}"
+  cat >"$1.new"
+  sum=$(sha256sum <"$1.new")
+  [ "${sum%% *}" = "$2" ]
+  chmod 0755 -- "$1.new"
+  mv -f -- "$1.new" "$1"
+fi
+pid=/run/libvirtd.pid
 if [ -e "$pid" ] && [ "$1" -nt "$pid" ]; then systemctl restart libvirtd.service; fi`
 
 // EnsureHook plants the hook by which libvirt itself refuses virtual machines on a cordoned host.
 func EnsureHook(ctx context.Context, h remote.Host) error {
-	if _, err := h.Run(ctx, remote.Command{Argv: []string{"mkdir", "-p", "/etc/libvirt/hooks/qemu.d"}}); err != nil {
-		return fmt.Errorf("plant libvirt's hook: %w", err)
-	}
-	if _, err := remote.Ensure(ctx, h, remote.Bytes(hookFile, 0o755, []byte(hookScript))); err != nil {
-		return fmt.Errorf("plant libvirt's hook: %w", err)
-	}
-	if _, err := h.Run(ctx, remote.Command{Argv: []string{"sh", "-euc", restartForHook, "hook", hookFile}, Limit: time.Minute}); err != nil {
-		return fmt.Errorf("restart libvirt, which looks for hooks when it starts: %w", err)
+	sum := sha256.Sum256([]byte(hookScript))
+	_, err := h.Run(ctx, remote.Command{Argv: []string{"sh", "-euc", plantHook, "hook", hookFile, hex.EncodeToString(sum[:])}, Stdin: strings.NewReader(hookScript), Limit: 2 * time.Minute})
+	if err != nil {
+		return fmt.Errorf("plant libvirt's hook %s, and restart libvirt, which looks for hooks when it starts: %w", hookFile, err)
 	}
 	return nil
 }

@@ -99,12 +99,14 @@ func (c *Conn) Await(ctx context.Context, name string, report func(done, total i
 	defer stop()
 	for waited := false; ; waited = true {
 		job, err := c.job(context.WithoutCancel(ctx), dom)
-		switch {
-		case errors.Is(err, ErrNoDomain):
-			return waited, nil
-		case err != nil:
+		if err != nil {
+			// A domain that has just left has no job, and libvirt says so in several ways.
+			if have, err2 := c.Get(context.WithoutCancel(ctx), name); errors.Is(err2, ErrNoDomain) || err2 == nil && !have.Active() {
+				return waited, nil
+			}
 			return waited, err
-		case !job.moves:
+		}
+		if !job.moves {
 			return waited, nil
 		}
 		if report != nil && job.total > 0 {
@@ -179,7 +181,8 @@ const (
 	abortWait = 20 * time.Second
 )
 
-// abortWith calls a domain's move off when ctx ends, until stop is called. Libvirt cannot take a call back, and a move that is left alone goes on.
+// abortWith calls a domain's move off when ctx ends, until stop is called. Libvirt cannot take a call back, and a move that is left alone goes on. When
+// that does not end it either, the session is ended, so that nobody waits for a host that is gone.
 func (c *Conn) abortWith(ctx context.Context, dom libvirt.Domain) (stop func()) {
 	ended, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	context.AfterFunc(ctx, func() {
@@ -187,8 +190,11 @@ func (c *Conn) abortWith(ctx context.Context, dom libvirt.Domain) (stop func()) 
 		defer cancel()
 		for asking.Err() == nil {
 			// The session that waits for the move is the one that is used: libvirt answers calls beside it.
-			_ = c.call(context.WithoutCancel(ctx), "call off the move of "+dom.Name, func() error { return c.lib.DomainAbortJob(dom) })
+			_ = c.call(asking, "call off the move of "+dom.Name, func() error { return c.lib.DomainAbortJob(dom) })
 			_ = pause(asking, abortPoll) // asking is looked at next
+		}
+		if ended.Err() == nil {
+			_ = c.wire.Close()
 		}
 	})
 	return cancel

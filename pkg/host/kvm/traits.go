@@ -85,8 +85,11 @@ func parseTraits(running, kept string) (Traits, error) {
 
 // cpuWord is the processor that a guest sees. What was asked for by name is told as asked; what libvirt chose (host-model), as it chose.
 func cpuWord(running, kept *libvirtxml.DomainCPU) string {
-	if kept != nil && (kept.Mode == Passthrough || kept.Mode == "maximum") {
+	switch {
+	case kept != nil && (kept.Mode == Passthrough || kept.Mode == "maximum"):
 		return Passthrough
+	case kept != nil && kept.Mode == "custom" && kept.Check == "none":
+		return "" // nothing was asked for
 	}
 	if asked := projectCPU(kept); asked.Model != "" {
 		return asked.String()

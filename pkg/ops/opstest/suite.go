@@ -39,6 +39,7 @@ func Run(t *testing.T, lab New, planFor Plan) {
 	disturbances(t, lab)
 	ports(t, lab)
 	held(t, lab)
+	authority(t, lab)
 }
 
 // bench is a lab with one blade, and the ops that install it.

@@ -196,6 +196,22 @@ func (p guests) List(ctx context.Context, n model.Node) ([]ops.Guest, error) {
 const migrateTime = 20 * time.Second
 
 func (p guests) Migrate(ctx context.Context, vm string, from, to model.Node, report func(plan.Progress)) error {
+	arrived, err := at(ctx, p.f, to, func(b *blade) bool { return p.f.vms[vm].Node == to.Path })
+	if err != nil || arrived {
+		return err
+	}
+	err = p.f.change(ctx, to, "take the machine", func(b *blade) error {
+		if !until(b.cordon, p.f.clock).IsZero() {
+			return fmt.Errorf("%s is cordoned: %w", to.Path, ops.ErrNoRoom)
+		}
+		if v := p.f.vms[vm]; v.Fixed != "" {
+			return fmt.Errorf("%s cannot be migrated: %s", vm, v.Fixed)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	report(plan.Progress{Text: "memory", Done: 1, Total: 2})
 	if err := p.f.clock.Sleep(ctx, migrateTime); err != nil {
 		return err
@@ -212,17 +228,21 @@ func (p guests) Migrate(ctx context.Context, vm string, from, to model.Node, rep
 }
 
 func (p guests) Hold(ctx context.Context, vm string, n model.Node) error {
-	return p.state(ctx, vm, n, stateHeld)
+	return p.f.change(ctx, n, "stop the machine", func(*blade) error {
+		v := p.f.vms[vm]
+		if v.OnDrain != "stop_start" {
+			return fmt.Errorf("the owner of %s does not consent to its being stopped", vm)
+		}
+		v.State = stateHeld
+		p.f.vms[vm] = v
+		return nil
+	})
 }
 
 func (p guests) Release(ctx context.Context, vm string, n model.Node) error {
-	return p.state(ctx, vm, n, stateRunning)
-}
-
-func (p guests) state(ctx context.Context, vm string, n model.Node, to string) error {
-	return p.f.change(ctx, n, "set the machine's state", func(*blade) error {
+	return p.f.change(ctx, n, "start the machine", func(*blade) error {
 		v := p.f.vms[vm]
-		v.State = to
+		v.State = stateRunning
 		p.f.vms[vm] = v
 		return nil
 	})

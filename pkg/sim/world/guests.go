@@ -132,6 +132,10 @@ func (w *World) begin(v, to int32) (*migration, error) {
 	vm, h := &w.Truth.VMs[v], &w.Truth.Hosts[to]
 	cells, ok := w.fits(vm.Shape, to)
 	switch {
+	case vm.Fixed && !w.opt.Careless:
+		return nil, fmt.Errorf("%s cannot be migrated", vm.Name)
+	case h.Cordon.After(w.Time.Now()) && !w.opt.Careless:
+		return nil, fmt.Errorf("%s is cordoned: %w", w.Truth.Fleet.Hosts[to].Path, ops.ErrNoRoom)
 	case !h.Up:
 		return nil, fmt.Errorf("%s is down: %w", w.Truth.Fleet.Hosts[to].Path, ops.ErrNoRoom)
 	case !ok && !w.opt.Careless:
@@ -270,6 +274,9 @@ func (w *World) abort(host int32) {
 
 // Hold implements ops.Guests.
 func (g guests) Hold(ctx context.Context, name string, n model.Node) error {
+	if vm := &g.w.Truth.VMs[g.w.byName[name]]; !vm.Consent && !g.w.opt.Careless {
+		return fmt.Errorf("the owner of %s does not consent to its being stopped", name)
+	}
 	return g.change(ctx, name, n, func(v int32, vm *VM) {
 		if vm.State == Running {
 			vm.State = Held
