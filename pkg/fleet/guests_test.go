@@ -420,6 +420,7 @@ func (s *site) planned(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		h.Kernel, h.BootID = "", "" // of whoever records
 		in.Observed.Nodes = append(in.Observed.Nodes, model.ObservedNode{Path: n.Path, Host: h})
 		list, err := s.vms.List(t.Context(), n)
 		if err != nil {
