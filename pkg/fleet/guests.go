@@ -53,7 +53,7 @@ func (g *Guests) List(ctx context.Context, n model.Node) ([]ops.Guest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: list its virtual machines: %w", n.Path, err)
 	}
-	rate := g.rates.of(ctx, g.Log, c, n, h.Domains)
+	rate := g.rates.of(ctx, g.Log, link, n, h.Domains)
 	var out []ops.Guest
 	for _, d := range h.Domains {
 		if d.Active() || d.Held {
@@ -146,7 +146,7 @@ type measured struct {
 // rateAge is how long a measurement is good enough to order moves by.
 const rateAge = time.Minute
 
-func (r *rates) of(ctx context.Context, log *slog.Logger, c *kvm.Conn, n model.Node, domains []kvm.Observed) map[string]float64 {
+func (r *rates) of(ctx context.Context, log *slog.Logger, h remote.Host, n model.Node, domains []kvm.Observed) map[string]float64 {
 	r.mu.Lock()
 	last, ok := r.last[n.Path]
 	r.mu.Unlock()
@@ -159,7 +159,7 @@ func (r *rates) of(ctx context.Context, log *slog.Logger, c *kvm.Conn, n model.N
 	if fresh {
 		return last.rate
 	}
-	rate := measure(ctx, log, c, n, domains)
+	rate := measure(ctx, log, h, n, domains)
 	for _, d := range domains {
 		rate[d.Name] += 0 // what cannot be measured is not asked again at once
 	}
@@ -172,9 +172,20 @@ func (r *rates) of(ctx context.Context, log *slog.Logger, c *kvm.Conn, n model.N
 	return rate
 }
 
-// measure gives the rates of running machines, MiB/s; why one could not be measured is logged, and it counts as 0.
-func measure(ctx context.Context, log *slog.Logger, c *kvm.Conn, n model.Node, domains []kvm.Observed) map[string]float64 {
-	rate, err := c.Rates(ctx, domains)
+// rateLimit bounds a measurement.
+const rateLimit = 10 * time.Second
+
+// measure gives the rates of running machines, MiB/s; why one could not be measured is logged, and it counts as 0. It has a session of its own, so that a
+// question that libvirt does not answer in time ends that and nothing else.
+func measure(ctx context.Context, log *slog.Logger, h remote.Host, n model.Node, domains []kvm.Observed) map[string]float64 {
+	ctx, cancel := context.WithTimeout(ctx, rateLimit)
+	defer cancel()
+	rate := map[string]float64{}
+	c, err := kvm.Connect(ctx, h)
+	if err == nil {
+		defer c.Close()
+		rate, err = c.Rates(ctx, domains)
+	}
 	if err != nil && log != nil {
 		log.Warn("how fast virtual machines write to their memory is not known of all", "node", string(n.Path), "error", err)
 	}

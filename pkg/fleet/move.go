@@ -44,13 +44,12 @@ func (g *Guests) Migrate(ctx context.Context, vm string, from, to model.Node, re
 		}
 	}
 	switch {
-	case there.Active() && !here.Active():
+	case there.Active():
+		// It has arrived, or both hosts have it for a moment yet, or it is unknown.
 		if err := m.settled(ctx); err != nil {
 			return err
 		}
 		return m.finish(ctx, there)
-	case there.Active():
-		return m.unknown("both hosts have it, and no move is under way")
 	case !here.Active():
 		return fmt.Errorf("%s: %w that runs on %s or %s", vm, kvm.ErrNoDomain, from.Path, to.Path)
 	}

@@ -76,7 +76,7 @@ func (v *VMs) list(ctx context.Context, n model.Node, rates bool) ([]model.Obser
 	}
 	var rate map[string]float64
 	if rates {
-		rate = measure(ctx, v.Log, c, n, h.Domains)
+		rate = measure(ctx, v.Log, v.Links.To(n), n, h.Domains)
 	}
 	out := make([]model.ObservedVM, len(h.Domains))
 	for i, d := range h.Domains {

@@ -123,7 +123,7 @@ const jobPoll = 500 * time.Millisecond
 
 // job is what libvirt tells of a domain's job, bytes.
 type job struct {
-	moves       bool // it is a move
+	busy, moves bool // there is one; it is a move
 	total, left int64
 }
 
@@ -144,7 +144,7 @@ func (c *Conn) job(ctx context.Context, dom libvirt.Domain) (job, error) {
 	}
 	operation, _ := values[libvirt.DomainJobOperationStr].(int32)
 	running := libvirt.DomainJobType(kind) == libvirt.DomainJobBounded || libvirt.DomainJobType(kind) == libvirt.DomainJobUnbounded
-	return job{moves: running && libvirt.DomainJobOperation(operation) == libvirt.DomainJobOperationStrMigrationOut, total: bytes(libvirt.DomainJobDataTotal), left: bytes(libvirt.DomainJobDataRemaining)}, nil
+	return job{busy: running, moves: running && libvirt.DomainJobOperation(operation) == libvirt.DomainJobOperationStrMigrationOut, total: bytes(libvirt.DomainJobDataTotal), left: bytes(libvirt.DomainJobDataRemaining)}, nil
 }
 
 // report tells how far a domain's move is until the returned function is called, or ctx ends.

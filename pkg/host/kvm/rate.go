@@ -16,6 +16,9 @@ const (
 	rateWait    = 5 * time.Second
 )
 
+// ErrBusy says that libvirt is doing something with a domain, such as moving it.
+var ErrBusy = errors.New("virtual machine is busy")
+
 // Rates measures how fast domains that run write to their memory, MiB/s by name, all at once and within a few seconds
 // (virDomainStartDirtyRateCalc; QEMU samples pages, the guests do not notice). The error joins the reasons why some are missing.
 func (c *Conn) Rates(ctx context.Context, domains []Observed) (map[string]float64, error) {
@@ -28,6 +31,11 @@ func (c *Conn) Rates(ctx context.Context, domains []Observed) (map[string]float6
 			continue
 		}
 		dom := libvirt.Domain{Name: d.Name, UUID: id}
+		// Libvirt would let the question wait for the end of a move, or of whatever else is done to the domain.
+		if j, err := c.job(ctx, dom); err != nil || j.busy {
+			errs = append(errs, fmt.Errorf("libvirt: measure how fast %s writes to its memory: something is being done to it: %w", d.Name, errors.Join(ErrBusy, err)))
+			continue
+		}
 		err = c.call(ctx, "measure how fast "+d.Name+" writes to its memory", func() error { return c.lib.DomainStartDirtyRateCalc(dom, rateSeconds, 0) })
 		if err != nil {
 			errs = append(errs, err)
