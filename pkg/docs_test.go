@@ -100,6 +100,7 @@ var purposes = map[string]string{
 	"provision":      "gives install orders and follows them",
 	"observe":        "asks everything, collects the answers",
 	"ops":            "per kind of op: check, apply, verify, probe; declares the ports it needs",
+	"console":        "listens to consoles while machines start, and keeps what a failed one said last",
 	"engine":         "runs a plan: journal, limits, stop rules, events",
 	"view":           "plans, events, diagnostics, status as text and JSON",
 	"metal3":         "the inventory's nodes as Metal3's objects",

@@ -45,6 +45,7 @@ var layers = map[string]layer{
 
 	"relay":     {3, []string{"relay/...", "remote", "netboot", "order", "image", "image/manifest"}},
 	"fleet":     {3, []string{"bmc", "remote", "host/...", "facts", "plan", "ops", "state"}},
+	"console":   {3, []string{"bmc", "engine", "plan", "state"}},
 	"provision": {3, []string{"relay", "order", "image", "image/manifest", "state", "facts", "plan"}},
 	"observe":   {3, []string{"bmc", "host/...", "remote", "order", "facts", "relay", "state", "plan"}},
 	"certify":   {3, []string{"plan", "planner/...", "verify", "ops"}},

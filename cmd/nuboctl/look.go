@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/nuboctl/nuboctl/pkg/app"
@@ -24,6 +26,13 @@ func lookCommands(g *global) []*cobra.Command {
 		return app.Journal(cmd.Context(), e, jo)
 	})
 	journal.AddCommand(&cobra.Command{Use: "verify", Short: "Read all of it and check that no record was changed or lost", Args: cobra.NoArgs, RunE: check})
+	journal.AddCommand(&cobra.Command{Use: "console [NODE|NUMBER]", Short: "Show what a failed machine said last on its console; with neither, list what is kept", Args: cobra.MaximumNArgs(1),
+		Long: `While an apply starts machines it listens to their consoles (Serial-over-LAN, or the log that some Redfish BMCs keep).
+When an op on a machine fails, the last 400 lines are kept on this workstation, with those of the installer, under the
+number of the journal's record of the failure. The newest 200 are kept.`,
+		RunE: g.run(func(_ *cobra.Command, e app.Env, args []string) error {
+			return app.JournalConsole(e, strings.Join(args, ""))
+		})})
 	ssh := &cobra.Command{Use: "ssh NODE [COMMAND…]", Short: "Log in to a node, by its known host key and a fresh certificate", GroupID: "look",
 		Args: cobra.MinimumNArgs(1), DisableFlagsInUseLine: true,
 		RunE: g.run(func(cmd *cobra.Command, e app.Env, args []string) error {

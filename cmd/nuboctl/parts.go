@@ -69,6 +69,12 @@ func split(args []string) (verb, node string) {
 }
 
 func bmcCommand(g *global) *cobra.Command {
+	var take bool
+	console := &cobra.Command{Use: "console NODE", Short: "Open the serial console (IPMI), or say where there is one", Args: cobra.ExactArgs(1),
+		RunE: g.run(func(cmd *cobra.Command, e app.Env, args []string) error {
+			return app.BMCConsole(cmd.Context(), e, args[0], take)
+		})}
+	console.Flags().BoolVar(&take, "take", false, "end the session that somebody else has, such as an apply that listens while the machine starts")
 	return group("bmc", "Work on one machine's management controller by hand",
 		"Works on one machine by hand, through its management controller (Redfish or IPMI). NODE is a name or a path of the inventory. "+
 			"What changes something is refused while an apply runs (exit 4), is read back, and is in the journal.",
@@ -90,8 +96,7 @@ func bmcCommand(g *global) *cobra.Command {
 			RunE: g.run(func(cmd *cobra.Command, e app.Env, args []string) error {
 				return app.BMCSensors(cmd.Context(), e, args[0])
 			})},
-		&cobra.Command{Use: "console NODE", Short: "Open the serial console (IPMI), or say where there is one", Args: cobra.ExactArgs(1),
-			RunE: g.run(func(_ *cobra.Command, e app.Env, args []string) error { return app.BMCConsole(e, args[0]) })},
+		console,
 	)
 }
 

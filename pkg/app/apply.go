@@ -176,14 +176,16 @@ func (s *session) carryOut(ctx context.Context, p plan.Plan, lease state.Lease, 
 	r := s.reach(ctx, lease.Fence(), true)
 	defer func() { err = errors.Join(err, r.Close()) }()
 	driver := ops.New(r.world(s.desired))
+	consoles := s.keepConsoles()
+	defer consoles.Close()
 	live := view.NewLive(s.env.Out, s.env.Err, s.env.ErrStyle, view.LiveOptions{JSON: s.env.JSON, Redraw: s.env.Interactive, Now: s.env.Now})
 	ctl := newController(live, holder(s.env, "apply"))
 	served, stop := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan error, 1)
 	go func() { done <- control.Serve(served, s.env.socket(), control.Handler(ctl)) }()
 	result, err := engine.Run(ctx, p, engine.Options{
-		Scope: lease.Fence().Scope, Approver: s.approver, Lost: lease.Lost(), Journal: j, Limits: engine.DefaultLimits(), Observer: live, Control: ctl.engine, Log: s.env.Log,
-		Drivers: func(k plan.Kind) (engine.Driver, bool) { return driver, driver.Knows(k) },
+		Scope: lease.Fence().Scope, Approver: s.approver, Lost: lease.Lost(), Journal: consoles.Journal(j), Limits: engine.DefaultLimits(), Observer: live, Control: ctl.engine, Log: s.env.Log,
+		Drivers: func(k plan.Kind) (engine.Driver, bool) { return consoles.Driver(driver), driver.Knows(k) },
 	})
 	stop()
 	err = errors.Join(err, <-done)

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,8 +13,8 @@ import (
 )
 
 // BMCConsole opens the serial console of one machine. Over IPMI that is Serial-over-LAN: the process becomes ipmitool, and does not return.
-// Redfish has no serial console; the error then says where there is one.
-func BMCConsole(e Env, node string) error {
+// Redfish has no serial console; the error then says where there is one. A BMC has one such session: take ends the one that somebody else has.
+func BMCConsole(ctx context.Context, e Env, node string, take bool) error {
 	n, secrets, err := e.loadNode(node)
 	if err != nil {
 		return err
@@ -34,9 +35,16 @@ func BMCConsole(e Env, node string) error {
 	if err != nil {
 		return fmt.Errorf("%s: BMC credentials: %w", n.Path, err)
 	}
+	common := []string{"ipmitool", "-I", "lanplus", "-C", strconv.Itoa(a.CipherSuite), "-H", a.Host, "-p", a.Port, "-U", user, "-E", "sol"}
+	if take {
+		end := exec.CommandContext(ctx, program, append(common[1:], "deactivate")...)
+		end.Env = withPassword(os.Environ(), password)
+		if out, err := end.CombinedOutput(); err != nil && !strings.Contains(string(out), "already de-activated") {
+			return fmt.Errorf("console of %s: end the session that has it: %w: %s", n.Name, err, strings.TrimSpace(string(out)))
+		}
+	}
 	e.note("Console of %s by Serial-over-LAN. To leave: Enter, then ~ and . (a tilde and a full stop)", n.Name)
-	argv := []string{"ipmitool", "-I", "lanplus", "-C", strconv.Itoa(a.CipherSuite), "-H", a.Host, "-p", a.Port, "-U", user, "-E", "sol", "activate"}
-	return fmt.Errorf("console of %s: become ipmitool: %w", n.Name, syscall.Exec(program, argv, withPassword(os.Environ(), password)))
+	return fmt.Errorf("console of %s: become ipmitool: %w", n.Name, syscall.Exec(program, append(common, "activate"), withPassword(os.Environ(), password)))
 }
 
 // withPassword puts the password where ipmitool -E looks for it: the environment of that one process, which only its own user can read.

@@ -48,7 +48,18 @@ func Journal(ctx context.Context, e Env, o JournalOptions) (err error) {
 	if o.Last > 0 && len(list) > o.Last {
 		list = list[len(list)-o.Last:]
 	}
-	return view.JournalText(e.Out, e.OutStyle, list, e.JSON)
+	return view.JournalText(e.Out, e.OutStyle, list, e.keptConsoles(), e.JSON)
+}
+
+// keptConsoles are the numbers of the records whose machine's last words are kept here. What cannot be listed is not told of: the journal is what
+// was asked for.
+func (e Env) keptConsoles() map[int64]bool {
+	list, _ := e.consoles().List()
+	out := make(map[int64]bool, len(list))
+	for _, c := range list {
+		out[c.Seq] = true
+	}
+	return out
 }
 
 // filter makes the options one question.

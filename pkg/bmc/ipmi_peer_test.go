@@ -22,6 +22,7 @@ type sim struct {
 	dir     string
 	port    int
 	process *os.Process
+	serial  net.Listener // where its Serial-over-LAN connects to
 }
 
 // chassisScript is what ipmi_sim calls to read and change the machine: the files power and boot.
@@ -54,7 +55,7 @@ startlan 1
   guid a123456789abcdefa123456789abcdef
 endlan
 chassis_control "%[2]s/chassis 0x20"
-user 2 true "` + testUser + `" "` + testPassword + `" admin 10 none md2 md5 straight
+%[3]suser 2 true "` + testUser + `" "` + testPassword + `" admin 10 none md2 md5 straight
 `
 
 const emuConfig = `mc_setbmc 0x20
@@ -94,14 +95,24 @@ func checksummed(data []byte) []byte {
 
 func startSim(t *testing.T, fru string) *sim {
 	t.Helper()
+	return startSimWithLine(t, fru, nil)
+}
+
+// startSimWithLine is startSim with Serial-over-LAN that connects to a listener, unless that is nil.
+func startSimWithLine(t *testing.T, fru string, serial net.Listener) *sim {
+	t.Helper()
 	program, err := exec.LookPath("ipmi_sim")
 	if err != nil {
 		t.Fatalf("ipmi_sim is missing: install the packages in e2e/host-packages: %v", err)
 	}
-	s := &sim{dir: t.TempDir(), port: freeUDPPort(t)}
+	s := &sim{dir: t.TempDir(), port: freeUDPPort(t), serial: serial}
+	sol := ""
+	if serial != nil {
+		sol = fmt.Sprintf("sol \"tcp:%s\" 115200\n", serial.Addr())
+	}
 	for name, text := range map[string]string{
 		"chassis": fmt.Sprintf(chassisScript, s.dir), "power": "0\n", "boot": "none\n",
-		"lan.conf": fmt.Sprintf(lanConfig, s.port, s.dir), "emu.conf": fmt.Sprintf(emuConfig, fru),
+		"lan.conf": fmt.Sprintf(lanConfig, s.port, s.dir, sol), "emu.conf": fmt.Sprintf(emuConfig, fru),
 	} {
 		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o700); err != nil {
 			t.Fatal(err)

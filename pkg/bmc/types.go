@@ -127,6 +127,12 @@ type MediaController interface {
 	EjectMedia(ctx context.Context) error
 }
 
+// ConsoleReader reads what a BMC has kept of its machine's serial console.
+type ConsoleReader interface {
+	// ConsoleLog reads the newest lines, oldest first. Most BMCs keep none: then see RecordConsole.
+	ConsoleLog(ctx context.Context) ([]string, error)
+}
+
 // Client is one session with one BMC. It may be used by several goroutines; their requests are
 // sent one after the other. An operation that the protocol or the BMC does not have is
 // ErrUnsupported.
@@ -137,6 +143,7 @@ type Client interface {
 	SensorReader
 	BIOSController
 	MediaController
+	ConsoleReader
 	// Close ends the session; the context bounds it. The client is of no use afterwards.
 	Close(ctx context.Context) error
 }

@@ -6,12 +6,14 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,6 +43,15 @@ type blade struct {
 	dir   string
 	relay *relay
 	ran   []string
+
+	mu   sync.Mutex
+	said []string // the agent's log
+}
+
+func (b *blade) say(line string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.said = append(b.said, line)
 }
 
 // Run runs the real tools, but shows only the loop device, under a serial number, and runs nothing inside the tiny image.
@@ -156,12 +167,30 @@ func (b *blade) install(t *testing.T, bootID string) error {
 		Relay: b.relay.URL, OrderID: "o-1", Trust: b.relay.trust, Agent: filepath.Join(b.dir, "agent"), Sysroot: filepath.Join(b.dir, "run", "sysroot"),
 		Sys: filepath.Join(b.dir, "sys"), Proc: filepath.Join(b.dir, "proc"), Runner: b, DiskTypes: []string{"loop"}, Patience: 2 * time.Second,
 		BootLoaders: func(context.Context, *Install) error { return nil },
-		Log:         func(line string) { t.Log(line) },
+		Log:         func(line string) { t.Log(line); b.say(line) },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return i.Run(t.Context())
+}
+
+// tellsNoSecret looks at all that the agent has printed and reported so far: nothing of the host's configuration, and no private key, is in it.
+func (b *blade) tellsNoSecret(t *testing.T, o order.Order) {
+	t.Helper()
+	said := strings.Join(b.said, "\n")
+	record := b.relay.state()
+	if record.Problem != nil {
+		said += fmt.Sprintf("%+v", *record.Problem)
+	}
+	if len(b.said) == 0 {
+		t.Error("the agent has said nothing")
+	}
+	for _, secret := range []string{"PRIVATE KEY", "sshAuthorizedKeys", "ssh-ed25519", "data:,x", string(o.Config)} {
+		if strings.Contains(said, secret) {
+			t.Errorf("the agent's log has %q in it:\n%s", secret, said)
+		}
+	}
 }
 
 // mounted shows a partition's files, read-only.
@@ -288,7 +317,8 @@ func TestLostReport(t *testing.T) {
 // than the order says.
 func TestWrongChunkThenContinuation(t *testing.T) {
 	b := newBlade(t)
-	b.relay.arm(t, testOrder(), b.relay.key)
+	o := testOrder()
+	b.relay.arm(t, o, b.relay.key)
 	whole := map[model.Digest][]byte{}
 	b.relay.change(func() {
 		for d, frame := range b.relay.chunks {
@@ -304,6 +334,7 @@ func TestWrongChunkThenContinuation(t *testing.T) {
 	if record.Phase != order.PhaseFailed || record.Problem.Remedy == "" || len(record.Problem.Log) == 0 {
 		t.Errorf("record: %+v %+v", record, record.Problem)
 	}
+	b.tellsNoSecret(t, o)
 	b.mounted(t, disk.PartA, func(dir string) {
 		if entries, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || !slices.Equal(entries, []string{filepath.Join(dir, "lost+found")}) {
 			t.Errorf("a wrong chunk was unpacked: %v %v", entries, err)
@@ -313,6 +344,7 @@ func TestWrongChunkThenContinuation(t *testing.T) {
 	if err := b.install(t, "boot-2"); err != nil {
 		t.Fatalf("continuation: %v", err)
 	}
+	b.tellsNoSecret(t, o)
 	if got := b.relay.state(); got.Phase != order.PhaseInstalled || got.Attempts != 2 {
 		t.Errorf("after the continuation: %s, %d attempts", got.Phase, got.Attempts)
 	}

@@ -2,7 +2,12 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
 
 	"github.com/nuboctl/nuboctl/pkg/lab/redfish"
 )
@@ -70,4 +75,28 @@ func (m redfishMachine) mode() string {
 		return "Legacy"
 	}
 	return "UEFI"
+}
+
+// consoleKept is how much of its machine's console a Redfish BMC keeps, in bytes.
+const consoleKept = 256 << 10
+
+// ConsoleLines implements redfish.ConsoleKeeper: the end of what the blade has printed since it was last switched on.
+func (m redfishMachine) ConsoleLines() ([]string, error) {
+	f, err := os.Open(m.dirs.SerialLog(m.blade.Name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(io.NewSectionReader(f, max(0, info.Size()-consoleKept), consoleKept))
+	if err != nil {
+		return nil, err
+	}
+	return strings.Split(strings.ToValidUTF8(string(text), "?"), "\n"), nil
 }

@@ -100,8 +100,8 @@ func next(open []state.Record, failed []plan.OpID) []string {
 	return append(out, "look at everything else, and do what is still to do; the same saved plan goes on as this run, another one takes its place")
 }
 
-// JournalText lists records, one line each, or as JSON lines.
-func JournalText(w io.Writer, s Style, list []state.Record, asJSON bool) error {
+// JournalText lists records, one line each, or as JSON lines. Those whose machine's console is kept say so.
+func JournalText(w io.Writer, s Style, list []state.Record, consoles map[int64]bool, asJSON bool) error {
 	for _, r := range list {
 		if asJSON {
 			if err := jsonLine(w, r); err != nil {
@@ -113,9 +113,12 @@ func JournalText(w io.Writer, s Style, list []state.Record, asJSON bool) error {
 		if r.By != "" {
 			text = strings.TrimSpace("by " + r.By + " " + text)
 		}
+		if text = firstLine(text); consoles[r.Seq] {
+			text += fmt.Sprintf(" (console: nuboctl journal console %d)", r.Seq)
+		}
 		color := map[state.Kind]string{state.KindFailed: ansiRed, state.KindDone: ansiGreen, state.KindUnknown: ansiRed, state.KindInterrupted: ansiYellow}[r.Kind]
 		if _, err := fmt.Fprintf(w, "%6d  %s  epoch %-3d %s %s\n", r.Seq, r.Time.UTC().Format(time.RFC3339), r.Epoch,
-			s.paint(color, fmt.Sprintf("%-11s", r.Kind)), strings.TrimSpace(cmp.Or(string(r.OpID), r.Run)+"  "+firstLine(text))); err != nil {
+			s.paint(color, fmt.Sprintf("%-11s", r.Kind)), strings.TrimSpace(cmp.Or(string(r.OpID), r.Run)+"  "+text)); err != nil {
 			return err
 		}
 	}

@@ -56,7 +56,9 @@ func journal() []state.Record {
 
 func TestJournalText(t *testing.T) {
 	for name, asJSON := range map[string]bool{"text": false, "json": true} {
-		golden(t, "journal-"+name, plainToo(t, func(b *bytes.Buffer, s view.Style) error { return view.JournalText(b, s, journal(), asJSON) }))
+		golden(t, "journal-"+name, plainToo(t, func(b *bytes.Buffer, s view.Style) error {
+			return view.JournalText(b, s, journal(), map[int64]bool{4: true}, asJSON)
+		}))
 	}
 }
 

@@ -15,11 +15,14 @@ type Memory struct {
 	boot  Boot
 	media string
 	boots []Boot
+	lines []string
 }
 
 var (
 	_ Machine     = (*Memory)(nil)
 	_ MediaHolder = (*Memory)(nil)
+
+	_ ConsoleKeeper = (*Memory)(nil)
 )
 
 // NewMemory returns a machine that is switched off and boots by its own order, in UEFI mode.
@@ -72,6 +75,20 @@ func (m *Memory) SetMedia(_ context.Context, url string) error {
 	defer m.mu.Unlock()
 	m.media = url
 	return nil
+}
+
+// Print adds lines to the console.
+func (m *Memory) Print(lines ...string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lines = append(m.lines, lines...)
+}
+
+// ConsoleLines implements ConsoleKeeper.
+func (m *Memory) ConsoleLines() ([]string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]string(nil), m.lines...), nil
 }
 
 // Media tells the URL of the inserted image; empty when there is none.

@@ -126,6 +126,7 @@ func (s *Server) routes() {
 	s.get(root+"/Registries", collection("MessageRegistryFileCollection", root+"/Registries"))
 	s.sessionRoutes()
 	s.systemRoutes()
+	s.hostLogRoutes()
 	s.biosRoutes()
 	s.managerRoutes()
 	s.chassisRoutes()

@@ -58,7 +58,7 @@ func (s *Server) system(r *http.Request) (object, error) {
 		return nil, err
 	}
 	info, path := s.machine.Info(), s.systemPath()
-	return object{
+	system := object{
 		"@odata.id": path, "@odata.type": "#ComputerSystem.v1_13_0.ComputerSystem",
 		"Id": s.id(), "Name": "System", "SystemType": "Physical", "Status": healthy(),
 		"Manufacturer": info.Manufacturer, "Model": info.Model, "SerialNumber": info.Serial, "UUID": info.UUID,
@@ -73,7 +73,11 @@ func (s *Server) system(r *http.Request) (object, error) {
 			"target":                            path + "/Actions/ComputerSystem.Reset",
 			"ResetType@Redfish.AllowableValues": resetTypes,
 		}},
-	}, nil
+	}
+	if _, ok := s.machine.(ConsoleKeeper); ok {
+		system["LogServices"] = link(path + "/LogServices")
+	}
+	return system, nil
 }
 
 func bootObject(b Boot) object {
