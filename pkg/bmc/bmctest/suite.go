@@ -132,7 +132,7 @@ func cancelledBefore(t *testing.T, h Harness) {
 func powerReverts(t *testing.T, h Harness) {
 	client := open(t, h.Target)
 	h.Faults.Revert()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
 	defer cancel()
 	want(t, client.SetPower(ctx, bmc.On), bmc.ErrReverted)
 }
