@@ -230,7 +230,8 @@ func (s *session) target(ctx context.Context, n model.Node) (remote.Target, erro
 	if err != nil {
 		return remote.Target{}, err
 	}
-	t := remote.Target{Name: n.Name, Address: netip.AddrPortFrom(addr, 22).String(), User: "root", HostKeys: pub, Login: s.login(), Timeout: 8 * time.Second}
+	t := remote.Target{Name: n.Name, Address: netip.AddrPortFrom(addr, 22).String(), User: "root", HostKeys: pub, Login: s.login(), Timeout: 8 * time.Second,
+		Greeting: 90 * time.Second}
 	if via != nil {
 		t.Via = via
 	}

@@ -35,7 +35,7 @@ type Source interface {
 type Options struct {
 	Parallel int           // nodes at once; 0: 64
 	BMC      time.Duration // for one BMC; 0: 30 s
-	Host     time.Duration // for one host; 0: 20 s
+	Host     time.Duration // for one host; 0: 2 minutes
 	Cluster  time.Duration // for one Ceph cluster; 0: 5 minutes
 	// Seen is told after every node.
 	Seen func(done, total int, n model.ObservedNode)
@@ -43,7 +43,7 @@ type Options struct {
 
 // Nodes looks at the nodes, many at once. The error joins what makes the observation unfit to plan from; silent machines do not.
 func Nodes(ctx context.Context, nodes []model.Node, src Source, o Options) (model.Observed, error) {
-	o.Parallel, o.BMC, o.Host, o.Cluster = cmp.Or(o.Parallel, 64), cmp.Or(o.BMC, 30*time.Second), cmp.Or(o.Host, 20*time.Second), cmp.Or(o.Cluster, 5*time.Minute)
+	o.Parallel, o.BMC, o.Host, o.Cluster = cmp.Or(o.Parallel, 64), cmp.Or(o.BMC, 30*time.Second), cmp.Or(o.Host, 2*time.Minute), cmp.Or(o.Cluster, 5*time.Minute)
 	out := model.Observed{FormatVersion: FormatVersion, Nodes: make([]model.ObservedNode, len(nodes))}
 	vms, errs := make([][]model.ObservedVM, len(nodes)), make([]error, len(nodes))
 	var mu sync.Mutex

@@ -231,7 +231,7 @@ KbdInteractiveAuthentication no
 X11Forwarding no
 AllowAgentForwarding no
 MaxAuthTries 3
-LoginGraceTime 30
+LoginGraceTime 120
 ClientAliveInterval 15
 ClientAliveCountMax 4
 Match User root

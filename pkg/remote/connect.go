@@ -28,6 +28,9 @@ type Target struct {
 	Via Tunnel
 	// Timeout bounds connection and handshake; 0 means 15 s.
 	Timeout time.Duration
+	// Greeting bounds the handshake where that may take longer: a host that takes a connection is there, and one that is short of processor time is
+	// slow with its keys. 0 means Timeout.
+	Greeting time.Duration
 	// KeepAlive is how often a silent connection is probed; three probes without an answer end it. 0 means 10 s.
 	KeepAlive time.Duration
 }
@@ -51,13 +54,16 @@ func Connect(ctx context.Context, t Target) (*Client, error) {
 	if err != nil {
 		return nil, t.fail("make the login key", "", errors.Join(ErrAuth, err))
 	}
-	attempt, cancel := context.WithTimeout(ctx, cmp.Or(t.Timeout, 15*time.Second))
-	defer cancel()
-	conn, err := t.dial(attempt)
+	within := cmp.Or(t.Timeout, 15*time.Second)
+	dialing, cancelDial := context.WithTimeout(ctx, within)
+	defer cancelDial()
+	conn, err := t.dial(dialing)
 	if err != nil {
 		return nil, t.dialError(ctx, err)
 	}
-	client, err := t.handshake(attempt, conn, signer)
+	greeting, cancel := context.WithTimeout(ctx, cmp.Or(t.Greeting, within))
+	defer cancel()
+	client, err := t.handshake(greeting, conn, signer)
 	if err != nil {
 		conn.Close()
 		return nil, t.handshakeError(ctx, err)
