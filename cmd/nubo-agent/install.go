@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nuboctl/nuboctl/pkg/installer"
+	"github.com/nuboctl/nuboctl/pkg/installer/lldp"
 	"github.com/nuboctl/nuboctl/pkg/installer/run"
 )
 
@@ -53,7 +54,7 @@ func attempt(ctx context.Context, log func(string)) error {
 	i, err := installer.New(installer.Options{
 		Relay: installer.Argument(string(cmdline), "nubo.relay"), OrderID: installer.Argument(string(cmdline), "nubo.order"),
 		Trust: trust, Agent: "/proc/self/exe", Sysroot: "/run/sysroot", Sys: "/sys", Proc: "/proc",
-		Runner: run.Exec{Log: log}, SetClock: setClock, Log: log,
+		Runner: run.Exec{Log: log}, SetClock: setClock, Log: log, Hear: lldp.Listen,
 	})
 	if err != nil {
 		return err

@@ -43,6 +43,12 @@ number of the journal's record of the failure. The newest 200 are kept.`,
 		{Use: "status", Short: "Show what is going on, also while an apply runs", GroupID: "look", Args: cobra.NoArgs,
 			RunE: g.run(func(cmd *cobra.Command, e app.Env, _ []string) error { return app.Status(cmd.Context(), e) })},
 		journal,
+		{Use: "facts [NODE]", Short: "Show the hardware of machines as of their last install: all in a line each, or one node in full", GroupID: "look", Args: cobra.MaximumNArgs(1),
+			Long: `Shows what machines told of themselves when they were last installed: serial number, firmware, processors, memory, disks,
+network cards, and the switch ports that these are connected to (LLDP). Nothing is asked now.`,
+			RunE: g.run(func(cmd *cobra.Command, e app.Env, args []string) error {
+				return app.Facts(cmd.Context(), e, strings.Join(args, ""))
+			})},
 		ssh,
 	}
 }

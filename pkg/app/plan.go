@@ -120,6 +120,9 @@ func (s *session) plan(ctx context.Context, o PlanOptions) (plan.Plan, error) {
 	if o.Observed == "synthetic" {
 		p.Notes = append(p.Notes, madeUp)
 	}
+	if p.Notes, err = s.noteCabling(ctx, p.Notes, targets); err != nil {
+		return plan.Plan{}, err
+	}
 	return p, plan.Validate(p)
 }
 

@@ -41,6 +41,7 @@ var remedies = []struct {
 	{manifest.ErrSignature, "sign the image with a key that is in this ramdisk"},
 	{order.ErrExpired, "plan and apply again"},
 	{order.ErrMachine, "compare serial number and MAC addresses in the inventory with this machine"},
+	{order.ErrCabling, "correct the cables, or switch and port in the inventory; a switch that does not speak LLDP cannot be asked for with cabling = \"refuse\""},
 	{order.ErrMalformed, "use an agent and a nuboctl of the same version"},
 	{manifest.ErrChunk, "the image store gives wrong bytes: nuboctl image verify"},
 	{disk.ErrNoDisk, "correct root_device in the profile or the node, by the table"},

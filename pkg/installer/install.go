@@ -39,6 +39,8 @@ type Options struct {
 	SetClock func(time.Time) error
 	// BootLoaders lays the boot loaders down; nil: the real ones.
 	BootLoaders func(ctx context.Context, i *Install) error
+	// Hear tells of the neighbours of a card until its context ends; nil: none is heard.
+	Hear func(ctx context.Context, card string, heard func(n order.Neighbour, gone bool)) error
 	// Log gets lines for the console.
 	Log func(line string)
 	// Patience is how long the relay is asked before giving up; 0: the client's own.
@@ -65,6 +67,9 @@ type Install struct {
 	finished bool // an earlier boot brought this order to its end, and only its report was lost
 	log      ring
 	mounts   mounts
+
+	neighbours  *neighbours
+	cablingTime time.Duration
 }
 
 // New prepares an install. The error says which of the options is wrong; nobody can be told yet.
@@ -83,7 +88,7 @@ func New(o Options) (*Install, error) {
 	if o.Partition == nil {
 		o.Partition = disk.PartPath
 	}
-	i := &Install{Options: o, client: c, keys: keys, machine: machine{sys: o.Sys, proc: o.Proc}}
+	i := &Install{Options: o, client: c, keys: keys, machine: machine{sys: o.Sys, proc: o.Proc}, cablingTime: cablingTime}
 	c.Patience = o.Patience
 	c.Retrying = func(err error, next time.Duration) { i.logf("again in %s: %v", next.Round(time.Millisecond), err) }
 	i.reporter = &reporter{client: c, order: o.OrderID, boot: i.machine.bootID()}
@@ -96,6 +101,7 @@ func (i *Install) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(ctx)
 	var wait sync.WaitGroup
 	wait.Go(func() { i.reporter.run(background) })
+	i.hear(background, &wait)
 	err := i.steps(ctx)
 	stop()
 	wait.Wait()
@@ -119,11 +125,13 @@ func (i *Install) steps(ctx context.Context) error {
 		{"verify", "check the configuration", i.checkConfig, false},
 		{"verify", "take the image's manifest", i.takeManifest, false},
 		{"verify", "choose the root disk", i.chooseDisk, false},
+		{"verify", "compare its cables with the order", i.checkCabling, false},
 		{"verify", "ask for the first write", i.consume, false},
 		{"partition", "lay out the root disk", i.partition, true},
 		{"image", "fill slot a", i.fill, true},
 		{"bootloader", "install the boot loaders", i.bootLoaders, true},
 		{"finish", "finish the root disk", i.finish, true},
+		{"finish", "report the neighbours", i.reportNeighbours, false},
 		{"finish", "report the result", i.reportInstalled, false},
 	} {
 		if s.writes && i.finished {

@@ -43,6 +43,9 @@ type blade struct {
 	dir   string
 	relay *relay
 	ran   []string
+	// patience is how long a neighbour is waited for.
+	patience time.Duration
+	hear     func(ctx context.Context, card string, heard func(order.Neighbour, bool)) error
 
 	mu   sync.Mutex
 	said []string // the agent's log
@@ -168,10 +171,12 @@ func (b *blade) install(t *testing.T, bootID string) error {
 		Sys: filepath.Join(b.dir, "sys"), Proc: filepath.Join(b.dir, "proc"), Runner: b, DiskTypes: []string{"loop"}, Patience: 2 * time.Second,
 		BootLoaders: func(context.Context, *Install) error { return nil },
 		Log:         func(line string) { t.Log(line); b.say(line) },
+		Hear:        b.hear,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	i.cablingTime = b.patience
 	return i.Run(t.Context())
 }
 

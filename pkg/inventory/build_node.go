@@ -85,7 +85,15 @@ func (b *builder) nic(o *object, n *model.Node, first bool) {
 	if !b.note(string(n.Path)+"/nic/"+o.name, o) {
 		return
 	}
-	card := model.NIC{Name: o.name, MAC: b.mac(o, "node "+string(n.Path)+" "+o.name), Network: o.str("network")}
+	card := model.NIC{Name: o.name, MAC: b.mac(o, "node "+string(n.Path)+" "+o.name), Network: o.str("network"),
+		Switch: o.str("switch"), Port: o.str("port")}
+	b.oneOf(o, "cabling", "note", "refuse")
+	if o.str("cabling") == "refuse" {
+		card.Cabling = "refuse"
+	}
+	if card.Switch == "" && (o.has("port") || o.has("cabling")) {
+		b.errorf(o.at(), `add: switch = "…", as it tells its name by LLDP`, "card %s has a port or cabling to compare, and no switch", o.name)
+	}
 	switch {
 	case o.written("network"):
 		refer(b, o, "network", "network", b.nets)

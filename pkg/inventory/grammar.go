@@ -188,6 +188,9 @@ var nodeSpec = &blockSpec{typ: "node", label: true, place: true, doc: "A name th
 			"mac":     req(kString, "MAC address"),
 			"network": opt(kString, "network; default for the first card: the one with dhcp"),
 			"address": opt(kString, "static address, with or without prefix length; absent: allotted and kept"),
+			"switch":  opt(kString, "system name or chassis ID that the switch on its cable tells by LLDP; compared at each install"),
+			"port":    opt(kString, "that switch's port, by its ID or description"),
+			"cabling": opt(kString, `a card connected otherwise: "note" (default) or "refuse", which needs a switch that speaks LLDP`),
 		}},
 		&blockSpec{typ: "port", label: true, doc: "A static address for a vlan port of the profile's bridge.", attrs: map[string]attrSpec{
 			"address": req(kString, "address, with or without prefix length"),

@@ -57,6 +57,10 @@ type NIC struct {
 	MAC     string       `json:"mac"` // lower case, colons
 	Network string       `json:"network,omitempty"`
 	Address netip.Prefix `json:"address,omitzero"` // static address with prefix length; zero: allotted
+	// Switch and Port are where it is to be connected; empty: not said. Cabling is "refuse" when a machine connected otherwise is not installed.
+	Switch  string `json:"switch,omitempty"`
+	Port    string `json:"port,omitempty"`
+	Cabling string `json:"cabling,omitempty"`
 }
 
 // Bond joins cards.

@@ -48,6 +48,9 @@ func installWait(ctx context.Context, w World, op plan.Op, report func(plan.Prog
 	if s.Result == nil || len(s.Result.HostKeys) == 0 {
 		return fmt.Errorf("%s: the install ended without reporting the host's keys, so it cannot be trusted over SSH; reinstall it", n.Path)
 	}
+	for _, note := range s.Result.Notes {
+		report(plan.Progress{Text: "note: " + note})
+	}
 	return w.Installs.Keep(ctx, n, *s.Result)
 }
 

@@ -75,7 +75,7 @@ func reports() map[string]order.Report {
 	}
 	add(order.ReportFacts, func(r *order.Report) {
 		r.Facts = &order.Facts{Serial: "S1", Manufacturer: "QEMU", Product: "Blade", UUID: "u", Firmware: "uefi", BIOSVersion: "1", SecureBoot: true, CPUModel: "TCG", CPUs: 2,
-			MemoryMiB: 2048, Disks: []model.Disk{disk}, NICs: []order.FactNIC{{Name: "eth0", MAC: "52:54:00:77:00:01", Driver: "virtio_net", Carrier: true, SpeedMb: 1000, Neighbour: "sw/1"}}}
+			MemoryMiB: 2048, Disks: []model.Disk{disk}, NICs: []order.FactNIC{{Name: "eth0", MAC: "52:54:00:77:00:01", Driver: "virtio_net", Carrier: true, SpeedMb: 1000, Neighbours: []order.Neighbour{{Switch: "sw", Port: "1", Chassis: "c", PortText: "p", System: "s"}}}}}
 	})
 	add(order.ReportProgress, func(r *order.Report) {
 		r.Progress = &order.Progress{Phase: "image", Text: "chunk 3", Done: 1 << 20, Total: 2 << 20}

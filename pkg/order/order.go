@@ -58,6 +58,8 @@ type Order struct {
 type Machine struct {
 	Serial string   `json:"serial,omitempty"`
 	MACs   []string `json:"macs"`
+	// Cables are where its cards are to be connected, as far as that is known.
+	Cables []Cable `json:"cables,omitempty"`
 }
 
 // Disks says what the agent may write.

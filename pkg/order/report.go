@@ -74,8 +74,8 @@ type FactNIC struct {
 	Driver  string `json:"driver,omitempty"`
 	Carrier bool   `json:"carrier"`
 	SpeedMb int    `json:"speed_mb,omitempty"`
-	// Neighbour is what LLDP said on the other end: "switch/port".
-	Neighbour string `json:"neighbour,omitempty"`
+	// Neighbours are those heard on it by LLDP: one, behind a switch.
+	Neighbours []Neighbour `json:"neighbours,omitempty"`
 }
 
 // Installed closes an order: the nonce comes back, with the public halves of the host keys made on the machine.
@@ -88,6 +88,8 @@ type Installed struct {
 	HostKeys  []string     `json:"host_keys"` // authorized_keys form
 	BytesRead int64        `json:"bytes_read"`
 	Attempt   int          `json:"attempt"`
+	// Notes are what is not as it should be and stopped nothing: cards that are connected otherwise than the order says.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // Consume is posted to /v1/orders/ID/consume right before the first write to a disk. DiskNonce is the nonce that the root disk already

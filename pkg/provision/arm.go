@@ -56,7 +56,7 @@ func (p *Provisioner) Arm(ctx context.Context, n model.Node, goal order.Goal, sp
 		return fmt.Errorf("%s: %w", n.Path, err)
 	}
 	rec := Record{ID: o.ID, Network: network.Name, Spec: spec, Goal: goal, Given: o.IssuedAt, Nonce: o.Nonce,
-		Unfinished: append(slices.Clone(before.Unfinished), o.Nonce), Base: before.base()}
+		Unfinished: append(slices.Clone(before.Unfinished), o.Nonce), Base: before.base(), Facts: before.Facts, FactsAt: before.FactsAt}
 	if err := p.orders().Put(ctx, string(n.Path), rec); err != nil {
 		return err
 	}
@@ -87,13 +87,24 @@ func (p *Provisioner) write(n model.Node, goal order.Goal, spec model.Digest, be
 	now := p.Now().UTC().Truncate(time.Second)
 	return order.Order{
 		FormatVersion: order.FormatVersion, ID: n.Name + "-" + nonce[:8], Goal: goal, Node: n.Path, Hostname: n.Name,
-		Machine: order.Machine{Serial: n.Serial, MACs: macs}, Nonce: nonce, IssuedAt: now, ExpiresAt: now.Add(validity),
+		Machine: order.Machine{Serial: n.Serial, MACs: macs, Cables: Cables(n)}, Nonce: nonce, IssuedAt: now, ExpiresAt: now.Add(validity),
 		MaxAttempts: maxAttempts, Epoch: p.Fence.Epoch, Spec: spec, Image: n.Image,
 		Disks: order.Disks{Root: n.RootDevice, SlotGiB: profile.SlotGiB, Consent: n.Consent, Unfinished: before.Unfinished, Keep: before.keep(),
 			LUKS: profile.LUKS, MDRAID: profile.MDRAID},
 		Config:     config,
 		KernelArgs: profile.KernelArgs,
 	}, nil
+}
+
+// Cables are where a node's cards are to be connected.
+func Cables(n model.Node) []order.Cable {
+	var out []order.Cable
+	for _, nic := range n.NICs {
+		if nic.Switch != "" {
+			out = append(out, order.Cable{MAC: strings.ToLower(nic.MAC), Switch: nic.Switch, Port: nic.Port, Refuse: nic.Cabling == "refuse"})
+		}
+	}
+	return out
 }
 
 func profileOf(d model.Desired, n model.Node) (model.Profile, error) {

@@ -43,6 +43,9 @@ type Record struct {
 	Installed *order.Installed `json:"installed,omitempty"`
 	// Unseen is when the install ended, until its host has answered or its machine was started cold; zero afterwards.
 	Unseen time.Time `json:"unseen,omitzero"`
+	// Facts are what the machine reported of itself in its last finished install, at FactsAt.
+	Facts   *order.Facts `json:"facts,omitempty"`
+	FactsAt time.Time    `json:"facts_at,omitzero"`
 }
 
 // base is the nonce of the node's last finished install; empty: it never was installed.
@@ -190,6 +193,7 @@ func (p *Provisioner) Keep(ctx context.Context, n model.Node, result order.Insta
 		return fmt.Errorf("%s: order: %w", n.Path, err)
 	}
 	rec.Installed, rec.Unfinished, rec.Base, rec.Unseen = &result, nil, "", p.Now().UTC()
+	p.keepFacts(ctx, n, &rec)
 	orderWrite, err1 := p.orders().Write(string(n.Path), rec)
 	keysWrite, err2 := state.HostKeys(p.Store, p.Fence).Write(string(n.Path), result.HostKeys)
 	hostWrite, err3 := state.Hosts(p.Store, p.Fence).Write(string(n.Path), state.Host{
@@ -200,6 +204,29 @@ func (p *Provisioner) Keep(ctx context.Context, n model.Node, result order.Insta
 		return err
 	}
 	return p.Store.Commit(ctx, p.Fence, orderWrite, keysWrite, hostWrite)
+}
+
+// keepFacts puts what the machine reported of itself into its record. It is worth having and nothing depends on it.
+func (p *Provisioner) keepFacts(ctx context.Context, n model.Node, rec *Record) {
+	c, err := p.Relay(ctx, rec.Network)
+	var news relay.News
+	if err == nil {
+		news, err = c.Order(ctx, rec.ID, 0)
+	}
+	if err != nil {
+		p.log().Warn("the machine's facts are not kept", "node", string(n.Path), "error", err)
+		return
+	}
+	if news.Status.Facts != nil {
+		rec.Facts, rec.FactsAt = news.Status.Facts, p.Now().UTC()
+	}
+}
+
+func (p *Provisioner) log() *slog.Logger {
+	if p.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return p.Log
 }
 
 // coldWithin is how long after an install its machine may be switched off because its host never answered.

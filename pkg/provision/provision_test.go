@@ -49,6 +49,7 @@ func TestOneInstall(t *testing.T) {
 	if p := b.phase(n); p != facts.PhaseStarted {
 		t.Errorf("granted: %q", p)
 	}
+	b.report(rec.ID, order.Report{Kind: order.ReportFacts, Facts: &order.Facts{Serial: "S1", NICs: []order.FactNIC{{Name: "eth0", Neighbours: []order.Neighbour{{Switch: "sw", Port: "1"}}}}}})
 	b.report(rec.ID, order.Report{Kind: order.ReportInstalled, Installed: &order.Installed{Slot: "a", Image: image.Digest, Config: n.Config,
 		RootDisk: model.Disk{Serial: "root-01"}, HostKeys: []string{"ssh-ed25519 AAAA"}}})
 	if p := b.phase(n); p != facts.PhaseStarted {
@@ -62,6 +63,18 @@ func TestOneInstall(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.remembered(n, rec)
+	kept, err := state.Orders[provision.Record](b.store, state.Fence{}).Get(t.Context(), string(n.Path))
+	if err != nil || kept.Facts == nil || kept.Facts.Serial != "S1" || kept.Facts.NICs[0].Neighbours[0].Switch != "sw" || !kept.FactsAt.Equal(b.now) {
+		t.Errorf("facts: %+v at %s, %v", kept.Facts, kept.FactsAt, err)
+	}
+}
+
+func TestCables(t *testing.T) {
+	n := model.Node{NICs: []model.NIC{{MAC: "52:54:00:77:00:0A"}, {MAC: "52:54:00:77:00:0B", Switch: "sw-a1", Port: "1", Cabling: "refuse"}}}
+	want := []order.Cable{{MAC: "52:54:00:77:00:0b", Switch: "sw-a1", Port: "1", Refuse: true}}
+	if diff := cmp.Diff(want, provision.Cables(n)); diff != "" {
+		t.Error(diff)
+	}
 }
 
 // remembered checks what the state knows of an installed node, with the relay gone.

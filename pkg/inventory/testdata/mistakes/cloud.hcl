@@ -85,7 +85,11 @@ site "s" {
             address     = "redfish+https://10.1.9.1/redfish/v1/Systems/1"
             credentials = secret("bmc")
           }
-          nic "eth0" { mac = "not-a-mac" }
+          nic "eth0" {
+            mac     = "not-a-mac"
+            port    = "Ethernet1"
+            cabling = "maybe"
+          }
         }
         node "n1" {
           profile = "hv"
