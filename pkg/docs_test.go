@@ -77,6 +77,7 @@ func generated(t *testing.T, doc, part, want string) {
 
 // purposes say what each row of the layer table is for; the rest of the table in docs/architecture.md comes from layers.
 var purposes = map[string]string{
+	"gate":           "an operator's own health gates: a command, a web page, a query to Prometheus",
 	"model":          "typed names and values: places, nodes, disks, networks, desired, observed",
 	"diag":           "collected diagnostics with source ranges and remedies",
 	"inventory":      "HCL → model, with the provenance of every value",

@@ -32,6 +32,7 @@ var layers = map[string]layer{
 	"order":          {1, nil},
 	"image/manifest": {1, nil},
 	"metal3":         {1, nil},
+	"gate":           {1, nil},
 
 	"planner":   {2, []string{"plan", "facts", "planner/..."}},
 	"verify":    {2, []string{"plan"}},
@@ -48,7 +49,7 @@ var layers = map[string]layer{
 	"console":   {3, []string{"bmc", "engine", "plan", "state"}},
 	"provision": {3, []string{"relay", "order", "image", "image/manifest", "state", "facts", "plan"}},
 	"observe":   {3, []string{"bmc", "host/...", "remote", "order", "facts", "relay", "state", "plan"}},
-	"certify":   {3, []string{"plan", "planner/...", "verify", "ops"}},
+	"certify":   {3, []string{"plan", "facts", "planner/...", "verify", "ops"}},
 	"ops":       {3, []string{"ops/...", "plan", "facts", "order"}},
 	"engine":    {3, []string{"engine/...", "plan", "state/..."}},
 

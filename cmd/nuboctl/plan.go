@@ -39,7 +39,7 @@ func planCommands(g *global) []*cobra.Command {
 	var po app.PlanOptions
 	planCmd := &cobra.Command{Use: "plan", Short: "Compute and explain what would be done", GroupID: "change", Args: cobra.NoArgs}
 	planFlags(planCmd, &po)
-	planCmd.Flags().StringVar(&po.Goal, "goal", string(plan.GoalInstall), "what to plan for: install, reinstall or upgrade")
+	planCmd.Flags().StringVar(&po.Goal, "goal", string(plan.GoalInstall), "what to plan for: "+app.Goals())
 	planCmd.RunE = g.run(func(cmd *cobra.Command, e app.Env, _ []string) error { return app.Plan(cmd.Context(), e, po) })
 
 	var ao app.ApplyOptions
@@ -54,29 +54,6 @@ func planCommands(g *global) []*cobra.Command {
 		}
 		ao.Plan.Goal = string(plan.GoalInstall)
 		return app.Apply(cmd.Context(), e, ao)
-	})
-
-	var ro app.ApplyOptions
-	reinstall := &cobra.Command{Use: "reinstall NODE", Short: "Lay a node's operating system down anew; its state and its other disks stay", GroupID: "change", Args: cobra.ExactArgs(1)}
-	reinstall.Flags().StringVar(&ro.JUnit, "junit", "", "write a JUnit report to this `file`: a case for each op")
-	reinstall.Flags().BoolVarP(&ro.Yes, "yes", "y", false, "do not ask")
-	reinstall.Flags().StringVarP(&ro.SaveTo, "out", "o", "", "save the plan to this `file` and do not apply it")
-	savedSignFlags(reinstall, &ro.Plan.Sign)
-	reinstall.RunE = g.run(func(cmd *cobra.Command, e app.Env, args []string) error {
-		ro.Plan.Goal, ro.Plan.Targets = string(plan.GoalReinstall), args
-		return app.Apply(cmd.Context(), e, ro)
-	})
-
-	var uo app.ApplyOptions
-	upgrade := &cobra.Command{Use: "upgrade [PATH]", Short: "Change the hosts of a place to their image batch by batch, while virtual machines and storage go on", GroupID: "change", Args: cobra.MaximumNArgs(1)}
-	upgrade.Flags().BoolVarP(&uo.Yes, "yes", "y", false, "do not ask")
-	upgrade.Flags().BoolVar(&uo.Plan.All, "all", false, "show every batch and every op")
-	upgrade.Flags().StringVar(&uo.Plan.Image, "image", "", "upgrade to this `NAME@DIGEST` instead of the image that NAME stands for")
-	upgrade.Flags().StringVarP(&uo.SaveTo, "out", "o", "", "save the plan to this `file` and do not apply it")
-	savedSignFlags(upgrade, &uo.Plan.Sign)
-	upgrade.RunE = g.run(func(cmd *cobra.Command, e app.Env, args []string) error {
-		uo.Plan.Goal, uo.Plan.Targets = string(plan.GoalUpgrade), args
-		return app.Apply(cmd.Context(), e, uo)
 	})
 
 	var show app.PlanOptions
@@ -107,8 +84,8 @@ rollout.signed_by has apply take only saved plans that one of these keys signed.
 	observe.Flags().StringArrayVar(&oo.Targets, "target", nil, "only this `place` or node; may be repeated")
 	observe.RunE = g.run(func(cmd *cobra.Command, e app.Env, _ []string) error { return app.Observe(cmd.Context(), e, oo) })
 
-	return []*cobra.Command{
-		planCmd, sign, apply, upgrade, reinstall, observe, showCmd, verify,
+	return append(dayTwoCommands(g), []*cobra.Command{
+		planCmd, sign, apply, observe, showCmd, verify,
 		{Use: "pause", Short: "Let running ops finish and begin no new ones", GroupID: "change", Args: cobra.NoArgs,
 			RunE: g.run(func(cmd *cobra.Command, e app.Env, _ []string) error { return app.Control(cmd.Context(), e, "pause") })},
 		{Use: "resume", Short: "Go on after a pause", GroupID: "change", Args: cobra.NoArgs,
@@ -122,5 +99,5 @@ rollout.signed_by has apply take only saved plans that one of these keys signed.
 			})},
 		{Use: "abort", Short: "Stop a running or interrupted apply for good; what was begun is on record", GroupID: "change", Args: cobra.NoArgs,
 			RunE: g.run(func(cmd *cobra.Command, e app.Env, _ []string) error { return app.Control(cmd.Context(), e, "abort") })},
-	}
+	}...)
 }

@@ -55,6 +55,7 @@ vm "hello" {
   image      = "guest"
   vcpus      = 1
   memory_mib = 256
+  on_drain   = "stop_start"
 
   disk "data" {
     for_each = var.ceph ? ["data"] : []

@@ -16,6 +16,7 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/state"
 	"github.com/nuboctl/nuboctl/pkg/state/control"
+	"github.com/nuboctl/nuboctl/pkg/verify"
 	"github.com/nuboctl/nuboctl/pkg/view"
 )
 
@@ -58,7 +59,7 @@ func Apply(ctx context.Context, e Env, o ApplyOptions) (err error) {
 	if o.SaveTo != "" {
 		return s.save(ctx, p, o.SaveTo, o.Plan.Sign)
 	}
-	if err := errors.Join(s.unbuilt(p), notYet(p)); err != nil {
+	if err := errors.Join(s.unbuilt(p), proven(p)); err != nil {
 		return err
 	}
 	if o.File == "" && !o.Yes && !e.Yes && !p.Empty() {
@@ -66,7 +67,11 @@ func Apply(ctx context.Context, e Env, o ApplyOptions) (err error) {
 			return err
 		}
 	}
-	return s.carryOut(ctx, p, lease, o.JUnit)
+	err = s.carryOut(ctx, p, lease, o.JUnit)
+	if errors.Is(err, engine.ErrAborted) && p.Certificate != nil {
+		err = errors.Join(err, s.giveBack(ctx, lease, s.marked))
+	}
+	return err
 }
 
 // planToApply reads the saved plan and makes sure that it is not stale, or makes and shows one.
@@ -120,7 +125,7 @@ func (s *session) policy(p plan.Plan) (model.Digest, error) {
 	if p.Certificate == nil {
 		return model.DigestJSON(s.desired.Rollout), nil
 	}
-	policy, err := facts.Policy(s.desired)
+	policy, err := facts.PolicyFor(p.Goal, s.desired)
 	return model.DigestJSON(policy), err
 }
 
@@ -175,7 +180,10 @@ func (s *session) carryOut(ctx context.Context, p plan.Plan, lease state.Lease, 
 	}
 	r := s.reach(ctx, lease.Fence(), true)
 	defer func() { err = errors.Join(err, r.Close()) }()
-	driver := ops.New(r.world(s.desired))
+	driver := ops.New(r.world(s.desired, s.batches(r, p)))
+	if err := reachable(p, driver); err != nil {
+		return err
+	}
 	consoles := s.keepConsoles()
 	defer consoles.Close()
 	live := view.NewLive(s.env.Out, s.env.Err, s.env.ErrStyle, view.LiveOptions{JSON: s.env.JSON, Redraw: s.env.Interactive, Now: s.env.Now})
@@ -196,6 +204,7 @@ func (s *session) carryOut(ctx context.Context, p plan.Plan, lease state.Lease, 
 	if err != nil || p.Empty() { // an empty plan settles what interrupted runs left open, and has nothing to show
 		return err
 	}
+	s.marked = marked(result)
 	if result.Kind == engine.Done {
 		s.replicate(context.WithoutCancel(ctx), lease)
 	}
@@ -215,13 +224,13 @@ func (s *session) unbuilt(p plan.Plan) error {
 	return errors.Join(errs...)
 }
 
-// notYet refuses rollouts, of which this version has the plan, the certificate and the simulation, and not the drivers for real hosts.
-func notYet(p plan.Plan) error {
-	if p.Certificate == nil {
+// proven has every plan that takes hosts out of service, or gives them back, checked by the independent verifier right before it is applied, whoever made it.
+func proven(p plan.Plan) error {
+	err := verify.Plan(p)
+	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("this version plans, verifies and simulates rollouts, and cannot carry one out on real hosts yet: the ops %s and the others of a rollout have no driver; nothing was done",
-		plan.HostDrain)
+	return &Exit{Code: ExitRefused, Err: fmt.Errorf("the plan is not accepted by the verifier, so nothing was done: %w", err)}
 }
 
 // keepAddresses records what was allotted, so that a node keeps its address when others come and go.

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/nuboctl/nuboctl/pkg/engine"
+	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/state"
 	"github.com/nuboctl/nuboctl/pkg/state/control"
@@ -78,8 +80,42 @@ func Settle(ctx context.Context, e Env, op string, applied bool) error {
 	})
 }
 
-// closeInterrupted ends the runs that are not under way, so that they do not go on.
-func closeInterrupted(ctx context.Context, e Env) error {
+// abortInterrupted ends the runs that are not under way, so that they do not go on, and takes back what they have left set on hosts.
+func abortInterrupted(ctx context.Context, e Env) error {
+	var left []model.Path
+	if err := closeInterrupted(ctx, e, &left); err != nil || len(left) == 0 {
+		return err
+	}
+	if err := takeBack(ctx, e, left); err != nil {
+		return fmt.Errorf("the run is closed, and what it has set is not taken back everywhere (it ends by itself): %w; see to it with nuboctl undrain for each of: %s", err, names(left))
+	}
+	return nil
+}
+
+func names(list []model.Path) string {
+	out := make([]string, len(list))
+	for i, p := range list {
+		out[i] = p.Name()
+	}
+	return strings.Join(out, ", ")
+}
+
+func takeBack(ctx context.Context, e Env, nodes []model.Path) (err error) {
+	s, err := e.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	lease, err := e.acquire(ctx, s.store, scopeOf(s.desired, nodes), "abort")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lease.Release()) }()
+	return s.giveBack(ctx, lease, nodes)
+}
+
+// closeInterrupted closes the runs, and adds the nodes on which they have set something to left.
+func closeInterrupted(ctx context.Context, e Env, left *[]model.Path) error {
 	return e.withJournal(ctx, "journal", func(j runJournal) error {
 		runs := j.Runs()
 		if len(runs) == 0 {
@@ -87,6 +123,7 @@ func closeInterrupted(ctx context.Context, e Env) error {
 		}
 		var errs []error
 		for _, run := range runs {
+			*left = append(*left, markedBy(run)...)
 			err := engine.Close(ctx, j, run, whoAmI(), e.Now())
 			if errs = append(errs, err); err == nil {
 				e.note("Run %s is closed. The next plan begins from what is there.", run.ID)
@@ -120,7 +157,7 @@ func (e Env) withJournal(ctx context.Context, command string, do func(runJournal
 func Control(ctx context.Context, e Env, verb string) error {
 	answer, err := control.Dial(e.socket()).Do(ctx, control.Verb(verb))
 	if errors.Is(err, control.ErrNobody) && verb == string(control.Abort) {
-		return closeInterrupted(ctx, e)
+		return abortInterrupted(ctx, e)
 	}
 	if errors.Is(err, control.ErrNobody) {
 		return fmt.Errorf("no apply is running here: there is nothing to %s; to go on with an interrupted run, apply again", verb)

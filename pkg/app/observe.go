@@ -25,6 +25,10 @@ type reach struct {
 	vms      *fleet.VMs
 	machines *fleet.Machines
 	clusters *fleet.Clusters
+	guests   *fleet.Guests
+	cordons  *fleet.Cordons
+	slots    *fleet.Slots
+	storage  *fleet.Storage
 }
 
 // reach opens the ways to the world; with serve the relays of this process answer their networks. Nothing is contacted yet.
@@ -38,14 +42,20 @@ func (s *session) reach(ctx context.Context, fence state.Fence, serve bool) *rea
 	r.hosts = &fleet.Hosts{Desired: s.desired, Links: s.links, Epoch: fence.Epoch, Log: s.env.Log, Files: s.hostFiles, Authorities: &s.keys.Move, Now: s.env.Now}
 	r.vms = &fleet.VMs{Desired: s.desired, Links: s.links, Epoch: fence.Epoch, Images: s.guestFiles, Sources: s.source}
 	r.clusters = &fleet.Clusters{Desired: s.desired, Links: s.links, Epoch: fence.Epoch, Log: s.env.Log}
+	owner := whoAmI()
+	r.guests = &fleet.Guests{VMs: r.vms, Log: s.env.Log}
+	r.cordons = &fleet.Cordons{Links: s.links, Epoch: fence.Epoch, Owner: owner, Now: s.env.Now}
+	r.slots = &fleet.Slots{Links: s.links, Epoch: fence.Epoch, Order: r.installs.SlotOrder}
+	r.storage = &fleet.Storage{Desired: s.desired, Links: s.links, Epoch: fence.Epoch, Log: s.env.Log, Owner: owner, Now: s.env.Now}
 	return r
 }
 
 func (r *reach) Close() error { return r.relays.Close() }
 
-// world is the reach in the words of ops.
-func (r *reach) world(d model.Desired) ops.World {
-	return ops.World{Desired: d, Machines: r.machines, Installs: r.installs, FirstBoots: r.installs, Hosts: r.hosts, Hypervisors: r.hosts, VMs: r.vms, Clusters: r.clusters}
+// world is the reach in the words of ops; b knows the certificate of the plan that is run, and is nil when it has none.
+func (r *reach) world(d model.Desired, b ops.Batches) ops.World {
+	return ops.World{Desired: d, Machines: r.machines, Installs: r.installs, FirstBoots: r.installs, Hosts: r.hosts, Hypervisors: r.hosts, VMs: r.vms, Clusters: r.clusters,
+		Guests: r.guests, Cordons: r.cordons, Slots: r.slots, Storage: r.storage, Batches: b}
 }
 
 // source is the reach in the words of observe.

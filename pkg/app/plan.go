@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -77,13 +78,25 @@ func explain(e Env, p plan.Plan, html string, all bool) error {
 }
 
 // goals are those that this version plans for.
-var goals = []plan.Goal{plan.GoalInstall, plan.GoalReinstall, plan.GoalUpgrade}
+var goals = []plan.Goal{plan.GoalInstall, plan.GoalReinstall, plan.GoalUpgrade, plan.GoalRollback, plan.GoalDrain, plan.GoalUndrain}
+
+// Goals names the goals that this version plans for.
+func Goals() string {
+	names := make([]string, len(goals))
+	for i, g := range goals {
+		names[i] = string(g)
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]
+}
+
+// outOfService are the goals that take hosts out of service in batches: their plans carry a certificate, and depend on everything that is up.
+var outOfService = []plan.Goal{plan.GoalUpgrade, plan.GoalRollback, plan.GoalDrain}
 
 // plan observes and plans.
 func (s *session) plan(ctx context.Context, o PlanOptions) (plan.Plan, error) {
 	goal := plan.Goal(o.Goal)
 	if !slices.Contains(goals, goal) {
-		return plan.Plan{}, fmt.Errorf("--goal %s: this version plans for %s, %s and %s", o.Goal, goals[0], goals[1], goals[2])
+		return plan.Plan{}, fmt.Errorf("--goal %s: this version plans for %s", o.Goal, Goals())
 	}
 	if err := s.useImage(o.Image); err != nil {
 		return plan.Plan{}, err
@@ -92,12 +105,18 @@ func (s *session) plan(ctx context.Context, o PlanOptions) (plan.Plan, error) {
 	if err != nil {
 		return plan.Plan{}, err
 	}
-	if goal == plan.GoalUpgrade && o.Observed == "" && len(targets) > 0 {
+	certified := slices.Contains(outOfService, goal)
+	if certified && o.Observed == "" && len(targets) > 0 {
 		s.env.note("Observing everything, since what a target may do depends on what else is up.")
 	}
 	seen, err := s.look(ctx, goal, targets, o)
 	if err != nil {
 		return plan.Plan{}, err
+	}
+	if goal == plan.GoalUndrain && o.Observed == "" {
+		if err := s.marks(ctx, seen); err != nil {
+			return plan.Plan{}, err
+		}
 	}
 	for _, n := range seen.Nodes {
 		if o.Observed == "" && n.BMC.Error != "" {
@@ -105,7 +124,7 @@ func (s *session) plan(ctx context.Context, o PlanOptions) (plan.Plan, error) {
 		}
 	}
 	p, err := planner.Make(planner.Input{
-		Goal: goal, Targets: targets, Desired: s.desired, Observed: seen, Inventory: s.inventoryDigest(), Images: s.digests,
+		Goal: goal, Targets: targets, Desired: s.desired, Observed: seen, Inventory: s.inventoryDigest(), Images: s.digests, Packages: s.packages(seen),
 	})
 	var refused *planner.Refusal
 	if errors.As(err, &refused) {
@@ -114,8 +133,8 @@ func (s *session) plan(ctx context.Context, o PlanOptions) (plan.Plan, error) {
 	if err != nil {
 		return plan.Plan{}, err
 	}
-	if goal == plan.GoalUpgrade && p.Certificate == nil && !p.Empty() {
-		return plan.Plan{}, errors.New("the planner gave an upgrade without a certificate; nothing is known of its safety, so it is not shown or saved")
+	if certified && p.Certificate == nil && !p.Empty() {
+		return plan.Plan{}, errors.New("the planner gave a plan that takes hosts out of service without a certificate; nothing is known of its safety, so it is not shown or saved")
 	}
 	if o.Observed == "synthetic" {
 		p.Notes = append(p.Notes, madeUp)
@@ -136,10 +155,38 @@ func (s *session) look(ctx context.Context, goal plan.Goal, targets []model.Path
 		return s.synthetic(o.Seed)
 	case o.Observed != "":
 		return readObserved(o.Observed)
-	case goal == plan.GoalUpgrade:
+	case slices.Contains(outOfService, goal):
 		targets = nil
 	}
 	return s.observe(ctx, targets)
+}
+
+// packages are what the planner asks of the images that hosts run, hold or are to run, as far as they are in the image store.
+func (s *session) packages(o model.Observed) map[model.Digest]planner.Packages {
+	images := slices.Collect(maps.Values(s.digests))
+	for _, n := range o.Nodes {
+		images = append(images, n.Host.Image)
+		if n.Host.Idle != nil {
+			images = append(images, n.Host.Idle.Image)
+		}
+	}
+	out := map[model.Digest]planner.Packages{}
+	for _, d := range images {
+		if !d.Valid() || out[d] != nil {
+			continue
+		}
+		m, err := s.images.Manifest(d)
+		if err != nil { // not there: the planner reckons with that
+			continue
+		}
+		out[d] = planner.Packages{}
+		for _, p := range m.Packages {
+			if planner.Relevant(p.Name) {
+				out[d][p.Name] = p.Version
+			}
+		}
+	}
+	return out
 }
 
 // synthetic makes up the observation of a healthy, loaded fleet, and says what it assumes.

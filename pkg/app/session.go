@@ -43,6 +43,7 @@ type session struct {
 	machines *fleet.Machines
 	secrets  fleet.Secrets
 	links    *fleet.Links
+	marked   []model.Path // nodes on which the last run set something that is to be taken back when it is aborted
 	jumps    map[string]*remote.Link
 	jumpsMu  sync.Mutex
 }

@@ -75,7 +75,7 @@ func violations(err error) []*verify.Violation {
 	case errors.As(err, &v):
 		return []*verify.Violation{v}
 	}
-	return []*verify.Violation{{Batch: -1, Invariant: "form", Text: strings.TrimPrefix(err.Error(), plan.ErrInvalid.Error()+": ")}}
+	return []*verify.Violation{{Invariant: "form", Text: strings.TrimPrefix(err.Error(), plan.ErrInvalid.Error()+": ")}}
 }
 
 func batches(n int) string {

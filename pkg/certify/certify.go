@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/ops"
@@ -19,15 +20,17 @@ type Region interface {
 	// Fleet is what an observation shows now; its hosts are those of the certificate, in the same order.
 	Fleet(ctx context.Context) (plan.Fleet, error)
 	Stoppable(ctx context.Context, n model.Node) error
-	// Health lists what is wrong in the region.
-	Health(region model.Path) []string
+	// Health lists what is wrong in the region. An error that halts ends the waiting for it to be well.
+	Health(ctx context.Context, region model.Path) ([]string, error)
 }
 
-// Certifier is an ops.Batches. It is not safe for concurrent use by several runs.
+// Certifier is an ops.Batches. The hosts of a batch may use it at the same time; it is of one run.
 type Certifier struct {
-	cert   plan.Certificate
-	now    Region
-	batch  map[model.Path]int // of each host that is changed
+	cert  plan.Certificate
+	now   Region
+	batch map[model.Path]int // of each host that is changed
+
+	mu     sync.Mutex // guards places, and is not held while anybody waits
 	places map[int]map[string]model.Path
 }
 
@@ -53,6 +56,9 @@ func (c *Certifier) Certify(ctx context.Context, batch int) error {
 	if err != nil {
 		return err
 	}
+	if !slices.EqualFunc(f.Hosts, c.cert.Fleet.Hosts, func(a, b plan.Host) bool { return a.Path == b.Path }) {
+		return fmt.Errorf("certify batch %d: what is observed has other hosts than the plan: plan again", batch+1)
+	}
 	places := map[string]model.Path{}
 	if b := c.left(&f, batch); len(b.Hosts) > 0 {
 		if b, err = c.place(&f, batch, b); err != nil {
@@ -62,6 +68,8 @@ func (c *Certifier) Certify(ctx context.Context, batch int) error {
 			places[f.VMs.Names[vm]] = f.Hosts[b.Moves.To[i]].Path
 		}
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.places[batch] = places
 	return ctx.Err()
 }
@@ -143,12 +151,19 @@ func (c *Certifier) Destinations(ctx context.Context, n model.Node, again bool) 
 	if !ok {
 		return nil, fmt.Errorf("%s: in no batch: %w", n.Path, ops.ErrNotInInventory)
 	}
-	if c.places[batch] == nil || again {
+	if c.placed(batch) == nil || again {
 		if err := c.Certify(ctx, batch); err != nil {
 			return nil, err
 		}
 	}
-	return c.places[batch], ctx.Err()
+	return c.placed(batch), ctx.Err()
+}
+
+// placed are the places that a batch was certified with in this process; nil: it was not. They are not changed afterwards.
+func (c *Certifier) placed(batch int) map[string]model.Path {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.places[batch]
 }
 
 // Stoppable implements ops.Batches.
@@ -161,5 +176,5 @@ func (c *Certifier) Health(ctx context.Context, batch int) ([]string, error) {
 	if batch < 0 || batch >= len(c.cert.Batches) {
 		return nil, fmt.Errorf("batch %d: %w", batch+1, ops.ErrNotInInventory)
 	}
-	return slices.Clone(c.now.Health(c.cert.Batches[batch].Zone.Region())), ctx.Err()
+	return c.now.Health(ctx, c.cert.Batches[batch].Zone.Region())
 }

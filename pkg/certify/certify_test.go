@@ -23,7 +23,9 @@ func (r *region) Fleet(context.Context) (plan.Fleet, error) {
 	return f, nil
 }
 func (r *region) Stoppable(context.Context, model.Node) error { return nil }
-func (r *region) Health(model.Path) []string                  { return []string{"noisy"} }
+func (r *region) Health(context.Context, model.Path) ([]string, error) {
+	return []string{"noisy"}, nil
+}
 
 // desk is a certificate, what there is, and a host of its first batch that has virtual machines to leave.
 func desk(t *testing.T) (plan.Certificate, *region, *certify.Certifier, model.Node) {

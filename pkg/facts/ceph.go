@@ -89,7 +89,22 @@ func projectCeph(d model.Desired, c model.ObservedCeph, st plan.State) {
 				set(sub, plan.AttrOSDs, osdsValue(profileOf(d, n.Profile), c, n))
 			}
 		}
+		set(sub, plan.AttrCeph, daemonsValue(c, n))
 	}
+}
+
+// daemonsValue is plan.AttrCeph of a node: whether any of the daemons that it holds runs; empty when it holds none, or nobody looked.
+func daemonsValue(c model.ObservedCeph, n model.Node) string {
+	for _, h := range c.Hosts {
+		switch {
+		case h.Node != n.Path || h.Error != "":
+		case len(h.Running) > 0:
+			return plan.Up
+		case len(h.Stores)+len(h.Volumes) > 0:
+			return plan.Stopped
+		}
+	}
+	return ""
 }
 
 func daemonValue(c model.ObservedCeph, n model.Node, list []model.ObservedDaemon) string {

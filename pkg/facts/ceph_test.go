@@ -29,14 +29,14 @@ func healthy() model.ObservedCeph {
 		OSDs: []model.ObservedOSD{{ID: 3, Node: node, Up: true, In: true,
 			Location: map[string]string{"root": "default", "zone": "az1", "rack": "az1-a", "chassis": "az1-a-c1", "host": "blade-01"}}},
 		Hosts: []model.ObservedCephHost{{Node: node, Declared: true, Disks: []model.Disk{{Name: "/dev/vda", Serial: "root-1"}, {Name: "/dev/vdb", Serial: "osd-1"}},
-			Volumes: []model.ObservedVolume{{OSD: 3, Cluster: "f", Device: "/dev/vdb"}}}},
+			Volumes: []model.ObservedVolume{{OSD: 3, Cluster: "f", Device: "/dev/vdb"}}, Running: []string{"mgr.blade-01", "mon.blade-01", "osd.3"}}},
 	}
 }
 
 // TestCephDrift: what somebody changed by hand is told in words by the fact that it touches, and by no other.
 func TestCephDrift(t *testing.T) {
 	sub, cluster := plan.NodeSubject(node), plan.CephSubject("lab/r1")
-	want := plan.State{sub: {plan.AttrMon: "up", plan.AttrMgr: "up", plan.AttrOSDs: "up"},
+	want := plan.State{sub: {plan.AttrMon: "up", plan.AttrMgr: "up", plan.AttrOSDs: "up", plan.AttrCeph: plan.Up},
 		cluster: {plan.AttrCluster: facts.ClusterThere, plan.AttrSettings: string(healthy().Settings)}}
 	for _, tc := range []struct {
 		name   string
@@ -55,6 +55,7 @@ func TestCephDrift(t *testing.T) {
 		{"another cluster's OSD on the disk", func(c *model.ObservedCeph) { c.Hosts[0].Volumes[0].Cluster = "other" }, plan.Fact{Subject: sub, Attr: plan.AttrOSDs, Value: "disk osd-1 is no OSD"}},
 		{"a pool", func(c *model.ObservedCeph) { c.Settings, c.Drift = "", []string{"pool vms: size is 2, not 3"} },
 			plan.Fact{Subject: cluster, Attr: plan.AttrSettings, Value: "pool vms: size is 2, not 3"}},
+		{"its daemons are stopped", func(c *model.ObservedCeph) { c.Hosts[0].Running = nil }, plan.Fact{Subject: sub, Attr: plan.AttrCeph, Value: plan.Stopped}},
 		{"a foreign key", func(c *model.ObservedCeph) { c.Foreign = []string{"key client.evil"} }, plan.Fact{Subject: cluster, Attr: plan.AttrForeign, Value: "key client.evil"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

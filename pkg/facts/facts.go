@@ -53,6 +53,7 @@ func Project(d model.Desired, o model.Observed) plan.State {
 	for _, c := range o.Ceph {
 		projectCeph(d, c, st)
 	}
+	projectGuests(o, st)
 	for _, vm := range o.VMs {
 		if vm.Spec == "" || vm.State != "running" {
 			continue
@@ -63,6 +64,22 @@ func Project(d model.Desired, o model.Observed) plan.State {
 	}
 	return st
 }
+
+// projectGuests tells of every cordoned host on which no virtual machine runs that none does. Of others that is true for a moment only, and not told.
+func projectGuests(o model.Observed, st plan.State) {
+	used := map[model.Path]bool{}
+	for _, vm := range o.VMs {
+		used[vm.Node] = used[vm.Node] || Occupies(vm)
+	}
+	for _, n := range o.Nodes {
+		if sub := plan.NodeSubject(n.Path); n.Host.Libvirt != "" && !used[n.Path] && st.Get(sub, plan.AttrCordon) == plan.Set {
+			st.Set(plan.Fact{Subject: sub, Attr: plan.AttrGuests, Value: plan.None})
+		}
+	}
+}
+
+// Occupies reports whether a virtual machine takes room on its host: all do but those that are shut off.
+func Occupies(vm model.ObservedVM) bool { return vm.State != "shutoff" && vm.State != "crashed" }
 
 func projectBMC(n model.Node, b model.ObservedBMC, set func(plan.Attr, string)) {
 	if !b.Reachable || (n.Serial != "" && b.Serial != n.Serial) {
@@ -98,6 +115,18 @@ func projectHost(d model.Desired, n model.Node, h model.ObservedHost, set func(p
 	set(plan.AttrFiles, h.Files)
 	set(plan.AttrDisks, h.Disks)
 	set(plan.AttrMove, h.Migration)
+	if h.Idle != nil {
+		set(plan.AttrIdle, string(HostSpec(h.Idle.Image, h.Idle.Config)))
+	}
+	if h.Default != nil {
+		set(plan.AttrDefault, string(HostSpec(h.Default.Image, h.Default.Config)))
+	}
+	if !h.Noout.IsZero() {
+		set(plan.AttrNoout, plan.Set)
+	}
+	if !h.Cordoned.IsZero() {
+		set(plan.AttrCordon, plan.Set)
+	}
 }
 
 // managed leaves out bridges that the inventory does not know, such as libvirt's or OVN's own.

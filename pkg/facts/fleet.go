@@ -28,7 +28,26 @@ const defaultMigrationMiBs = 1000
 // its cores without the pinned ones times the profile's overcommit, which is stated over all its cores; its MemoryMiB are without huge pages and
 // without what it keeps for itself (the constants above). One that is cordoned and not changed has room for what is there and for nothing more. What is not known well enough to reason from is an error; all such are reported.
 func Fleet(d model.Desired, o model.Observed, change func(model.Node) bool) (plan.Fleet, error) {
-	b := newFleet(d, o, change)
+	return FleetFor(d, o, Changes{Nodes: change})
+}
+
+// Changes say what becomes of the hosts of a fleet.
+type Changes struct {
+	// Nodes tells which are taken out of service.
+	Nodes func(model.Node) bool
+	// Image is what a changed node runs afterwards; nil: the image that the inventory names.
+	Image func(model.Node) model.Digest
+	// QEMU are the versions that images bring, as far as they are known beside those of the observed hosts.
+	QEMU map[model.Digest]string
+	// Back tells that hosts go back to something older: a QEMU that is not known is then older than all others, otherwise newer.
+	Back bool
+	// Drain tells that hosts are drained only: they stay what they are.
+	Drain bool
+}
+
+// FleetFor is Fleet for changes other than to what the inventory names. A host that is cordoned has no room for virtual machines.
+func FleetFor(d model.Desired, o model.Observed, c Changes) (plan.Fleet, error) {
+	b := newFleet(d, o, c)
 	b.hosts()
 	b.machines()
 	b.cordons()
@@ -39,13 +58,26 @@ func Fleet(d model.Desired, o model.Observed, change func(model.Node) bool) (pla
 		b.groups(r.Path)
 	}
 	b.keys()
+	b.cordoned()
 	return b.out, errors.Join(b.errs...)
+}
+
+// cordoned takes the room from hosts that nothing may be placed on.
+func (b *fleet) cordoned() {
+	for i, n := range b.nodes {
+		h := &b.out.Hosts[i]
+		if seen := b.seen[n.Path]; seen == nil || seen.Cordoned.IsZero() {
+			continue
+		}
+		h.VCPUs, h.MemoryMiB = 0, 0
+		clear(h.Cells)
+	}
 }
 
 type fleet struct {
 	d        model.Desired
 	o        model.Observed
-	change   func(model.Node) bool
+	to       Changes
 	nodes    []model.Node // sorted by path: as Hosts
 	index    map[model.Path]int32
 	seen     map[model.Path]*model.ObservedHost
@@ -56,8 +88,8 @@ type fleet struct {
 	errs     []error
 }
 
-func newFleet(d model.Desired, o model.Observed, change func(model.Node) bool) *fleet {
-	b := &fleet{d: d, o: o, change: change, nodes: d.Nodes, index: make(map[model.Path]int32, len(d.Nodes)),
+func newFleet(d model.Desired, o model.Observed, c Changes) *fleet {
+	b := &fleet{d: d, o: o, to: c, nodes: d.Nodes, index: make(map[model.Path]int32, len(d.Nodes)),
 		seen: make(map[model.Path]*model.ObservedHost, len(o.Nodes)), profiles: make(map[string]model.Profile, len(d.Profiles)), runs: map[kind][]bool{}}
 	byPath := func(a, b model.Node) int { return comparePaths(a.Path, b.Path) }
 	if !slices.IsSortedFunc(b.nodes, byPath) {
@@ -84,7 +116,7 @@ func (b *fleet) hosts() {
 	b.out.Hosts = make([]plan.Host, len(b.nodes))
 	for i, n := range b.nodes {
 		down := b.down(n)
-		h := plan.Host{Path: n.Path, Chassis: n.Chassis, Change: !down && b.change(n), Class: -1, ClassAfter: -1, Down: down}
+		h := plan.Host{Path: n.Path, Chassis: n.Chassis, Change: !down && b.to.Nodes(n), Class: -1, ClassAfter: -1, Down: down}
 		if Carries(n) {
 			Room(&h, n, b.profiles[n.Profile])
 		}

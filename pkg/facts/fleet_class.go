@@ -55,10 +55,22 @@ func (b *fleet) classes() {
 			before.qemu = seen.QEMU
 		}
 		h.Class = of(before)
-		if h.ClassAfter = h.Class; h.Change {
-			h.ClassAfter = of(kind{n.Profile, cmp.Or(images[n.Image.Digest], next)})
+		if h.ClassAfter = h.Class; h.Change && !b.to.Drain {
+			h.ClassAfter = of(kind{n.Profile, b.qemuAfter(n, images)})
 		}
 	}
+}
+
+// qemuAfter is the QEMU that a node has once it is changed.
+func (b *fleet) qemuAfter(n model.Node, known map[model.Digest]string) string {
+	image := n.Image.Digest
+	if b.to.Image != nil {
+		image = b.to.Image(n)
+	}
+	if v := cmp.Or(known[image], b.to.QEMU[image]); v != "" || b.to.Back {
+		return v
+	}
+	return next
 }
 
 // imageQEMU tells which QEMU an image brings, from hosts that run it.
@@ -77,6 +89,9 @@ func (b *fleet) ranks() map[string]int {
 	seen := map[string]bool{}
 	for _, h := range b.seen {
 		seen[h.QEMU] = true
+	}
+	for _, v := range b.to.QEMU {
+		seen[v] = true
 	}
 	delete(seen, "")
 	out := map[string]int{"": 0}

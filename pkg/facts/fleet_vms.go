@@ -43,7 +43,7 @@ func (b *fleet) machines() {
 	for _, i := range order {
 		vm := &b.o.VMs[i]
 		host, ok := b.index[vm.Node]
-		if !ok || vm.State == "shutoff" || vm.State == "crashed" {
+		if !ok || !Occupies(*vm) {
 			continue
 		}
 		if last != nil && last.Name == vm.Name {

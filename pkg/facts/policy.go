@@ -60,6 +60,21 @@ func Policy(d model.Desired) (plan.Policy, error) {
 	return p, errors.Join(errs...)
 }
 
+// DrainPolicy is what a drain obeys of the rollout block: the reserve. Limits on how much may be out of service do not apply, since a drained host
+// loses nothing but its virtual machines, and the one that has to be drained is often the one that ails.
+func DrainPolicy(d model.Desired) (plan.Policy, error) {
+	p, err := Policy(d)
+	return plan.Policy{Method: plan.MethodDrain, ReservePercent: p.ReservePercent, Times: plan.Times{Settle: p.Times.Settle}}, err
+}
+
+// PolicyFor is what a plan of a goal with a certificate obeys.
+func PolicyFor(g plan.Goal, d model.Desired) (plan.Policy, error) {
+	if g == plan.GoalDrain {
+		return DrainPolicy(d)
+	}
+	return Policy(d)
+}
+
 // ParseMaxUnavailable reads "2", "10%", "1 rack per zone", "10% per region", "2 nodes": a number of places (hosts where no level is named) or a
 // part of the hosts, of each place of a level or of the whole cloud.
 func ParseMaxUnavailable(text string) (plan.MaxUnavailable, bool) {

@@ -50,6 +50,9 @@ func (h *Hosts) Observe(ctx context.Context, n model.Node) (model.ObservedHost, 
 	if h.Files != nil && out.Config == n.Config && n.Config != "" {
 		out.Files = h.files(ctx, link, n)
 	}
+	if f.Slot != "" {
+		observeSlots(ctx, link, &out)
+	}
 	if mark, err := kvm.ReadCordon(ctx, link); err == nil {
 		out.Cordoned = ends(mark, h.now())
 	} else {
@@ -63,6 +66,23 @@ func (h *Hosts) Observe(ctx context.Context, n model.Node) (model.ObservedHost, 
 		_ = c.Close() // what was asked has been answered
 	}
 	return out, context.Cause(ctx)
+}
+
+// observeSlots tells what the host's other slot holds, and which one boots by default. Where the agent does not answer, nothing is known of them.
+func observeSlots(ctx context.Context, link remote.Host, out *model.ObservedHost) {
+	st, err := slot.Agent{Host: link}.Status(ctx)
+	if err != nil {
+		return
+	}
+	out.Idle, out.Default = slotOf(st, st.Idle()), slotOf(st, st.Default)
+}
+
+func slotOf(st slot.Status, name string) *model.ObservedSlot {
+	one, ok := st.Slot(name)
+	if !ok || (one.Condition != slot.Written && one.Condition != slot.Good) {
+		return nil
+	}
+	return &model.ObservedSlot{Image: one.Image, Config: one.Config, Proven: one.Condition == slot.Good}
 }
 
 func (h *Hosts) now() time.Time {

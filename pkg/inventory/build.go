@@ -86,6 +86,9 @@ func (b *builder) build(objects []*object) {
 	for _, o := range byType["rollout"] {
 		b.rollout(o)
 	}
+	for _, o := range byType["gate"] {
+		b.gate(o)
+	}
 	for _, o := range byType["moved"] {
 		b.moved(o)
 	}
@@ -125,6 +128,7 @@ func (b *builder) sort() {
 	}
 	sort.SliceStable(d.Regions, func(i, j int) bool { return d.Regions[i].Path < d.Regions[j].Path })
 	sort.SliceStable(d.Nodes, func(i, j int) bool { return d.Nodes[i].Path < d.Nodes[j].Path })
+	sort.SliceStable(d.Gates, func(i, j int) bool { return d.Gates[i].Name < d.Gates[j].Name })
 	sort.SliceStable(d.VMs, func(i, j int) bool { return d.VMs[i].Name < d.VMs[j].Name })
 	sort.SliceStable(d.Workloads, func(i, j int) bool { return d.Workloads[i].Region < d.Workloads[j].Region })
 }

@@ -140,6 +140,7 @@ func (b *builder) rollout(o *object) {
 		b.errorf(o.where("bake"), `write a duration like "5m" or "1h30m"`, "bake %q is no duration", r.Bake)
 	}
 	r.SignedBy = b.signers(o)
+	r.HealthAllow = b.healthChecks(o)
 	b.d.Rollout = r
 }
 

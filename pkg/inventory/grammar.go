@@ -63,7 +63,7 @@ func with(base, more map[string]attrSpec) map[string]attrSpec {
 // rootSpec is the grammar of a whole inventory.
 var rootSpec = &blockSpec{typ: "inventory", blocks: blocks(
 	variableSpec, &blockSpec{typ: "locals", fixed: true, doc: "Names for expressions: local.NAME. Any attribute."},
-	cloudSpec, networkSpec, profileSpec, siteSpec, vmSpec, rolloutSpec, secretsSpec, stateSpec, movedSpec,
+	cloudSpec, networkSpec, profileSpec, siteSpec, vmSpec, rolloutSpec, gateSpec, secretsSpec, stateSpec, movedSpec,
 )}
 
 var variableSpec = &blockSpec{typ: "variable", label: true, fixed: true, doc: "An input, var.NAME: from -var NAME=VALUE, else from NUBO_VAR_NAME, else its default.",
@@ -280,12 +280,37 @@ var rolloutSpec = &blockSpec{typ: "rollout", single: true, fixed: true, doc: "Th
 	"max_unavailable": opt(kString, `"2", "10%", "1 rack per zone", …`),
 	"survive":         opt(kString, `least grade accepted: "A", "A+C", "A+B", …`),
 	"bake":            opt(kString, `time between batches: "5m"`),
+	"health_allow":    opt(kStrings, `Ceph's health checks that a gate lets pass, by name: ["POOL_NO_REDUNDANCY"]`),
 	"canary":          opt(kInt, "nodes changed first, alone"),
 	"max_parallel":    opt(kInt, "nodes changed at once"),
 	"reserve":         opt(kString, `part of each host that moved virtual machines leave free: "10%"`),
 	"signed_by":       opt(kStrings, "minisign public keys, RW…: apply takes only saved plans that one of them signed"),
 	"method":          opt(kString, `how a host is changed: "slot" (default: the idle slot, then a restart), "reinstall" or "packages"`),
 }}
+
+var gateSpec = &blockSpec{typ: "gate", label: true, doc: "A condition of your own for a rollout to go on after each batch. It asks exactly one of command, http and prometheus.",
+	attrs: map[string]attrSpec{
+		"scope":    opt(kString, "path of the place whose batches it concerns; default: all"),
+		"good":     opt(kInt, "good answers in a row that open it; default 3. It is asked every 15 s"),
+		"deadline": opt(kString, `for how long it may give bad answers until the rollout halts: "30m"; default 1h`),
+	},
+	blocks: blocks(
+		&blockSpec{typ: "command", single: true, fixed: true, doc: "Good when it exits with 0.", attrs: map[string]attrSpec{
+			"run":  req(kStrings, "program and arguments; no shell"),
+			"node": opt(kString, "name or path of the node on which it is run, over SSH; absent: where nuboctl runs"),
+		}},
+		&blockSpec{typ: "http", single: true, fixed: true, doc: "Good when a page answers as it should.", attrs: map[string]attrSpec{
+			"url":     req(kString, "http:// or https://, as this workstation reaches it"),
+			"status":  opt(kInt, "the status that is good; default 200"),
+			"matches": opt(kString, "regular expression that the body must match"),
+		}},
+		&blockSpec{typ: "prometheus", single: true, fixed: true, doc: "Good when every value of an instant query lies between min and max. A query that gives nothing is good unless there is a min.", attrs: map[string]attrSpec{
+			"url":   req(kString, "of the server: http://HOST:9090"),
+			"query": req(kString, "PromQL"),
+			"min":   opt(kFloat, "least good value"),
+			"max":   opt(kFloat, "greatest good value"),
+		}},
+	)}
 
 var secretsSpec = &blockSpec{typ: "secrets", single: true, fixed: true, doc: "Where secret(\"NAME\") is looked up. Default: secrets.age, else secrets.dev-cleartext.json.",
 	attrs: map[string]attrSpec{

@@ -1,6 +1,9 @@
 package model
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // Desired is what the inventory says, expanded: every list is sorted by path or name, every reference resolved, every secret still a
 // reference. Places are flat; the tree is in their paths.
@@ -18,6 +21,7 @@ type Desired struct {
 	Workloads []Workload `json:"workloads,omitempty"`
 	Rollout   Rollout    `json:"rollout"`
 	Moved     []Move     `json:"moved,omitempty"`
+	Gates     []Gate     `json:"gates,omitempty"`
 }
 
 // Move says that the node now at To is the one that the state store knows as From: same machine, same data, another name.
@@ -235,4 +239,40 @@ type Rollout struct {
 	Method         string `json:"method,omitempty"`  // slot (default), reinstall, packages
 	// SignedBy are the minisign public keys of which one must have signed a plan that is applied; none: plans need no signature.
 	SignedBy []string `json:"signed_by,omitempty"`
+	// HealthAllow are Ceph's health checks that a gate lets pass, by their names, such as "POOL_NO_REDUNDANCY".
+	HealthAllow []string `json:"health_allow,omitempty"`
+}
+
+// Gate is an operator's own condition for a rollout to go on. It asks exactly one of Command, HTTP and Prometheus.
+type Gate struct {
+	Name string `json:"name"`
+	// Scope is the place whose batches it concerns; empty: all.
+	Scope Path `json:"scope,omitempty"`
+	// Good is how many good answers in a row open it, Deadline how long it may give bad ones; 0: the defaults of package gate.
+	Good       int             `json:"good,omitempty"`
+	Deadline   time.Duration   `json:"deadline,omitempty"`
+	Command    *GateCommand    `json:"command,omitempty"`
+	HTTP       *GateHTTP       `json:"http,omitempty"`
+	Prometheus *GatePrometheus `json:"prometheus,omitempty"`
+}
+
+// GateCommand is good when it exits with 0.
+type GateCommand struct {
+	Run  []string `json:"run"`
+	Node Path     `json:"node,omitempty"` // empty: the machine on which nuboctl runs
+}
+
+// GateHTTP is good when a page answers with Status (0: 200) and its body matches the regular expression Matches, where there is one.
+type GateHTTP struct {
+	URL     string `json:"url"`
+	Status  int    `json:"status,omitempty"`
+	Matches string `json:"matches,omitempty"`
+}
+
+// GatePrometheus is good when every value that the query gives lies between Min and Max.
+type GatePrometheus struct {
+	URL   string   `json:"url"`
+	Query string   `json:"query"`
+	Min   *float64 `json:"min,omitempty"`
+	Max   *float64 `json:"max,omitempty"`
 }

@@ -66,9 +66,22 @@ type ObservedHost struct {
 	FailedUnits []string `json:"failed_units,omitempty"`
 	// Cordoned is when nuboctl's mark that no virtual machine may come ends by itself, by the observer's clock; zero when there is none.
 	Cordoned time.Time `json:"cordoned_until,omitzero"`
+	// Noout is when the noout that nuboctl set for the host's OSDs ends by itself; zero when there is none, or nobody asked.
+	Noout time.Time `json:"noout_until,omitzero"`
+	// Idle is what the slot that does not run holds; nil when that is not complete, or was not looked at. Default is what boots by default.
+	Idle    *ObservedSlot `json:"idle,omitempty"`
+	Default *ObservedSlot `json:"default,omitempty"`
 	// Ceph is what of a cluster is on the host; nil on hosts without a role in one.
 	Ceph  *ObservedCephHost `json:"ceph,omitempty"`
 	Error string            `json:"error,omitempty"`
+}
+
+// ObservedSlot is what one of a host's two slots was made of.
+type ObservedSlot struct {
+	Image  Digest `json:"image"`
+	Config Digest `json:"config"`
+	// Proven is set when it was booted and declared good.
+	Proven bool `json:"proven,omitempty"`
 }
 
 // ObservedVM is a virtual machine as its host or its authority tells it.

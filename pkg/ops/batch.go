@@ -38,6 +38,9 @@ func gate(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) 
 	healthy := began
 	for {
 		wrong, err := w.Batches.Health(ctx, batch)
+		if halts(err) {
+			return err
+		}
 		if err != nil {
 			wrong = []string{err.Error()}
 		}
@@ -73,6 +76,9 @@ func bake(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) 
 	until, healthy := began.Add(time.Duration(seconds)*time.Second), began
 	for {
 		wrong, err := w.Batches.Health(ctx, batch)
+		if halts(err) {
+			return err
+		}
 		if err != nil {
 			wrong = []string{err.Error()}
 		}

@@ -77,8 +77,25 @@ func cordon(ctx context.Context, w World, op plan.Op, report func(plan.Progress)
 	if err != nil {
 		return err
 	}
+	hold, err := cordonTime(op)
+	if err != nil {
+		return err
+	}
 	report(plan.Progress{Waiting: "the scheduler to leave the host alone"})
-	return w.Cordons.SetCordon(ctx, n, w.Clock.Now().Add(cordonFor))
+	return w.Cordons.SetCordon(ctx, n, w.Clock.Now().Add(hold))
+}
+
+// cordonTime is how long the op's cordon holds: as it says, or longer than any batch takes.
+func cordonTime(op plan.Op) (time.Duration, error) {
+	text := op.Args["for"]
+	if text == "" {
+		return cordonFor, nil
+	}
+	hold, err := time.ParseDuration(text)
+	if err != nil || hold <= 0 {
+		return 0, fmt.Errorf("%s: the time for which the cordon is to hold is %q, which is no duration", op.ID, text)
+	}
+	return hold, nil
 }
 
 // uncordon starts what was stopped with consent, and then lets the host be used again.

@@ -229,7 +229,8 @@ type Policy struct {
 	// MaxParallel is how many hosts may be in a batch, the lost ones of its zone counted; 0: no limit.
 	MaxParallel    int            `json:"max_parallel,omitempty"`
 	MaxUnavailable MaxUnavailable `json:"max_unavailable"`
-	Method         string         `json:"method"` // slot, reinstall or packages
+	// Method is slot, reinstall, packages, or MethodDrain.
+	Method string `json:"method"`
 	// Order are the places one after the other; what none of them contains comes last, by path of its zone. The batches of a zone, and those
 	// of a region and of a site within one of the places, follow each other without another's between.
 	Order []model.Path `json:"order,omitempty"`
@@ -238,6 +239,14 @@ type Policy struct {
 	Survive        Grade `json:"survive"` // the least grade accepted
 	Times          Times `json:"times"`
 }
+
+// MethodDrain is the Policy.Method of a drain: virtual machines leave the hosts of a batch and do not come back, and everything else on them runs on.
+// So no storage and no service counts as down with the batch, grade A may be missing where it is missing already, and its hosts are no destination
+// for later batches.
+const MethodDrain = "drain"
+
+// Drains reports whether hosts are drained and not changed.
+func (p Policy) Drains() bool { return p.Method == MethodDrain }
 
 // MaxUnavailable bounds how much of each place of level Per that a batch touches is down at once, lost hosts included: Count places of level Unit,
 // each of which counts when any host of it is down, or Percent of its hosts, rounded down.

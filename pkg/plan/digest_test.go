@@ -94,7 +94,7 @@ func reading(s plan.Stage) []plan.Op {
 // many are independent chains, with one op behind them all: the shape of a stage with ten thousand hosts.
 func many(chains int) plan.Plan {
 	var s plan.Stage
-	last := plan.Op{ID: "batch.gate batch:0", Kind: plan.BatchGate, Target: "batch:0", Post: []plan.Fact{{Attr: plan.AttrGate, Subject: "batch:0", Value: plan.Open}}}
+	last := plan.Op{ID: "batch.gate batch:1", Kind: plan.BatchGate, Target: "batch:1", Post: []plan.Fact{{Attr: plan.AttrGate, Subject: "batch:1", Value: plan.Open}}}
 	initial := plan.State{}
 	for i := range chains {
 		sub := plan.Subject(fmt.Sprintf("node:s/r/az1/rack/n%05d", i))

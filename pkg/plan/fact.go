@@ -20,8 +20,8 @@ func NodeSubject(p model.Path) Subject { return Subject("node:" + string(p)) }
 // VMSubject is the subject of a virtual machine.
 func VMSubject(name string) Subject { return Subject("vm:" + name) }
 
-// BatchSubject is the subject of a rollout's batch, counted from 0 as in the certificate.
-func BatchSubject(i int) Subject { return Subject("batch:" + strconv.Itoa(i)) }
+// BatchSubject is the subject of a rollout's batch by its index in the certificate. Its name, as everything that people read, counts from 1.
+func BatchSubject(i int) Subject { return Subject("batch:" + strconv.Itoa(i+1)) }
 
 // CephSubject is the subject of a region's Ceph cluster.
 func CephSubject(region model.Path) Subject { return Subject("ceph:" + string(region)) }
@@ -32,11 +32,11 @@ func (s Subject) Ceph() (model.Path, bool) {
 	return model.Path(p), ok
 }
 
-// Batch returns the index of the batch, and whether the subject is one.
+// Batch returns the index of the batch in the certificate, from 0, and whether the subject is one.
 func (s Subject) Batch() (int, bool) {
 	text, ok := strings.CutPrefix(string(s), "batch:")
-	i, err := strconv.Atoi(text)
-	return i, ok && err == nil
+	n, err := strconv.Atoi(text)
+	return n - 1, ok && err == nil && n > 0
 }
 
 // Node returns the node's path, and whether the subject is a node.

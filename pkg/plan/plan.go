@@ -12,7 +12,9 @@ type Goal string
 const (
 	GoalInstall      Goal = "install"
 	GoalChange       Goal = "change"
-	GoalDrain        Goal = "drain"
+	GoalDrain        Goal = "drain"    // virtual machines away, and none back until undrain
+	GoalUndrain      Goal = "undrain"  // whatever a drain or an interrupted rollout has left set on hosts, taken back
+	GoalRollback     Goal = "rollback" // hosts back to the older slot that they still hold
 	GoalUpgrade      Goal = "upgrade"
 	GoalReinstall    Goal = "reinstall"
 	GoalAdopt        Goal = "adopt"

@@ -72,3 +72,21 @@ func TestAHostThatCannotBeComparedIsLeftWithItsRemedy(t *testing.T) {
 		t.Errorf("left %+v, notes %v, ops %v", p.Left, p.Notes, kindsOf(p))
 	}
 }
+
+// Without consent, nothing that runs is stopped by a reinstall: it is moved away first.
+func TestAReinstallOfAHostInUseIsRefused(t *testing.T) {
+	in := running(2)
+	in.Goal, in.Targets = plan.GoalReinstall, []model.Path{in.Desired.Nodes[1].Path}
+	for i := range in.Desired.VMs {
+		in.Desired.VMs[i].OnDrain = ""
+	}
+	if r := refusal(t, in); r.Reasons[0].Invariant != "I8" || !strings.Contains(r.Error(), "nuboctl drain "+in.Desired.Nodes[1].Name) {
+		t.Errorf("got %v", r)
+	}
+	for i := range in.Observed.VMs {
+		in.Observed.VMs[i].State = "shutoff"
+	}
+	if p := mustMake(t, in); p.Empty() {
+		t.Error("what is shut off is in the way")
+	}
+}

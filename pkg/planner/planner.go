@@ -22,15 +22,46 @@ type Input struct {
 	Observed  model.Observed
 	Inventory model.Digest
 	Images    map[string]model.Digest // manifest digests by image name, of the images that nodes and VMs use
+	// Packages are those of Relevant that images bring, by manifest digest, as far as the images are at hand.
+	Packages map[model.Digest]Packages
 }
 
 // Make computes the plan. An error says that no safe one exists.
 func Make(in Input) (plan.Plan, error) {
 	st := facts.Project(in.Desired, in.Observed)
 	if in.Goal == plan.GoalReinstall {
+		if err := inUse(in); err != nil {
+			return plan.Plan{}, err
+		}
 		forget(in, st)
 	}
 	return FromState(in, st)
+}
+
+// inUse refuses to lay hosts down anew while virtual machines run on them whose owners do not consent to a stop. What they consent to is said once for
+// each machine, with on_drain.
+func inUse(in Input) error {
+	b := builder{in: in}
+	consent := map[string]bool{}
+	for _, vm := range in.Desired.VMs {
+		consent[vm.Name] = vm.OnDrain == "stop_start"
+	}
+	run := map[model.Path][]plan.Subject{}
+	for _, vm := range in.Observed.VMs {
+		if b.targeted(vm.Node) && facts.Occupies(vm) && vm.OnDrain != "stop_start" && !consent[vm.Name] {
+			run[vm.Node] = append(run[vm.Node], plan.VMSubject(vm.Name))
+		}
+	}
+	var refusal Refusal
+	for _, at := range slices.Sorted(maps.Keys(run)) {
+		refusal.Reasons = append(refusal.Reasons, Reason{Invariant: "I8", Place: at,
+			Text:   plural(len(run[at]), "virtual machine runs", "virtual machines run") + " there and would be stopped: " + few(run[at]),
+			Remedy: "move them away first: nuboctl drain " + at.Name() + "; those whose owners consent to a stop need on_drain = \"stop_start\""})
+	}
+	if len(refusal.Reasons) > 0 {
+		return &refusal
+	}
+	return nil
 }
 
 // layAnew is the value of plan.AttrHost of a node whose host is to be laid down again although it is as desired.
@@ -73,18 +104,31 @@ func FromState(in Input, initial plan.State) (plan.Plan, error) {
 			Policy:      model.DigestJSON(in.Desired.Rollout),
 		},
 	}
-	if in.Goal == plan.GoalUpgrade {
-		if err := b.upgrade(&p); err != nil {
-			return plan.Plan{}, err
-		}
-	} else if ops := b.hosts(); len(ops) > 0 {
-		p.Stages = append(p.Stages, plan.Stage{Title: "hosts and what runs on them", Ops: ops})
+	if err := b.stages(&p); err != nil {
+		return plan.Plan{}, err
 	}
 	b.unpinnedImages()
 	b.cordoned()
 	p.Left, p.Notes = b.left, b.notes
 	plan.Seal(&p)
 	return p, nil
+}
+
+// stages adds the goal's stages.
+func (b *builder) stages(p *plan.Plan) error {
+	switch b.in.Goal {
+	case plan.GoalUpgrade, plan.GoalRollback:
+		return b.upgrade(p)
+	case plan.GoalDrain:
+		return b.drain(p)
+	case plan.GoalUndrain:
+		b.undrain(p)
+	default:
+		if ops := b.hosts(); len(ops) > 0 {
+			p.Stages = append(p.Stages, plan.Stage{Title: "hosts and what runs on them", Ops: ops})
+		}
+	}
+	return nil
 }
 
 type builder struct {

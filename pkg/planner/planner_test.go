@@ -27,7 +27,7 @@ func site(nodes int) model.Desired {
 			Image: model.ImageRef{Name: "debian-13"}, Config: model.DigestBytes([]byte(name)),
 			RootDevice: model.DeviceHints{Serial: "root-*"},
 		})
-		d.VMs = append(d.VMs, model.VM{Name: fmt.Sprintf("vm-%d", i), Node: path, Image: model.ImageRef{Name: "guest"}})
+		d.VMs = append(d.VMs, model.VM{Name: fmt.Sprintf("vm-%d", i), Node: path, Image: model.ImageRef{Name: "guest"}, OnDrain: "stop_start"})
 	}
 	return d
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/planner/wave"
 )
 
-// upgrade plans the rollout of new host specifications in batches. The certificate is a function of what is desired and observed alone; the state says
+// upgrade plans the rollout of new host specifications, or back to older ones, in batches. The certificate is a function of what is desired and observed alone; the state says
 // how far it has been carried out, and batches that are over are left out of the plan.
 func (b *builder) upgrade(p *plan.Plan) error {
 	policy, err := facts.Policy(b.in.Desired)
@@ -22,19 +22,23 @@ func (b *builder) upgrade(p *plan.Plan) error {
 	if policy.Method != facts.MethodSlot {
 		return &Refusal{Reasons: []Reason{{Invariant: "I12", Text: "rollout.method " + policy.Method + " cannot be planned yet", Remedy: "set rollout { method = \"slot\" }"}}}
 	}
-	r := &rollout{builder: b, want: map[model.Path]string{}, nodes: map[model.Path]*model.Node{}}
-	r.choose()
-	if len(r.want) == 0 {
-		return nil
+	r := &rollout{builder: b, want: map[model.Path]string{}, back: map[model.Path]model.Digest{}, nodes: map[model.Path]*model.Node{}}
+	if b.in.Goal == plan.GoalRollback {
+		err = r.chooseBack()
+	} else {
+		r.choose()
 	}
-	fleet, err := facts.Fleet(b.in.Desired, b.in.Observed, func(n model.Node) bool { return r.want[n.Path] != "" })
+	if err != nil || len(r.want) == 0 {
+		return err
+	}
+	fleet, err := facts.FleetFor(b.in.Desired, b.in.Observed, r.changes())
 	if err != nil {
 		return fmt.Errorf("what was observed is not enough to plan a rollout from: %w", err)
 	}
 	r.leaveOut(fleet)
 	r.cert, err = wave.Solve(fleet, policy)
 	if err != nil {
-		return err
+		return r.cordoned(backwards(err, fleet))
 	}
 	r.stages(p)
 	return nil
@@ -43,7 +47,8 @@ func (b *builder) upgrade(p *plan.Plan) error {
 // rollout is an upgrade being planned.
 type rollout struct {
 	*builder
-	want   map[model.Path]string // the specification of each node to be changed
+	want   map[model.Path]string       // the specification of each node to be changed
+	back   map[model.Path]model.Digest // the image in the idle slot of each node that goes back to it
 	nodes  map[model.Path]*model.Node
 	cert   plan.Certificate
 	osd    map[int32]bool
@@ -95,8 +100,8 @@ func (r *rollout) leaveOut(f plan.Fleet) {
 	for _, h := range f.Hosts {
 		if h.Down && r.want[h.Path] != "" {
 			delete(r.want, h.Path)
-			r.stay(h.Path, "it cannot be asked for its virtual machines: it is not upgraded, and counts as lost in every batch",
-				"look at libvirt there, then: nuboctl upgrade "+r.nodes[h.Path].Name)
+			r.stay(h.Path, "it cannot be asked for its virtual machines: it is not changed, and counts as lost in every batch",
+				fmt.Sprintf("look at libvirt there, then: nuboctl %s %s", r.in.Goal, r.nodes[h.Path].Name))
 		}
 	}
 }
@@ -140,11 +145,18 @@ func (r *rollout) stages(p *plan.Plan) {
 	p.Stages = append(p.Stages, stages...)
 	p.Certificate = &r.cert
 	p.Provenance.Policy = model.DigestJSON(r.cert.Policy)
-	r.tell()
+	if r.drains() {
+		r.tellDrain()
+	} else {
+		r.tell()
+	}
 }
 
 // over reports whether all hosts of a batch are done and its gate and bake behind it.
 func (r *rollout) over(i int) bool {
+	if r.drains() {
+		return !slices.ContainsFunc(r.cert.Batches[i].Hosts, func(h int32) bool { return !drained(r.state, r.cert.Fleet.Hosts[h].Path) })
+	}
 	sub := plan.BatchSubject(i)
 	if r.state.Get(sub, plan.AttrGate) != plan.Open || (r.cert.Policy.BakeSeconds > 0 && r.state.Get(sub, plan.AttrBaked) != plan.Yes) {
 		return false
@@ -211,6 +223,11 @@ func (r *rollout) tell() {
 		}
 	}
 	r.note("%s", text)
+	r.tellStops("started again on the same host")
+}
+
+// tellStops names the virtual machines that are stopped, and what becomes of them.
+func (r *rollout) tellStops(then string) {
 	stops := map[int32]bool{}
 	for _, b := range r.cert.Batches {
 		for _, v := range b.Stops {
@@ -222,7 +239,7 @@ func (r *rollout) tell() {
 		for _, v := range slices.Sorted(maps.Keys(stops)) {
 			subs = append(subs, plan.VMSubject(r.cert.Fleet.VMs.Names[v]))
 		}
-		r.note("with their owners' consent %s stopped and started again on the same host: %s", plural(len(stops), "virtual machine is", "virtual machines are"), few(subs))
+		r.note("with their owners' consent %s stopped and %s: %s", plural(len(stops), "virtual machine is", "virtual machines are"), then, few(subs))
 	}
 }
 
@@ -244,7 +261,7 @@ func (r *rollout) batch(i int) []plan.Op {
 	}
 	var ends []plan.OpID
 	for _, h := range b.Hosts {
-		chain := r.host(h, sub, first)
+		chain := r.hostOps(h, sub, first)
 		if len(chain) > 0 {
 			ends = append(ends, chain[len(chain)-1].ID)
 		}
@@ -252,6 +269,9 @@ func (r *rollout) batch(i int) []plan.Op {
 	}
 	if len(ends) > 0 {
 		last = ends
+	}
+	if r.drains() { // nothing was taken out of service that would have to come back
+		return out
 	}
 	if r.state.Get(sub, plan.AttrGate) != plan.Open {
 		gate := op(plan.BatchGate, is(plan.AttrGate, plan.Open))
@@ -267,6 +287,15 @@ func (r *rollout) batch(i int) []plan.Op {
 	}
 	return out
 }
+
+func (r *rollout) hostOps(h int32, batch plan.Subject, certify []plan.OpID) []plan.Op {
+	if r.drains() {
+		return r.empties(h, batch, certify)
+	}
+	return r.host(h, batch, certify)
+}
+
+func (r *rollout) drains() bool { return r.cert.Policy.Drains() }
 
 // host gives what is still to be done on a host of a batch, behind certify; writing its slot goes to the first stage.
 func (r *rollout) host(h int32, batch plan.Subject, certify []plan.OpID) []plan.Op {
@@ -301,7 +330,7 @@ func behind(c *chain, batch plan.Subject, certify []plan.OpID) []plan.Op {
 
 // down empties a host: slot, cordon, drain, noout, daemons.
 func (r *rollout) down(c *chain, n *model.Node, want string, guests, osd, ceph bool) {
-	if c.get(plan.AttrIdle) != want {
+	if c.get(plan.AttrIdle) != want && r.in.Goal != plan.GoalRollback {
 		w := &chain{sub: c.sub, st: c.st, uses: c.uses, boot: c.boot}
 		w.add(plan.SlotWrite, map[string]string{"config": string(n.Config), "image": string(r.in.Images[n.Image.Name]), "image_name": n.Image.Name},
 			w.facts(plan.AttrHost, c.get(plan.AttrHost)), w.facts(plan.AttrIdle, want))

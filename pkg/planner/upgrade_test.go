@@ -153,8 +153,10 @@ func TestARefusalSaysWhatWouldHelp(t *testing.T) {
 
 // Replanning an upgrade from any stage's Before, and after any ops of a stage that could have been done, yields the rest of the same plan. A batch that is
 // over is history: those that are left are counted from 0 again.
-func TestReplanAnUpgradeYieldsTheRest(t *testing.T) {
-	in := rolled(4)
+func TestReplanAnUpgradeYieldsTheRest(t *testing.T) { replanYieldsTheRest(t, rolled(4)) }
+
+func replanYieldsTheRest(t *testing.T, in planner.Input) {
+	t.Helper()
 	p := mustMake(t, in)
 	rapid.Check(t, func(t *rapid.T) {
 		at := rapid.IntRange(0, len(p.Stages)).Draw(t, "stage")
@@ -203,7 +205,7 @@ func called(ops []plan.Op, over int) []string {
 	for _, o := range ops {
 		text := fmt.Sprint(o.ID, o.Needs, o.Pre, o.Post, o.Args)
 		for i := over; i < 100; i++ {
-			text = strings.ReplaceAll(text, fmt.Sprintf("batch:%d", i), fmt.Sprintf("batch~%d", i-over))
+			text = strings.ReplaceAll(text, string(plan.BatchSubject(i)), fmt.Sprintf("batch~%d", i-over))
 		}
 		out = append(out, text)
 	}

@@ -36,7 +36,7 @@ var batchRules = []rule{
 	{"class after", "I7", eachStop(startsAgain)},
 	{"anti-affinity of the stopped", "I4", eachStop(stoppedApart)},
 	{"quorum", "I1", eachGroup(func(c *checker, g *plan.Group) string {
-		return when(g.Kind == plan.Quorum && c.up(g.Hosts) < majority(g), ", which is no majority")
+		return when(g.Kind == plan.Quorum && c.up(g.Hosts) < majority(g) && !c.asFound(), ", which is no majority")
 	})},
 	{"one member of a quorum", "I1", eachGroup(func(c *checker, g *plan.Group) string {
 		return when(g.Kind == plan.Quorum && c.inBatch(g.Hosts) > 1, " and more than one in the batch; they go one at a time")
@@ -60,7 +60,7 @@ func eachHost(ask func(c *checker, h int32) string) func(*checker) {
 // oneFailureDomain compares a host with the first of the batch that keeps data.
 func oneFailureDomain(c *checker, h int32) string {
 	first := c.b.Hosts[max(0, slices.IndexFunc(c.b.Hosts, c.keepsData))]
-	return when(c.keepsData(h) && c.domain[h] != c.domain[first], "and "+string(c.path(first))+" have OSDs in two failure domains")
+	return when(c.keepsData(h) && c.out[h] && c.domain[h] != c.domain[first], "and "+string(c.path(first))+" have OSDs in two failure domains")
 }
 
 func maxParallel(c *checker) {

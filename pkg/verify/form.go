@@ -96,7 +96,7 @@ func policyForm(c *checker) {
 		"the policy keeps %d %% in reserve and lets %d %% or %d be unavailable", p.ReservePercent, u.Percent, u.Count)
 	c.must(slices.Contains([]string{"", "zone", "region", "site"}, u.Per) && (u.Count == 0 || slices.Contains([]string{"host", "chassis", "rack"}, u.Unit)), "",
 		"max_unavailable counts %q per %q", u.Unit, u.Per)
-	c.must(p.Method == "slot", "", "method %q is not one that this program can check", p.Method)
+	c.must(p.Method == "slot" || p.Drains(), "", "method %q is not one that this program can check", p.Method)
 	c.must(isGrade(p.Survive), "", "%q is no grade", p.Survive)
 }
 

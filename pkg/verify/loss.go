@@ -100,7 +100,9 @@ func (c *checker) layOut() {
 			}
 		}
 		for _, h := range c.b.Hosts {
-			lay(c.copies[h], false)
+			if c.out[h] {
+				lay(c.copies[h], false)
+			}
 		}
 		lay(p.frail[:], true)
 	}
@@ -120,8 +122,11 @@ func eachSet(ask func(c *checker, s *set) string) func(*checker) {
 	}
 }
 
-func minSize(_ *checker, s *set) string {
-	if s.up < s.pool.MinSize {
+// asFound reports whether grade A is missing and need not be there: a drain takes nothing of storage and services out, and claims nothing of them.
+func (c *checker) asFound() bool { return c.policy.Drains() && above("A", c.b.Grade) != "" }
+
+func minSize(c *checker, s *set) string {
+	if s.up < s.pool.MinSize && !c.asFound() {
 		return fmt.Sprintf("%d copies, and min_size is %d", s.up, s.pool.MinSize)
 	}
 	return ""
@@ -215,17 +220,17 @@ func (c *checker) tally() plan.Counts {
 	return out
 }
 
-// left counts the hosts of a list that are not down, and those when one more place of the failure domain is lost, the one that holds most of them.
+// left counts the hosts of a list whose storage and services are there, and those when one more place of the failure domain is lost, the one that holds most of them.
 func (c *checker) left(hosts plan.Ints) (up, after int) {
 	most := 0
 	for i, h := range hosts {
-		if h < 0 || c.down[h] {
+		if h < 0 || c.off[h] {
 			continue
 		}
 		up++
 		here := 0
 		for _, x := range hosts[:i+1] {
-			if x >= 0 && !c.down[x] && c.domain[x] == c.domain[h] {
+			if x >= 0 && !c.off[x] && c.domain[x] == c.domain[h] {
 				here++
 			}
 		}
@@ -239,10 +244,10 @@ func (c *checker) up(hosts plan.Ints) int {
 	return n
 }
 
-// inBatch counts the hosts of a list that are in the batch.
+// inBatch counts the hosts of a list whose storage and services the batch takes out.
 func (c *checker) inBatch(hosts plan.Ints) (n int) {
 	for _, h := range hosts {
-		if c.in[h] {
+		if c.out[h] {
 			n++
 		}
 	}

@@ -309,17 +309,17 @@ var mutations = []mutation{
 		p.Stages[2].Ops = append(p.Stages[2].Ops, o)
 	}},
 	{name: "daemons stopped while machines are there", rule: "ops in order", text: "does not wait for host.drain", only: true, damage: func(t *testing.T, p *plan.Plan) {
-		find(t, p, "ceph.noout "+first).Needs = []plan.OpID{"batch.certify batch:0"}
+		find(t, p, "ceph.noout "+first).Needs = []plan.OpID{"batch.certify batch:1"}
 		find(t, p, "slot.boot "+first).Needs = []plan.OpID{"host.drain " + first, "ceph.stop " + first}
 	}},
 	{name: "a host touched before the batch is certified", rule: "ops in order", text: "does not wait for batch.certify", only: true, damage: func(t *testing.T, p *plan.Plan) {
 		find(t, p, "host.cordon "+first).Needs = nil
 	}},
-	{name: "a gate that does not wait", rule: "ops in order", text: "batch.gate batch:0 does not wait", only: true, damage: func(t *testing.T, p *plan.Plan) {
-		find(t, p, "batch.gate batch:0").Needs = nil
+	{name: "a gate that does not wait", rule: "ops in order", text: "batch.gate batch:1 does not wait", only: true, damage: func(t *testing.T, p *plan.Plan) {
+		find(t, p, "batch.gate batch:1").Needs = nil
 	}},
-	{name: "a bake beside the gate", rule: "ops in order", text: "batch.bake batch:0 does not wait", only: true, damage: func(t *testing.T, p *plan.Plan) {
-		find(t, p, "batch.bake batch:0").Needs = nil
+	{name: "a bake beside the gate", rule: "ops in order", text: "batch.bake batch:1 does not wait", only: true, damage: func(t *testing.T, p *plan.Plan) {
+		find(t, p, "batch.bake batch:1").Needs = nil
 	}},
 	{name: "a boot that does not ask for the drain", rule: "what ops expect", text: `does not expect guests to be "none"`, only: true,
 		damage: func(t *testing.T, p *plan.Plan) { unpre(find(t, p, "slot.boot "+first), plan.AttrGuests) }},
@@ -329,8 +329,8 @@ var mutations = []mutation{
 		damage: func(t *testing.T, p *plan.Plan) { unpost(find(t, p, "host.uncordon "+first), plan.AttrGuests) }},
 	{name: "a commit of another slot", rule: "what ops bring", text: "does not bring", damage: func(t *testing.T, p *plan.Plan) { find(t, p, "slot.commit "+first).Post[0].Value = "newer" }},
 	{name: "a certificate that certifies the next batch", rule: "what ops bring", text: "must not bring certified", only: true, damage: func(t *testing.T, p *plan.Plan) {
-		o := find(t, p, "batch.gate batch:0")
-		o.Post = append(o.Post, plan.Fact{Attr: plan.AttrCertified, Subject: "batch:1", Value: plan.Yes})
+		o := find(t, p, "batch.gate batch:1")
+		o.Post = append(o.Post, plan.Fact{Attr: plan.AttrCertified, Subject: "batch:2", Value: plan.Yes})
 	}},
 }
 
@@ -462,7 +462,7 @@ func TestViolationIsOneLine(t *testing.T) {
 	p := good(t)
 	cert(&p).Fleet.VMs.Consent = plan.Ints{26}
 	match(&p)
-	const want = "batch:4 (s/r/az1: h2): I8: vm-27 would be stopped without its owner's consent"
+	const want = "batch:5 (s/r/az1: h2): I8: vm-27 would be stopped without its owner's consent"
 	if err := Plan(p); err == nil || err.Error() != want {
 		t.Errorf("got %v\nwant %s", err, want)
 	}

@@ -57,6 +57,9 @@ func (c *checker) ofBatch(k plan.Kind) plan.OpID     { return plan.ID(k, plan.Ba
 
 // needs lists the kinds of ops that a host of the batch needs, in order. A slot may have been written before.
 func (c *checker) needs(h int32) []plan.Kind {
+	if c.policy.Drains() {
+		return []plan.Kind{plan.HostCordon, plan.HostDrain}
+	}
 	host := c.fleet.Hosts[h]
 	runs, osd := host.Class >= 0 || host.ClassAfter >= 0, c.keepsData(h)
 	ceph := osd || c.plan.Initial.Get(plan.NodeSubject(host.Path), plan.AttrCeph) != ""
@@ -67,7 +70,10 @@ func (c *checker) needs(h int32) []plan.Kind {
 
 func neededOps(c *checker) {
 	batch := []plan.Kind{plan.BatchCertify, plan.BatchGate, plan.BatchBake}
-	if c.policy.BakeSeconds == 0 {
+	switch {
+	case c.policy.Drains():
+		batch = batch[:1]
+	case c.policy.BakeSeconds == 0:
 		batch = batch[:2]
 	}
 	for _, k := range batch {
@@ -82,9 +88,13 @@ func neededOps(c *checker) {
 }
 
 func foreignOps(c *checker) {
-	fine := map[plan.OpID]bool{c.ofBatch(plan.BatchCertify): true, c.ofBatch(plan.BatchGate): true, c.ofBatch(plan.BatchBake): true}
+	whole, more := !c.policy.Drains(), slices.Concat(between, chain[:1])
+	fine := map[plan.OpID]bool{c.ofBatch(plan.BatchCertify): true, c.ofBatch(plan.BatchGate): whole, c.ofBatch(plan.BatchBake): whole}
+	if !whole {
+		more = nil
+	}
 	for _, h := range c.b.Hosts {
-		for _, k := range slices.Concat(c.needs(h), between, chain[:1]) {
+		for _, k := range slices.Concat(c.needs(h), more) {
 			fine[c.id(k, h)] = true
 		}
 	}
@@ -105,7 +115,7 @@ func opsInOrder(c *checker) {
 			if c.ops[id] == nil {
 				continue
 			}
-			c.must(done[id], c.path(h), "%s does not wait for %s", c.ofBatch(plan.BatchGate), id)
+			c.must(done[id] || c.policy.Drains(), c.path(h), "%s does not wait for %s", c.ofBatch(plan.BatchGate), id)
 			c.follows(id, last)
 			if k != plan.SlotWrite {
 				c.follows(id, c.ofBatch(plan.BatchCertify))

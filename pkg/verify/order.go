@@ -46,7 +46,7 @@ func placesInOrder(c *checker) {
 		last := c.batches[i].Zone
 		was, rank := c.rank(last), c.rank(b.Zone)
 		unnamed := rank == len(c.policy.Order)
-		c.must(rank > was || rank == was && !(unnamed && b.Zone < last), b.Zone, "batch:%d is in %s, which comes before %s of batch:%d", i+1, b.Zone, last, i)
+		c.must(rank > was || rank == was && !(unnamed && b.Zone < last), b.Zone, "%s is in %s, which comes before %s of %s", plan.BatchSubject(i+1), b.Zone, last, plan.BatchSubject(i))
 	}
 }
 
@@ -63,7 +63,7 @@ func placesApart(c *checker) {
 			if now != last[level] {
 				left[last[level]] = true
 			}
-			c.must(!left[now], b.Zone, "batch:%d goes back to %s", i, now.place)
+			c.must(!left[now], b.Zone, "%s goes back to %s", plan.BatchSubject(i), now.place)
 			last[level] = now
 		}
 	}
@@ -73,7 +73,7 @@ func canary(c *checker) {
 	seen, n := map[model.Path]bool{}, c.policy.Canary
 	for i, b := range c.batches {
 		c.must(n == 0 || seen[b.Zone.Site()] || len(b.Hosts) <= n, b.Zone,
-			"batch:%d is the first of site %s and has %d hosts; the canary is %d", i, b.Zone.Site(), len(b.Hosts), n)
+			"%s is the first of site %s and has %d hosts; the canary is %d", plan.BatchSubject(i), b.Zone.Site(), len(b.Hosts), n)
 		seen[b.Zone.Site()] = true
 	}
 }
@@ -81,7 +81,7 @@ func canary(c *checker) {
 func stagesInOrder(c *checker) {
 	last := -1
 	for i, b := range c.batches {
-		c.must(b.Stage > last, b.Zone, "batch:%d is stage %d, and the batch before it stage %d", i, b.Stage, last)
+		c.must(b.Stage > last, b.Zone, "%s is stage %d, and the batch before it stage %d", plan.BatchSubject(i), b.Stage, last)
 		last = b.Stage
 	}
 }
@@ -98,13 +98,14 @@ func preparingStages(c *checker) {
 	}
 }
 
-// flags demands that every cordon and noout that a stage sets is removed in it, after.
+// flags demands that every cordon and noout that a stage sets is removed in it, after. The cordons of a drain stay: they are what it is for.
 func flags(c *checker) {
 	for _, s := range c.plan.Stages {
 		ops, brings := index(s), map[plan.Fact][]plan.OpID{}
 		for _, o := range s.Ops {
 			for _, f := range o.Post {
-				if f.Attr == plan.AttrCordon || f.Attr == plan.AttrNoout {
+				stays := c.policy.Drains() && f.Attr == plan.AttrCordon && o.Kind == plan.HostCordon && f.Subject == o.Target
+				if !stays && (f.Attr == plan.AttrCordon || f.Attr == plan.AttrNoout) {
 					brings[f] = append(brings[f], o.ID)
 				}
 			}
@@ -123,7 +124,7 @@ func gradeOfAll(c *checker) {
 	g := c.plan.Certificate.Grade
 	c.must(isGrade(g), "", "%q is no grade", g)
 	for i, b := range c.batches {
-		c.must(above(g, b.Grade) == "", b.Zone, "the rollout claims %s, and batch:%d reaches %q", g, i, b.Grade)
+		c.must(above(g, b.Grade) == "", b.Zone, "the rollout claims %s, and %s reaches %q", g, plan.BatchSubject(i), b.Grade)
 	}
 }
 

@@ -11,6 +11,7 @@ package verify
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
@@ -25,18 +26,18 @@ const most = 1000
 
 // Violation is one invariant that does not hold, with the counter-example.
 type Violation struct {
-	Batch     int        `json:"batch"`           // counted from 0; -1: it is about the whole plan
+	Batch     int        `json:"batch"`           // counted from 1; 0: it is about the whole plan
 	Hosts     string     `json:"hosts,omitempty"` // of the batch, the first ones
 	Invariant string     `json:"invariant"`       // I1 to I12, or "form", "order", "grade", "count", "bound", "ops"
 	Place     model.Path `json:"place,omitempty"`
 	Text      string     `json:"text"`
 }
 
-// Error is the violation in one line. The batch is named as ops and journal name it.
+// Error is the violation in one line. The batch is named as ops, journal and the plan's table name it.
 func (v *Violation) Error() string {
 	where := "the plan"
-	if v.Batch >= 0 {
-		where = fmt.Sprintf("%s (%s)", plan.BatchSubject(v.Batch), v.Hosts)
+	if v.Batch > 0 {
+		where = fmt.Sprintf("%s (%s)", plan.BatchSubject(v.Batch-1), v.Hosts)
 	}
 	return where + ": " + v.Invariant + ": " + v.Text
 }
@@ -119,10 +120,16 @@ func (c *checker) form() bool {
 	return len(c.errs) == 0
 }
 
-// uncertified refuses ops that only a certificate can justify.
+// givingBack are the kinds of an undrain.
+var givingBack = []plan.Kind{plan.CephStart, plan.CephRestore, plan.HostUncordon}
+
+// uncertified refuses ops that only a certificate can justify. Giving hosts back takes nothing out of service, and needs none.
 func uncertified(p plan.Plan) error {
 	for _, s := range p.Stages {
 		for _, o := range s.Ops {
+			if p.Goal == plan.GoalUndrain && slices.Contains(givingBack, o.Kind) {
+				continue
+			}
 			if _, ok := contract[o.Kind]; ok && o.Kind != plan.SlotWrite && o.Kind != plan.HostVerify {
 				return fmt.Errorf("%w: %s takes a host out of service", ErrNoCertificate, o.ID)
 			}
@@ -154,7 +161,7 @@ func (c *checker) wrong(place model.Path, format string, args ...any) {
 	if len(c.errs) >= most {
 		return
 	}
-	v := &Violation{Batch: c.batch, Invariant: c.now.invariant, Place: place, Text: fmt.Sprintf(format, args...)}
+	v := &Violation{Batch: c.batch + 1, Invariant: c.now.invariant, Place: place, Text: fmt.Sprintf(format, args...)}
 	if c.batch >= 0 {
 		v.Hosts = c.names()
 	}

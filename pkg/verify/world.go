@@ -26,6 +26,7 @@ type world struct {
 
 	// Of the batch that is checked:
 	in, down []bool  // hosts of the batch, and these with the lost ones
+	out, off []bool  // of these two, the hosts whose storage and services are not there: in a drain, only the lost ones
 	to       []int32 // where a virtual machine goes; -1: it stays
 	arrive   map[int32]*plan.Host
 	zone     []int32       // the zone of each host
@@ -40,9 +41,10 @@ type world struct {
 func (c *checker) begin() {
 	f := c.fleet
 	c.class, c.guests, c.used = make([]int32, len(f.Hosts)), make([]int, len(f.Hosts)), make([]plan.Host, len(f.Hosts))
+	c.out, c.off = make([]bool, len(f.Hosts)), make([]bool, len(f.Hosts))
 	c.in, c.down, c.number = make([]bool, len(f.Hosts)), make([]bool, len(f.Hosts)), map[string][]int32{}
 	for i, h := range f.Hosts {
-		c.class[i], c.down[i] = h.Class, h.Down
+		c.class[i], c.down[i], c.off[i] = h.Class, h.Down, h.Down
 		if len(h.Cells) > 0 {
 			c.used[i].Cells = make([]plan.Cell, len(h.Cells))
 		}
@@ -76,6 +78,7 @@ func (c *checker) open() {
 	c.arrive, c.groups = map[int32]*plan.Host{}, nil
 	for _, h := range c.b.Hosts {
 		c.in[h], c.down[h] = true, true
+		c.out[h], c.off[h] = !c.policy.Drains(), c.off[h] || !c.policy.Drains()
 	}
 	c.layOut()
 	for i, vm := range c.b.Moves.VM {
@@ -95,7 +98,7 @@ func (c *checker) open() {
 	}
 }
 
-// close ends the batch: its virtual machines are where they were moved, its hosts have their new class.
+// close ends the batch: its virtual machines are where they were moved, its hosts have their new class, or take no more of them when they were drained.
 func (c *checker) close() {
 	m := c.b.Moves
 	for i, vm := range m.VM {
@@ -109,7 +112,8 @@ func (c *checker) close() {
 	}
 	for _, h := range c.b.Hosts {
 		c.class[h] = c.fleet.Hosts[h].ClassAfter
-		c.in[h], c.down[h] = false, c.fleet.Hosts[h].Down
+		c.in[h], c.down[h] = false, c.fleet.Hosts[h].Down || c.policy.Drains()
+		c.out[h], c.off[h] = false, c.fleet.Hosts[h].Down
 	}
 }
 

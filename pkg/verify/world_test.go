@@ -106,6 +106,11 @@ func good(t testing.TB) plan.Plan {
 
 // rollout writes the plan of given batches, each machine going to the first host that takes it.
 func rollout(f plan.Fleet, p plan.Policy, batches []plan.Ints) plan.Plan {
+	return rolloutOf(f, p, batches, func(f plan.Fleet, hosts plan.Ints, batch int) plan.Stage { return stageOf(f, hosts, batch, kindsOf) })
+}
+
+// rolloutOf is rollout with other stages. The slot of the first host is written beforehand unless hosts are only drained.
+func rolloutOf(f plan.Fleet, p plan.Policy, batches []plan.Ints, stage func(f plan.Fleet, hosts plan.Ints, batch int) plan.Stage) plan.Plan {
 	x := &plan.Certificate{Fleet: f, Policy: p, Grade: "A+C"}
 	out := plan.Plan{FormatVersion: plan.FormatVersion, Goal: plan.GoalUpgrade, Certificate: x, Initial: plan.State{}}
 	out.Provenance.Policy = model.DigestJSON(p)
@@ -116,22 +121,35 @@ func rollout(f plan.Fleet, p plan.Policy, batches []plan.Ints) plan.Plan {
 		}
 	}
 	// The first host's slot is written beforehand, those of the others in their batch.
-	out.Stages = append(out.Stages, plan.Stage{Title: "write", Ops: []plan.Op{op(plan.SlotWrite, plan.NodeSubject(f.Hosts[0].Path))}})
+	if !p.Drains() {
+		out.Stages = append(out.Stages, plan.Stage{Title: "write", Ops: []plan.Op{op(plan.SlotWrite, plan.NodeSubject(f.Hosts[0].Path))}})
+	}
 	c := &checker{plan: &out, fleet: &f, policy: &p}
 	c.begin()
 	for i, hosts := range batches {
-		b := plan.Batch{Hosts: slices.Clone(hosts), Zone: f.Hosts[hosts[0]].Path.Zone(), Stage: i + 1, Grade: "A+C", Seconds: 100}
+		b := plan.Batch{Hosts: slices.Clone(hosts), Zone: f.Hosts[hosts[0]].Path.Zone(), Stage: len(out.Stages), Grade: "A+C", Seconds: 100}
 		x.Batches = append(x.Batches, b)
-		out.Stages = append(out.Stages, stageOf(f, hosts, i, kindsOf))
-		place(f, p, c.on, c.mask, c.class, hosts, &x.Batches[i])
+		out.Stages = append(out.Stages, stage(f, hosts, i))
+		left := f // what is drained already takes nothing
+		if p.Drains() {
+			left.Hosts = slices.Clone(f.Hosts)
+			for j := range left.Hosts {
+				left.Hosts[j].Down = c.down[j]
+			}
+		}
+		place(left, p, c.on, c.mask, c.class, hosts, &x.Batches[i])
 		c.batch, c.b = i, &x.Batches[i]
 		c.open()
 		x.Batches[i].Counts = c.tally()
 		c.close()
 		z := slices.IndexFunc(x.Bound.Zones, func(z plan.ZoneBound) bool { return z.Zone == b.Zone })
 		if z < 0 {
-			x.Bound.Zones, z = append(x.Bound.Zones, plan.ZoneBound{Zone: b.Zone, Bound: 2, Binding: "max_parallel"}), len(x.Bound.Zones)
-			x.Bound.Rounds += 2
+			least := 2
+			if p.Drains() {
+				least = 1
+			}
+			x.Bound.Zones, z = append(x.Bound.Zones, plan.ZoneBound{Zone: b.Zone, Bound: least, Binding: "max_parallel"}), len(x.Bound.Zones)
+			x.Bound.Rounds += least
 		}
 		x.Bound.Zones[z].Rounds++
 	}

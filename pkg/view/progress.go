@@ -65,5 +65,5 @@ func shortSubject(sub plan.Subject) string {
 	if n, ok := sub.VM(); ok {
 		return "vm " + n
 	}
-	return string(sub)
+	return strings.ReplaceAll(string(sub), ":", " ")
 }

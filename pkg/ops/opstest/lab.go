@@ -58,7 +58,7 @@ func Site(n int) model.Desired {
 			BMC:  model.BMC{Address: "redfish://bmc-" + name},
 			NICs: []model.NIC{{Name: "eth0", MAC: fmt.Sprintf("52:54:00:77:00:%02x", i), Network: "provision", Address: netip.MustParsePrefix(fmt.Sprintf("10.77.0.%d/24", 10+i))}},
 		})
-		d.VMs = append(d.VMs, model.VM{Name: fmt.Sprintf("vm-%02d", i), Node: path, VCPUs: 1, MemoryMiB: 128, Image: guest})
+		d.VMs = append(d.VMs, model.VM{Name: fmt.Sprintf("vm-%02d", i), Node: path, VCPUs: 1, MemoryMiB: 128, Image: guest, OnDrain: "stop_start"})
 	}
 	return d
 }

@@ -54,6 +54,9 @@ func newCloud(f plan.Fleet, p plan.Policy) *cloud {
 		local: make([]int32, len(f.Hosts)), zoneOf: make([]*zone, len(f.Hosts)), groups: make([][]int32, len(f.Hosts)),
 		fixed: make([]bool, len(f.VMs.Host)), consent: make([]bool, len(f.VMs.Host)), can: compatible(f)}
 	for g, x := range f.Groups {
+		if p.Drains() { // no member is taken out
+			break
+		}
 		for _, h := range x.Hosts {
 			c.groups[h] = append(c.groups[h], int32(g))
 		}

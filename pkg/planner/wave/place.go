@@ -20,7 +20,10 @@ func Place(f plan.Fleet, p plan.Policy, b plan.Batch) (plan.Batch, error) {
 	}
 	c := newCloud(f, p)
 	z := c.zoneOf[b.Hosts[0]]
-	reasons := c.health(z.region)
+	var reasons []plan.Reason
+	if !p.Drains() {
+		reasons = c.health(z.region)
+	}
 	reasons = append(reasons, c.unmovable(func(h int32) bool { return slices.Contains(b.Hosts, h) })...)
 	at, mask := c.columns()
 	for _, how := range []manner{{}, {fullest: true}, {byVCPUs: true, fromLeft: true}, {fullest: true, byVCPUs: true}} {

@@ -42,14 +42,16 @@ func (c *cloud) region(at model.Path) *region {
 		if x := &c.f.Clusters[i]; x.Region == at {
 			r.level = x.FailureDomain
 			for _, h := range x.OSDHosts {
-				r.osd[h] = true
+				r.osd[h] = !c.p.Drains()
 			}
 			for j := range x.Pools {
 				r.pool(c, &x.Pools[j])
 			}
 		}
 	}
-	r.of = copies(len(c.f.Hosts), r.sets)
+	if r.of = copies(len(c.f.Hosts), r.sets); c.p.Drains() {
+		r.of = csr{from: make([]int32, len(c.f.Hosts)+1)} // with a drained host no copy is lost
+	}
 	r.domain, r.domains = c.numbered(r.level)
 	for g, x := range c.f.Groups {
 		for _, h := range x.Hosts {
@@ -301,6 +303,12 @@ func (r *region) grade(c *cloud, hosts []int32) (plan.Grade, []string, plan.Coun
 		}
 	}
 	g, short := plan.Grade("A"), []string(nil)
+	if len(r.broken) > 0 { // only a drain goes on with that
+		for _, why := range r.broken {
+			short = append(short, "A: already, without this: "+why.Text)
+		}
+		return "", short, counts
+	}
 	for _, x := range []struct {
 		letter string
 		broken []int32

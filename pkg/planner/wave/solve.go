@@ -69,6 +69,9 @@ func Grade(batches []plan.Batch) plan.Grade {
 	if len(batches) == 0 {
 		return ""
 	}
+	if slices.ContainsFunc(batches, func(b plan.Batch) bool { return !has(b.Grade, "A") }) {
+		return ""
+	}
 	out := plan.Grade("A")
 	for _, letter := range []string{"B", "C"} {
 		if !slices.ContainsFunc(batches, func(b plan.Batch) bool { return !has(b.Grade, letter) }) {

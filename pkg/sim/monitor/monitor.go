@@ -41,10 +41,11 @@ type Violation struct {
 	Detail    string  `json:"detail"`
 }
 
-// The longest that a mark of ours may hold.
+// The longest that a mark of ours may hold. Only a drain asks for the last.
 const (
 	longestNoout  = time.Hour
 	longestCordon = 25 * time.Hour
+	LongestDrain  = 31 * 24 * time.Hour
 )
 
 // most bounds what is kept of one simulation.
@@ -53,6 +54,8 @@ const most = 100
 // Monitor is a world.Watcher.
 type Monitor struct {
 	Violations []Violation
+	// Cordon is the longest that a cordon of ours may hold.
+	Cordon time.Duration
 
 	seed  uint64
 	start time.Time
@@ -62,7 +65,7 @@ type Monitor struct {
 
 // New makes the monitor of a simulation that begins at a time.
 func New(seed uint64, start time.Time) *Monitor {
-	return &Monitor{seed: seed, start: start, began: map[int32]int{}}
+	return &Monitor{Cordon: longestCordon, seed: seed, start: start, began: map[int32]int{}}
 }
 
 func (m *Monitor) violated(now time.Time, invariant, format string, args ...any) {
@@ -99,7 +102,7 @@ func (m *Monitor) Act(t *world.Truth, now time.Time, a world.Act) {
 	case world.NooutSet:
 		m.flag(t, now, "noout", t.Hosts[a.Host].Noout, longestNoout, a.Host)
 	case world.CordonSet:
-		m.flag(t, now, "the cordon", t.Hosts[a.Host].Cordon, longestCordon, a.Host)
+		m.flag(t, now, "the cordon", t.Hosts[a.Host].Cordon, m.Cordon, a.Host)
 	case world.Began:
 		if m.began[a.Host]++; m.began[a.Host] > 1 {
 			m.violated(now, Erased, "%s: %d times", name(t, a.Host), m.began[a.Host])

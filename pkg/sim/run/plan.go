@@ -8,17 +8,17 @@ import (
 )
 
 // stages has the planner make the plan of a certificate, from what is there now.
-func stages(c plan.Certificate, w *world.World) plan.Plan {
+func stages(c plan.Certificate, w *world.World, goal plan.Goal) plan.Plan {
 	d := w.Desired()
 	images := map[string]model.Digest{}
 	for _, n := range d.Nodes {
 		images[n.Image.Name] = n.Image.Digest
 	}
-	return planner.Certified(planner.Input{Desired: d, Images: images}, initial(c.Fleet, w), c)
+	return planner.Certified(planner.Input{Goal: goal, Desired: d, Images: images}, initial(c.Fleet, w, goal), c)
 }
 
 // initial are the facts that an observation would show.
-func initial(f plan.Fleet, w *world.World) plan.State {
+func initial(f plan.Fleet, w *world.World, goal plan.Goal) plan.State {
 	ceph := map[int32]bool{}
 	for i := range f.Clusters {
 		for _, h := range f.Clusters[i].OSDHosts {
@@ -42,6 +42,12 @@ func initial(f plan.Fleet, w *world.World) plan.State {
 		}
 		sub := plan.NodeSubject(f.Hosts[i].Path)
 		st.Set(plan.Fact{Subject: sub, Attr: plan.AttrHost, Value: string(spec)})
+		if goal == plan.GoalRollback && !now.New {
+			st.Set(plan.Fact{Subject: sub, Attr: plan.AttrIdle, Value: string(want)})
+		}
+		if goal == plan.GoalDrain && now.Cordon.After(w.Time.Now()) {
+			st.Set(plan.Fact{Subject: sub, Attr: plan.AttrCordon, Value: plan.Set})
+		}
 		if ceph[int32(i)] {
 			st.Set(plan.Fact{Subject: sub, Attr: plan.AttrCeph, Value: plan.Up})
 		}

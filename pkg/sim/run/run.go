@@ -73,6 +73,12 @@ const (
 
 // Rollout carries out one rollout from plan to end.
 func Rollout(f plan.Fleet, p plan.Policy, opt Options) Result {
+	s := begin(f, p, opt)
+	s.carryOut(f)
+	return s.result()
+}
+
+func begin(f plan.Fleet, p plan.Policy, opt Options) *site {
 	if opt.Solve == nil {
 		opt.Solve = wave.Solve
 	}
@@ -80,12 +86,25 @@ func Rollout(f plan.Fleet, p plan.Policy, opt Options) Result {
 	s.world = world.New(f, world.Options{Seed: opt.Seed, Faults: opt.Faults, Careless: opt.Careless})
 	s.monitor = monitor.New(opt.Seed, s.world.Time.Now())
 	s.world.Watch(s.monitor)
+	return s
+}
+
+// carryOut plans and rolls; it reports whether there was a plan.
+func (s *site) carryOut(f plan.Fleet) bool {
 	if err := s.plan(f); err != nil {
 		s.out.Outcome, s.out.Why = Refused, err.Error()
-		return s.out
+		return false
 	}
 	s.out.Rounds, s.out.Bound = len(s.p.Certificate.Batches), s.p.Certificate.Bound
 	s.roll()
+	return true
+}
+
+// result has the monitor look once more.
+func (s *site) result() Result {
+	if s.out.Outcome == Refused {
+		return s.out
+	}
 	s.out.Makespan = s.world.Time.Since()
 	s.monitor.End(&s.world.Truth, s.world.Time.Now(), s.out.Outcome == Completed)
 	s.out.Violations = s.monitor.Violations
@@ -99,6 +118,7 @@ func rnd(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0x6b696c6c)
 type site struct {
 	opt     Options
 	policy  plan.Policy
+	goal    plan.Goal
 	rng     *rand.Rand
 	world   *world.World
 	monitor *monitor.Monitor
@@ -114,7 +134,7 @@ func (s *site) plan(f plan.Fleet) error {
 	if err != nil {
 		return err
 	}
-	p := stages(c, s.world)
+	p := stages(c, s.world, s.goal)
 	if s.opt.damage != nil {
 		s.opt.damage(&p)
 	}

@@ -266,7 +266,7 @@ func Least(g *plan.Group) int {
 }
 
 // Health lists what is wrong in a region: hosts that do not answer, placement groups that are not clean, groups without all their members.
-func (w *World) Health(region model.Path) (wrong []string) {
+func (w *World) Health(ctx context.Context, region model.Path) (wrong []string, err error) {
 	t := &w.Truth
 	for c := range t.Fleet.Clusters {
 		if t.Fleet.Clusters[c].Region == region {
@@ -281,7 +281,7 @@ func (w *World) Health(region model.Path) (wrong []string) {
 			wrong = append(wrong, g.Name+" lacks a member")
 		}
 	}
-	return wrong
+	return wrong, ctx.Err()
 }
 
 // unclean counts the hosts of a cluster that hold copies which are not in service or not complete.

@@ -53,12 +53,12 @@ func TestADiskThatFailsHoldsTheOthers(t *testing.T) {
 			t.Errorf("host %d: %v", h, err)
 		}
 	}
-	if wrong := w.Health("s/r"); len(wrong) != 1 || !strings.Contains(wrong[0], "not active and clean") {
+	if wrong := ill(t, w); len(wrong) != 1 || !strings.Contains(wrong[0], "not active and clean") {
 		t.Errorf("%v", wrong)
 	}
 	w.Time.Until(outAfter + backfillTime + time.Second)
-	if n := missing(t, w); n > 0 || len(w.Health("s/r")) > 0 {
-		t.Errorf("%d copies are missing in the end, %v", n, w.Health("s/r"))
+	if n := missing(t, w); n > 0 || len(ill(t, w)) > 0 {
+		t.Errorf("%d copies are missing in the end, %v", n, ill(t, w))
 	}
 	if err := s.OKToStop(t.Context(), w.desired.Nodes[1]); err != nil {
 		t.Error(err)
@@ -119,4 +119,13 @@ func TestAZoneThatIsCutOffCountsAsLost(t *testing.T) {
 	if n := cut(); n != 0 {
 		t.Errorf("%d hosts are still cut off", n)
 	}
+}
+
+func ill(t *testing.T, w *World) []string {
+	t.Helper()
+	wrong, err := w.Health(t.Context(), "s/r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wrong
 }

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/nuboctl/nuboctl/pkg/app"
+	"github.com/nuboctl/nuboctl/pkg/plan"
+)
+
+// dayTwoCommands change hosts that carry load. Each plans with its goal, shows the plan, asks, and applies exactly that; or saves it.
+func dayTwoCommands(g *global) []*cobra.Command {
+	return []*cobra.Command{
+		goalCommand(g, plan.GoalDrain, &cobra.Command{Use: "drain NODE", Short: "Move a node's virtual machines away, and keep others from coming", Args: cobra.ExactArgs(1),
+			Long: `Moves the virtual machines of a node, or of all nodes of a place, live to others of its zone, by places that are proven to
+exist before the first one moves. The node stays cordoned: nothing is placed on it until nuboctl undrain, or for 30
+days. Its Ceph daemons and other services go on. When a machine cannot move, nothing is begun (exit 3).`,
+			Example: "  nuboctl drain blade-02\n  nuboctl drain blade-02 -o drain.plan && nuboctl apply drain.plan"}),
+		goalCommand(g, plan.GoalUndrain, &cobra.Command{Use: "undrain NODE", Short: "Let virtual machines back on a node", Args: cobra.ExactArgs(1),
+			Long: `Takes back what a drain has set on a node, or on all nodes of a place: the cordon, and what an interrupted rollout has left
+there, stopped Ceph daemons and noout. Machines that were moved away stay where they are; new ones may come, and those
+that were stopped with their owners' consent are started.`}),
+		goalCommand(g, plan.GoalUpgrade, &cobra.Command{Use: "upgrade [PATH]", Short: "Change the hosts of a place to their image batch by batch, while virtual machines and storage go on",
+			Args: cobra.MaximumNArgs(1)}),
+		goalCommand(g, plan.GoalRollback, &cobra.Command{Use: "rollback [PATH]", Short: "Take the hosts of a place back to the slot that they ran before, batch by batch", Args: cobra.MaximumNArgs(1),
+			Long: `Boots the hosts of a place from their other slot again, in batches as an upgrade does. Nothing is written: the slot must
+hold, complete, what was proven good there before. Hosts that do not run what the inventory asks for stay as they are,
+so a rollback that was interrupted can be given again. It is refused (exit 3) where Ceph of a newer release has run, and
+where virtual machines would have to move to an older hypervisor.`}),
+		goalCommand(g, plan.GoalReinstall, &cobra.Command{Use: "reinstall NODE", Short: "Lay a node's operating system down anew; its state and its other disks stay", Args: cobra.ExactArgs(1),
+			Long: `Installs a node again over the network, onto the disk of its system only. It is refused (exit 3) while virtual machines run
+there whose owners do not consent to a stop (on_drain = "stop_start"): drain it first, and undrain it afterwards.`}),
+	}
+}
+
+// goalCommand gives a command the flags and the work of planning for a goal and applying.
+func goalCommand(g *global, goal plan.Goal, cmd *cobra.Command) *cobra.Command {
+	var o app.ApplyOptions
+	cmd.GroupID = "change"
+	f := cmd.Flags()
+	f.BoolVarP(&o.Yes, "yes", "y", false, "do not ask")
+	f.BoolVar(&o.Plan.All, "all", false, "show every batch and every op")
+	f.StringVarP(&o.SaveTo, "out", "o", "", "save the plan to this `file` and do not apply it")
+	savedSignFlags(cmd, &o.Plan.Sign)
+	f.StringVar(&o.JUnit, "junit", "", "write a JUnit report to this `file`: a case for each op")
+	if goal == plan.GoalUpgrade || goal == plan.GoalRollback {
+		f.StringVar(&o.Plan.Image, "image", "", "take this `NAME@DIGEST` for the image that the inventory asks for")
+	}
+	cmd.RunE = g.run(func(cmd *cobra.Command, e app.Env, args []string) error {
+		o.Plan.Goal, o.Plan.Targets = string(goal), args
+		return app.Apply(cmd.Context(), e, o)
+	})
+	return cmd
+}
