@@ -45,7 +45,7 @@ type Changes struct {
 	Drain bool
 }
 
-// FleetFor is Fleet for changes other than to what the inventory names. A host that is cordoned has no room for virtual machines.
+// FleetFor is Fleet for changes other than to what the inventory names.
 func FleetFor(d model.Desired, o model.Observed, c Changes) (plan.Fleet, error) {
 	b := newFleet(d, o, c)
 	b.hosts()
@@ -58,20 +58,7 @@ func FleetFor(d model.Desired, o model.Observed, c Changes) (plan.Fleet, error) 
 		b.groups(r.Path)
 	}
 	b.keys()
-	b.cordoned()
 	return b.out, errors.Join(b.errs...)
-}
-
-// cordoned takes the room from hosts that nothing may be placed on.
-func (b *fleet) cordoned() {
-	for i, n := range b.nodes {
-		h := &b.out.Hosts[i]
-		if seen := b.seen[n.Path]; seen == nil || seen.Cordoned.IsZero() {
-			continue
-		}
-		h.VCPUs, h.MemoryMiB = 0, 0
-		clear(h.Cells)
-	}
 }
 
 type fleet struct {
