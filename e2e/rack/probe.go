@@ -114,6 +114,21 @@ func (p *Probes) Mark(t *testing.T, name string) []Seen {
 	return all
 }
 
+// Pings returns when so many pings went out to every machine since the last mark.
+func (p *Probes) Pings(ctx context.Context, t *testing.T, n int) {
+	t.Helper()
+	for _, one := range p.vms {
+		Eventually(ctx, t, fmt.Sprintf("%d pings to %s", n, one.vm.Name), func() error {
+			one.mu.Lock()
+			defer one.mu.Unlock()
+			if one.seen.Sent < n {
+				return fmt.Errorf("there were %d", one.seen.Sent)
+			}
+			return nil
+		})
+	}
+}
+
 // probe is one machine.
 type probe struct {
 	vm VM

@@ -40,7 +40,7 @@ func (s *session) reach(ctx context.Context, fence state.Fence, serve bool) *rea
 		Now:    s.env.Now, Log: s.env.Log, Silence: ops.SilenceLimit,
 	}
 	r.hosts = &fleet.Hosts{Desired: s.desired, Links: s.links, Epoch: fence.Epoch, Log: s.env.Log, Files: s.hostFiles, Authorities: &s.keys.Move, Now: s.env.Now}
-	r.vms = &fleet.VMs{Desired: s.desired, Links: s.links, Epoch: fence.Epoch, Images: s.guestFiles, Sources: s.source}
+	r.vms = &fleet.VMs{Desired: s.desired, Links: s.links, Epoch: fence.Epoch, Images: s.guestFiles, Sources: s.source, Log: s.env.Log}
 	r.clusters = &fleet.Clusters{Desired: s.desired, Links: s.links, Epoch: fence.Epoch, Log: s.env.Log}
 	owner := whoAmI()
 	r.guests = &fleet.Guests{VMs: r.vms, Log: s.env.Log}

@@ -26,7 +26,8 @@ const defaultMigrationMiBs = 1000
 //
 // A host that does not answer, that was not observed, or that should run virtual machines and whose libvirt is silent, is Down, and not changed. A host's VCPUs are
 // its cores without the pinned ones times the profile's overcommit, which is stated over all its cores; its MemoryMiB are without huge pages and
-// without what it keeps for itself (the constants above). One that is cordoned and not changed has room for what is there and for nothing more. What is not known well enough to reason from is an error; all such are reported.
+// without what it keeps for itself (the constants above). One that is cordoned has room for what is there and for nothing more: it refuses the rest.
+// What is not known well enough to reason from is an error; all such are reported.
 func Fleet(d model.Desired, o model.Observed, change func(model.Node) bool) (plan.Fleet, error) {
 	return FleetFor(d, o, Changes{Nodes: change})
 }
@@ -148,11 +149,11 @@ func Room(h *plan.Host, n model.Node, p model.Profile) {
 	}
 }
 
-// cordons leave hosts that take no virtual machines no room for any. One that this rollout changes is given back by it.
+// cordons leave hosts that take no virtual machines no room for any.
 func (b *fleet) cordons() {
 	used := map[int32]*plan.Host{}
 	for i, n := range b.nodes {
-		if h := b.seen[n.Path]; h != nil && !h.Cordoned.IsZero() && !b.out.Hosts[i].Change {
+		if h := b.seen[n.Path]; h != nil && !h.Cordoned.IsZero() {
 			used[int32(i)] = &plan.Host{Cells: make([]plan.Cell, len(b.out.Hosts[i].Cells))}
 		}
 	}

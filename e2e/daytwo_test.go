@@ -1,0 +1,206 @@
+//go:build e2e && e2elong
+
+package e2e
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nuboctl/nuboctl/e2e/rack"
+)
+
+// TestDayTwo rolls a region of three blades on while two virtual machines write to its Ceph cluster and are watched from outside: drain and
+// undrain, a new image, and one that does not boot.
+func TestDayTwo(t *testing.T) {
+	r := rack.Start(t, "site")
+	r.Explain(t, []string{"blade-01", "blade-02", "blade-03"})
+	c := r.NewCloud(t, "daytwo", "ws", "blades=3", "ceph=true")
+	vms := busy(t, c)
+	d := dayTwo{site: site{host{Cloud: c, name: "blade-01", address: "10.77.0.11"}}, vms: vms}
+	if !t.Run("site", func(t *testing.T) {
+		began := time.Now()
+		c.Expect(rack.Within(t, 90*time.Minute), t, 0, "apply", "--yes")
+		rack.Figure(t, "three blades with Ceph and two guests", time.Since(began))
+		d.healthy(t)
+	}) {
+		return
+	}
+	d.probes = r.Probe(rack.Within(t, 15*time.Minute), t, vms...)
+	step(t, "idle", func(t *testing.T) {
+		d.probes.Pings(rack.Within(t, 10*time.Minute), t, 300)
+		d.undisturbed(t, "idle")
+	})
+	step(t, "drain", d.drains)
+	step(t, "undrain", d.undrains)
+	step(t, "a new image", d.upgrades)
+	step(t, "an image that panics", d.fallsBack)
+}
+
+type dayTwo struct {
+	site
+	vms    []rack.VM
+	probes *rack.Probes
+}
+
+// busy gives the inventory's virtual machines a second disk with the program of the tests.
+func busy(t *testing.T, c *rack.Cloud) []rack.VM {
+	t.Helper()
+	archive := guestProgram(t, c.Dir)
+	text, err := os.ReadFile(archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk := fmt.Sprintf("  disk \"program\" {\n    pool     = \"vms\"\n    size_gib = 1\n    source   = %q\n    sha256   = \"%x\"\n  }\n\n", filepath.Base(archive), sha256.Sum256(text))
+	var out []rack.VM
+	for _, g := range guests {
+		card := fmt.Sprintf("  nic \"eth0\" {\n    bridge  = \"br-ex\"\n    address = \"%s/24\"\n", g.address)
+		c.Edit(t, "rack.hcl", card, disk+card)
+		out = append(out, rack.VM{Name: g.name, Address: g.address})
+	}
+	return out
+}
+
+// guestProgram builds the program for the guests and packs it as their init expects it.
+func guestProgram(t *testing.T, dir string) string {
+	t.Helper()
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "autorun"), "./probe/guest")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	archive := filepath.Join(dir, "autorun.tar")
+	if out, err := exec.CommandContext(t.Context(), "tar", "-c", "-f", archive, "-C", dir, "autorun").CombinedOutput(); err != nil {
+		t.Fatalf("tar: %v\n%s", err, out)
+	}
+	return archive
+}
+
+// undisturbed ends a part of the test.
+func (d dayTwo) undisturbed(t *testing.T, part string) {
+	t.Helper()
+	for _, s := range d.probes.Mark(t, part) {
+		s.Undisturbed(t)
+	}
+}
+
+// running are the virtual machines on a blade.
+func (d dayTwo) running(t *testing.T, blade string) []string {
+	t.Helper()
+	return strings.Fields(d.on(t, blade, "virsh list --name --state-running"))
+}
+
+// drains empties blade-02, on which world is, while its Ceph daemons go on.
+func (d dayTwo) drains(t *testing.T) {
+	file := filepath.Join(d.Dir, "drain.nubo")
+	d.Expect(rack.Within(t, 10*time.Minute), t, 0, "drain", "blade-02", "-o", file)
+	d.Expect(rack.Within(t, oneCommand), t, 0, "verify", file)
+	began := time.Now()
+	d.Expect(rack.Within(t, 30*time.Minute), t, 0, "apply", file)
+	rack.Figure(t, "drain", time.Since(began))
+	if got := d.running(t, "blade-02"); len(got) != 0 {
+		t.Errorf("blade-02 still runs %q", got)
+	}
+	if got := d.on(t, "blade-02", "virsh list --name --all"); strings.Contains(got, "world") {
+		t.Errorf("libvirt there still knows %q", got)
+	}
+	if !slices.Contains(append(d.running(t, "blade-01"), d.running(t, "blade-03")...), "world") {
+		t.Error("world runs on neither of the others")
+	}
+	d.undisturbed(t, "drain")
+}
+
+func (d dayTwo) undrains(t *testing.T) {
+	d.Expect(rack.Within(t, 15*time.Minute), t, 0, "undrain", "blade-02", "--yes")
+	if got := d.on(t, "blade-02", "ls /var/lib/nubo"); strings.Contains(got, "cordon") {
+		t.Errorf("blade-02 keeps a cordon: %q", got)
+	}
+	d.undisturbed(t, "undrain")
+}
+
+// image builds an image like debian-13 with one more step of its own, and returns its digest.
+func (d dayTwo) image(t *testing.T, name, body string) string {
+	t.Helper()
+	dir := filepath.Join(d.Dir, "images")
+	if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, name, "image.hcl"), []byte("image {\n  like = \"debian-13\"\n"+body+"}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, name, "mark"), []byte(name+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out struct{ Images []struct{ Digest string } }
+	if err := json.Unmarshal([]byte(d.BuildImages(t, "--json", "--definitions", dir, name)), &out); err != nil || len(out.Images) != 1 {
+		t.Fatalf("image build: %v, %+v", err, out)
+	}
+	return out.Images[0].Digest
+}
+
+// upgrades rolls a new image through the region, one blade at a time.
+func (d dayTwo) upgrades(t *testing.T) {
+	next := d.image(t, "next", "  file \"/etc/nubo-next\" {\n    source = \"next/mark\"\n  }\n")
+	d.probes.Mark(t, "") // what the build did to this machine is not the rollout's
+	before := d.osds(t)
+	file := filepath.Join(d.Dir, "upgrade.nubo")
+	plan := d.Expect(rack.Within(t, 15*time.Minute), t, 0, "upgrade", "lab/r1", "--image", "debian-13@"+next, "-o", file)
+	holds(t, plan.All(), "3 batches")
+	d.Expect(rack.Within(t, oneCommand), t, 0, "verify", file)
+	began := time.Now()
+	d.Expect(rack.Within(t, 120*time.Minute), t, 0, "apply", file, "--image", "debian-13@"+next)
+	rack.Figure(t, "upgrade of three blades", time.Since(began))
+	d.undisturbed(t, "upgrade")
+	for _, blade := range []string{"blade-01", "blade-02", "blade-03"} {
+		if got := d.on(t, blade, "cat /etc/nubo-next"); got != "next" {
+			t.Errorf("%s has %q", blade, got)
+		}
+	}
+	if after := d.osds(t); after != before {
+		t.Errorf("the OSDs were\n%s\nand are\n%s", before, after)
+	}
+	d.healthy(t)
+	d.nothingLeft(t)
+}
+
+// fallsBack rolls an image that cannot boot: one host is affected, comes back on its old slot, and nothing else is touched.
+func (d dayTwo) fallsBack(t *testing.T) {
+	bad := d.image(t, "bad", "  remove = [\"/usr/sbin/init\"]\n")
+	d.probes.Mark(t, "")
+	run := d.Expect(rack.Within(t, 60*time.Minute), t, 6, "upgrade", "lab/r1", "--image", "debian-13@"+bad, "--yes")
+	holds(t, run.All(), "halted")
+	d.undisturbed(t, "bad image")
+	for _, blade := range []string{"blade-01", "blade-02", "blade-03"} {
+		if got := d.on(t, blade, "cat /etc/nubo-next"); got != "next" {
+			t.Errorf("%s has %q", blade, got)
+		}
+	}
+	d.healthy(t)
+	d.nothingLeft(t)
+}
+
+// osds are the cluster's OSDs with what they are known by.
+func (d dayTwo) osds(t *testing.T) string {
+	t.Helper()
+	return d.ssh(t, `ceph osd dump --format json | python3 -c 'import json,sys; print(sorted((o["osd"],o["uuid"]) for o in json.load(sys.stdin)["osds"]))'`)
+}
+
+// nothingLeft: no flag is set, no host is cordoned.
+func (d dayTwo) nothingLeft(t *testing.T) {
+	t.Helper()
+	ctx := rack.Within(t, 10*time.Minute)
+	rack.Eventually(ctx, t, "no flag to be set", func() error {
+		if got := d.ssh(t, "ceph health detail"); strings.Contains(got, "noout") {
+			return errors.New(got)
+		}
+		return nil
+	})
+}
