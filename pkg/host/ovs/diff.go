@@ -1,6 +1,7 @@
 package ovs
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"sort"
@@ -116,7 +117,9 @@ func datapath(s string) string {
 	return s
 }
 
+// mtuChange sets an MTU request. Without a wish the default is asked for: Open vSwitch keeps a device at its last MTU when the request is only cleared.
 func mtuChange(bridge, port, iface string, from, to int) Change {
+	to = cmp.Or(to, defaultMTU)
 	return Change{Kind: SetInterface, Bridge: bridge, Port: port, Interface: iface, Column: "mtu_request", From: number(from), To: number(to)}
 }
 
