@@ -51,7 +51,7 @@ func StartCluster(t testing.TB, boxes []*Box, names []string, pools ...string) {
 		}
 		b.addOSD(t, i)
 	}
-	first.await(t, "a manager is active, and another stands by", "sh", "-c", `ceph --connect-timeout 5 mgr stat | grep -q '"available": true' && ceph mgr dump | grep -q '"standbys": \[.'`)
+	first.await(t, "a manager is active, and another stands by", "sh", "-c", `ceph --connect-timeout 5 mgr dump --format json | grep -q '"available":true.*"standbys":\[{'`)
 	first.await(t, "all OSDs are up", "sh", "-c", fmt.Sprintf("ceph --connect-timeout 5 osd stat | grep -q ' %d up'", len(boxes)))
 	for _, p := range pools {
 		first.Must(t, "ceph", "osd", "pool", "create", p, "8", "8", "replicated", "--autoscale-mode=off")
