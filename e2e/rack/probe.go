@@ -25,7 +25,6 @@ type VM struct{ Name, Address string }
 // on which the guest tells ten times a second what it has written to its disk. Everything they see is kept in a log beside the rack's.
 type Probes struct {
 	vms  []*probe
-	stop context.CancelFunc
 	done sync.WaitGroup
 }
 
@@ -59,7 +58,7 @@ func (s Seen) Undisturbed(t *testing.T) {
 func (r *Rack) Probe(ctx context.Context, t *testing.T, vms ...VM) *Probes {
 	t.Helper()
 	watch, stop := context.WithCancel(context.WithoutCancel(ctx))
-	p := &Probes{stop: stop}
+	p := &Probes{}
 	file, err := os.Create(filepath.Join(r.Path(), "probes.log"))
 	if err != nil {
 		t.Fatal(err)
