@@ -110,21 +110,26 @@ func membership(vms int, groups []plan.Apart) csr {
 	if len(groups) == 0 {
 		return csr{}
 	}
-	out := csr{from: make([]int32, vms+1)}
-	for _, g := range groups {
-		for _, v := range g.VMs {
-			out.from[v+1]++
+	return invert(vms, groups, func(g plan.Apart) []int32 { return g.VMs })
+}
+
+// invert tells, for each of n members, in which of the lists it is: in the order of the lists.
+func invert[T any](n int, lists []T, members func(T) []int32) csr {
+	out := csr{from: make([]int32, n+1)}
+	for _, l := range lists {
+		for _, m := range members(l) {
+			out.from[m+1]++
 		}
 	}
-	for i := range vms {
+	for i := range n {
 		out.from[i+1] += out.from[i]
 	}
-	out.list = make([]int32, out.from[vms])
+	out.list = make([]int32, out.from[n])
 	at := slices.Clone(out.from)
-	for i, g := range groups {
-		for _, v := range g.VMs {
-			out.list[at[v]] = int32(i)
-			at[v]++
+	for i, l := range lists {
+		for _, m := range members(l) {
+			out.list[at[m]] = int32(i)
+			at[m]++
 		}
 	}
 	return out

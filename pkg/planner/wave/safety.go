@@ -81,24 +81,7 @@ func (r *region) pool(c *cloud, p *plan.Pool) {
 
 // copies tells which sets have a copy on each host.
 func copies(hosts int, sets []acting) csr {
-	out := csr{from: make([]int32, hosts+1)}
-	for _, s := range sets {
-		for _, h := range s.hosts {
-			out.from[h+1]++
-		}
-	}
-	for i := range hosts {
-		out.from[i+1] += out.from[i]
-	}
-	out.list = make([]int32, out.from[hosts])
-	at := slices.Clone(out.from)
-	for i, s := range sets {
-		for _, h := range s.hosts {
-			out.list[at[h]] = int32(i)
-			at[h]++
-		}
-	}
-	return out
+	return invert(hosts, sets, func(s acting) []int32 { return s.hosts })
 }
 
 // assess finds how the region stands before anything is touched.
