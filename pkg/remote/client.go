@@ -145,8 +145,14 @@ func (c *Client) session(ctx context.Context, line string, stdin io.Reader, out 
 	if err := s.Wait(); err != nil {
 		return err
 	}
-	return fedWell(fed)
+	if err := fedWell(fed); err != nil {
+		return errors.Join(errStdin, err)
+	}
+	return nil
 }
+
+// errStdin marks a command whose input could not be read on this side.
+var errStdin = errors.New("standard input for the command cannot be read")
 
 // fedWell gives what went wrong with stdin, if that is known: a command may end well without reading everything.
 func fedWell(fed <-chan error) error {
@@ -196,7 +202,9 @@ func (c *Client) outcome(ctx context.Context, cmd Command, out *outputs, err err
 		return c.target.fail(op, "", context.Cause(ctx))
 	case errors.Is(err, errNotStarted):
 		return c.target.fail(op, "", err)
-	case errors.As(err, &missing), err != nil && c.ended():
+	case errors.Is(err, errStdin):
+		return c.target.fail(op, "", err)
+	case errors.As(err, &missing), broken(err), err != nil && c.ended():
 		return c.target.fail(op, "whether the command ended is not known: observe the host before going on", errors.Join(ErrUnreachable, err))
 	case err != nil:
 		return c.target.fail(op, "", err)
@@ -204,6 +212,13 @@ func (c *Client) outcome(ctx context.Context, cmd Command, out *outputs, err err
 		return c.target.fail(op, "", ErrTooMuchOutput)
 	}
 	return nil
+}
+
+// broken reports whether err is what x/crypto gives when the connection goes away under a session: the session hears of it before the connection
+// itself counts as ended, so Client.ended alone does not tell.
+func broken(err error) bool {
+	var network *net.OpError
+	return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.As(err, &network)
 }
 
 // ended reports whether the connection is gone.
