@@ -9,16 +9,6 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/plan"
 )
 
-// What a host keeps for itself, in MiB: the system with Open vSwitch and libvirt; one part in 64 of its memory for page tables and for what QEMU
-// needs beside each guest's memory; for each OSD its default cache target of 4 GiB and a quarter for peaks; monitors and managers.
-const (
-	systemMiB  = 8 << 10
-	tablesPart = 64
-	osdMiB     = 5 << 10
-	monMiB     = 4 << 10
-	mgrMiB     = 2 << 10
-)
-
 // defaultMigrationMiBs is assumed of a network card of which the inventory says nothing: 10 Gbit/s, less what else goes over it.
 const defaultMigrationMiBs = 1000
 
@@ -26,7 +16,7 @@ const defaultMigrationMiBs = 1000
 //
 // A host that does not answer, that was not observed, or that should run virtual machines and whose libvirt is silent, is Down, and not changed. A host's VCPUs are
 // its cores without the pinned ones times the profile's overcommit, which is stated over all its cores; its MemoryMiB are without huge pages and
-// without what it keeps for itself (the constants above). One that is cordoned has room for what is there and for nothing more: it refuses the rest.
+// without what it keeps for itself (ownMemory). One that is cordoned has room for what is there and for nothing more: it refuses the rest.
 // What is not known well enough to reason from is an error; all such are reported.
 func Fleet(d model.Desired, o model.Observed, change func(model.Node) bool) (plan.Fleet, error) {
 	return FleetFor(d, o, Changes{Nodes: change})
@@ -127,19 +117,7 @@ func Room(h *plan.Host, n model.Node, p model.Profile) {
 		over = 1
 	}
 	h.VCPUs = int64(float64(max(n.Cores-p.PinnedCores, 0)) * over)
-	total := int64(n.MemoryGiB) << 10
-	own := systemMiB + total/tablesPart
-	for _, r := range n.Roles {
-		switch r {
-		case model.RoleCephOSD:
-			own += int64(p.OSDs) * osdMiB
-		case model.RoleCephMon:
-			own += monMiB
-		case model.RoleCephMgr:
-			own += mgrMiB
-		}
-	}
-	h.MemoryMiB = max(total-int64(p.HugePagesGiB)<<10-own, 0)
+	h.MemoryMiB = max(int64(n.MemoryGiB-p.HugePagesGiB)<<10-ownMemory(n, p), 0)
 	h.MiBs = defaultMigrationMiBs
 	if p.MigrationMiBs > 0 {
 		h.MiBs = int64(p.MigrationMiBs)

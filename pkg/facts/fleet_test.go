@@ -74,7 +74,7 @@ func TestFleet(t *testing.T) {
 		t.Fatal(err)
 	}
 	// 128 GiB less 8 for the system, 2 for tables, 10 for two OSDs, 4 and 2 for monitor and manager.
-	room := plan.Host{Path: one, Change: true, Class: 0, ClassAfter: 1, VCPUs: 40, MemoryMiB: (128 - 26) << 10, MiBs: 1000}
+	room := plan.Host{Path: one, Change: true, Class: 0, ClassAfter: 1, VCPUs: 40, MemoryMiB: (128-16)<<10 - 32767, MiBs: 1000}
 	other, stays, plain := room, room, plan.Host{Path: store, Change: true, Class: -1, ClassAfter: -1}
 	other.Path, stays.Path = two, three
 	stays.Change, stays.Class, stays.ClassAfter = false, 1, 1

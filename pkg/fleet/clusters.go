@@ -480,7 +480,7 @@ func (c *Clusters) place(r model.Region, m member) ceph.Place {
 	if memory == 0 {
 		memory = m.state.Memory >> 30 << 30 // whole GiB: kernels differ in what they keep for themselves
 	}
-	p.MemoryTarget = ceph.MemoryTarget(memory, osds, m.has(model.RoleCompute))
+	p.MemoryTarget = facts.OSDMemoryTarget(memory, osds, m.has(model.RoleCompute))
 	return p
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/nuboctl/nuboctl/pkg/facts"
 	"github.com/nuboctl/nuboctl/pkg/host/ceph"
 	"github.com/nuboctl/nuboctl/pkg/model"
 )
@@ -49,7 +50,7 @@ func TestClusterInCephsWords(t *testing.T) {
 	m := member{node: c.Desired.Nodes[1]}
 	m.state.Memory = 257<<30 - 1<<20
 	m.state.Disks = []model.Disk{{Name: "/dev/sda", Serial: "root-1"}, {Name: "/dev/sdb", Serial: "osd-1"}, {Name: "/dev/sdc", Serial: "osd-2"}}
-	wantPlace := ceph.Place{Name: "two", Crypt: true, MemoryTarget: ceph.MemoryTarget(256<<30, 2, true),
+	wantPlace := ceph.Place{Name: "two", Crypt: true, MemoryTarget: facts.OSDMemoryTarget(256<<30, 2, true),
 		Location: []ceph.Bucket{{Type: "root", Name: "default"}, {Type: "zone", Name: "az1"}, {Type: "rack", Name: "az1-a"}, {Type: "host", Name: "two"}}}
 	if diff := cmp.Diff(wantPlace, c.place(r, m)); diff != "" {
 		t.Error(diff)

@@ -59,22 +59,6 @@ const Port = 3300
 
 func (m Mon) vector() string { return "[v2:" + netip.AddrPortFrom(m.Address, Port).String() + "]" }
 
-// The bounds of an OSD's memory target, in bytes: Ceph's own minimum (osd_memory_target in global.yaml.in), and more than what helps.
-const (
-	memoryLeast = 896 << 20
-	memoryMost  = 16 << 30
-)
-
-// MemoryTarget is an OSD's share of a host's memory: seven tenths for all OSDs of a host that does nothing else, two where virtual machines
-// need theirs. The shares are those of cephadm's autotuning (mgr/cephadm/autotune_memory_target_ratio and its advice for hyperconverged hosts).
-func MemoryTarget(memory int64, osds int, hyperconverged bool) int64 {
-	share := memory / 10 * 7
-	if hyperconverged {
-		share = memory / 10 * 2
-	}
-	return min(max(share/int64(max(osds, 1)), memoryLeast), memoryMost)
-}
-
 // Conf is the ceph.conf of a host, or of a host that is only a client when the place is nil. All traffic is encrypted.
 func Conf(s Spec, p *Place) string {
 	var b strings.Builder

@@ -66,21 +66,6 @@ osd memory target = 939524096
 	}
 }
 
-func TestMemoryTarget(t *testing.T) {
-	for _, tc := range []struct {
-		memory int64
-		osds   int
-		hyper  bool
-		want   int64
-	}{
-		{3 << 30, 1, true, memoryLeast}, {256 << 30, 8, false, memoryMost}, {4 << 40, 4, false, memoryMost}, {512 << 30, 10, true, (512 << 30) / 10 * 2 / 10}, {1 << 30, 0, false, memoryLeast},
-	} {
-		if got := MemoryTarget(tc.memory, tc.osds, tc.hyper); got != tc.want {
-			t.Errorf("%d bytes, %d OSDs, hyperconverged %v: %d, want %d", tc.memory, tc.osds, tc.hyper, got, tc.want)
-		}
-	}
-}
-
 // texts are what a difference is told as.
 func texts(list []Change) []string {
 	var out []string
