@@ -156,7 +156,7 @@ func (d dayTwo) upgrades(t *testing.T) {
 	holds(t, plan.All(), "3 batches")
 	d.Expect(rack.Within(t, oneCommand), t, 0, "verify", file)
 	began := time.Now()
-	d.Expect(rack.Within(t, 120*time.Minute), t, 0, "apply", file, "--image", "debian-13@"+next)
+	d.Expect(rack.Within(t, 120*time.Minute), t, 0, "apply", file)
 	rack.Figure(t, "upgrade of three blades", time.Since(began))
 	d.undisturbed(t, "upgrade")
 	for _, blade := range []string{"blade-01", "blade-02", "blade-03"} {

@@ -45,7 +45,7 @@ func planCommands(g *global) []*cobra.Command {
 	var ao app.ApplyOptions
 	apply := &cobra.Command{Use: "apply [FILE]", Short: "Apply exactly a saved plan; with no file: plan, show, ask, apply", GroupID: "change", Args: cobra.MaximumNArgs(1)}
 	apply.Flags().StringArrayVar(&ao.Plan.Targets, "target", nil, "without FILE: only this `place` or node; may be repeated")
-	apply.Flags().StringVar(&ao.Plan.Image, "image", "", "this `NAME@DIGEST` instead of the image that NAME stands for, as the plan was made")
+	apply.Flags().StringVar(&ao.Plan.Image, "image", "", "without FILE: take this `NAME@DIGEST` for the image that NAME stands for; a saved plan knows its own")
 	apply.Flags().StringVar(&ao.JUnit, "junit", "", "write a JUnit report to this `file`: a case for each op")
 	apply.Flags().BoolVarP(&ao.Yes, "yes", "y", false, "do not ask")
 	apply.RunE = g.run(func(cmd *cobra.Command, e app.Env, args []string) error {

@@ -77,12 +77,14 @@ func Apply(ctx context.Context, e Env, o ApplyOptions) (err error) {
 // planToApply reads the saved plan and makes sure that it is not stale, or makes and shows one.
 func (s *session) planToApply(ctx context.Context, o ApplyOptions) (plan.Plan, error) {
 	if o.File != "" {
-		if len(o.Plan.Targets) > 0 || o.Plan.Observed != "" {
-			return plan.Plan{}, errors.New("a saved plan is applied as it is: --target and --observed go with plan")
+		if len(o.Plan.Targets) > 0 || o.Plan.Observed != "" || o.Plan.Image != "" {
+			return plan.Plan{}, errors.New("a saved plan is applied as it is: --target, --observed and --image go with plan")
 		}
 		p := o.saved
-		if err := s.useImage(o.Plan.Image); err != nil {
-			return p, err
+		for _, name := range p.Provenance.Chosen {
+			if err := s.useImage(name + "@" + string(p.Provenance.Images[name])); err != nil {
+				return p, err
+			}
 		}
 		if err := s.fresh(p); err != nil {
 			return p, &Exit{Code: ExitStale, Err: err}

@@ -139,6 +139,10 @@ func (s *session) plan(ctx context.Context, o PlanOptions) (plan.Plan, error) {
 	if o.Observed == "synthetic" {
 		p.Notes = append(p.Notes, madeUp)
 	}
+	if o.Image != "" {
+		name, _, _ := strings.Cut(o.Image, "@")
+		p.Provenance.Chosen = []string{name}
+	}
 	if p.Notes, err = s.noteCabling(ctx, p.Notes, targets); err != nil {
 		return plan.Plan{}, err
 	}

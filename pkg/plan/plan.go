@@ -51,6 +51,8 @@ type Left struct {
 // Provenance pins what the plan was made from. A plan is stale when inventory, an image or the policy is no longer the one named here;
 // the observation's digest is for the record only.
 type Provenance struct {
+	// Chosen are the names of images whose digest was given when the plan was made, in place of the one that the image store has for the name.
+	Chosen      []string                `json:"chosen,omitempty"`
 	Images      map[string]model.Digest `json:"images,omitempty"` // name → manifest digest
 	Inventory   model.Digest            `json:"inventory"`
 	Observation model.Digest            `json:"observation"`
