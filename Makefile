@@ -8,7 +8,7 @@ LDFLAGS := -s -w -X github.com/nuboctl/nuboctl/pkg/app.Version=$(VERSION)
 GO      := CGO_ENABLED=0 go
 BINARIES := nuboctl nubo-agent nubo-bootd nubo-lab
 
-.PHONY: help build packages test e2e e2e-long demo demo-region demo-down bench fuzz sim lint fmt clean
+.PHONY: help build packages test e2e e2e-long demo demo-one demo-down bench fuzz sim lint fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,11 +30,11 @@ e2e: packages build ## the virtual rack, end to end, against the services' own t
 e2e-long: packages build ## everything in the lab, from nothing, as long as it takes
 	go test -tags e2e,e2elong -count=1 -v -timeout 6h ./e2e/
 
-demo: packages build ## one powered-off blade becomes a Debian host with a virtual machine; leaves the rack running
+demo: packages build ## three powered-off blades become a region: hypervisors, one Ceph cluster, virtual machines; leaves the rack running
 	@./e2e/demo up
 
-demo-region: packages build ## three blades, one Ceph cluster, and virtual machines on it; takes three to four times as long
-	@./e2e/demo region
+demo-one: packages build ## one blade and one virtual machine only; takes a quarter of the time
+	@./e2e/demo one
 
 demo-down: ## take the demo's rack down
 	@./e2e/demo down
