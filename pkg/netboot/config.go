@@ -34,8 +34,9 @@ type Config struct {
 	// Next takes every HTTP request that is not for a boot file or a script. nil: 404.
 	Next http.Handler
 
-	TFTPTransfers int // transfers at once; 128. More wait in a queue, and are served in order
-	HTTPTransfers int // boot files at once over HTTP; 64. More wait, and are served in order
+	// At most an eighth of what is served at once is one machine's. What does not fit waits, machines by turns.
+	TFTPTransfers int // transfers at once; 128
+	HTTPTransfers int // boot files at once over HTTP; 64
 
 	Observer Observer // nil: nobody is told
 }

@@ -34,7 +34,22 @@ func listenDHCP(ctx context.Context, iface string, port uint16) (*net.UDPConn, e
 		return nil, fmt.Errorf("listen for DHCP on port %d of interface %q: %w (root or CAP_NET_BIND_SERVICE is needed, and no other DHCP server on this interface)",
 			port, iface, err)
 	}
-	return conn.(*net.UDPConn), nil
+	return roomy(conn.(*net.UDPConn)), nil
+}
+
+// burst is how many bytes of packets a socket keeps that nobody has read yet: a few thousand machines that are switched on at once.
+const burst = 8 << 20
+
+// roomy gives a socket room for a burst of packets: beyond the system's limit when this process may, otherwise up to it. Less room costs clients a
+// repetition of their question.
+func roomy(conn *net.UDPConn) *net.UDPConn {
+	if raw, err := conn.SyscallConn(); err == nil {
+		if ctl := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, burst) }); ctl == nil && err == nil {
+			return conn
+		}
+	}
+	_ = conn.SetReadBuffer(burst)
+	return conn
 }
 
 // serveDHCP answers on conn until it is closed.

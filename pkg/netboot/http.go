@@ -68,11 +68,11 @@ func (s *Server) serveHTTP(ctx context.Context, l net.Listener) error {
 	return err
 }
 
-// serveFile sends one boot file, or a range of it. It waits for a free slot rather than refuse.
+// serveFile sends one boot file, or a range of it. It waits for the machine's turn rather than refuse.
 func (s *Server) serveFile(w http.ResponseWriter, r *http.Request) {
 	ev := Event{Protocol: HTTP, Peer: peerOf(r), Request: r.Method + " " + r.URL.Path, Reply: "sent"}
 	s.stats.httpQueued.Add(1)
-	err := s.httpSlots.Acquire(r.Context(), 1)
+	leave, err := s.httpQueue.enter(r.Context(), ev.Peer.Addr())
 	s.stats.httpQueued.Add(-1)
 	if err != nil {
 		s.stats.httpFailed.Add(1)
@@ -83,7 +83,7 @@ func (s *Server) serveFile(w http.ResponseWriter, r *http.Request) {
 	s.stats.httpActive.Add(1)
 	defer func() {
 		s.stats.httpActive.Add(-1)
-		s.httpSlots.Release(1)
+		leave()
 	}()
 	out := &countingWriter{ResponseWriter: w}
 	ev.Err = s.sendFile(out, r, strings.TrimPrefix(r.URL.Path, filesPath))

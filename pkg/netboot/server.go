@@ -8,7 +8,6 @@ import (
 	"net/netip"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sync/semaphore"
 )
 
 // Server is the relay of one layer-2 network: DHCP, TFTP and HTTP, and a word to iPXE that there is no IPv6 router, which
@@ -17,7 +16,7 @@ type Server struct {
 	cfg       Config
 	decider   Decider
 	ready     chan struct{}
-	httpSlots *semaphore.Weighted
+	httpQueue *queue
 	stats     counters
 	tftp      *tftpServer // set before ready is closed
 }
@@ -34,7 +33,7 @@ func New(cfg Config, d Decider) (*Server, error) {
 	}
 	return &Server{
 		cfg: cfg, decider: d, ready: make(chan struct{}),
-		httpSlots: semaphore.NewWeighted(int64(cfg.HTTPTransfers)),
+		httpQueue: newQueue(cfg.HTTPTransfers),
 	}, nil
 }
 
@@ -120,6 +119,7 @@ func (s *Server) open(ctx context.Context, l *listeners) (err error) {
 	if l.tftp, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(s.cfg.Address, s.cfg.TFTPPort))); err != nil {
 		return fmt.Errorf("listen for TFTP on %s port %d: %w", s.cfg.Address, s.cfg.TFTPPort, err)
 	}
+	roomy(l.tftp)
 	var lc net.ListenConfig
 	if l.http, err = lc.Listen(ctx, "tcp4", netip.AddrPortFrom(s.cfg.Address, s.cfg.HTTPPort).String()); err != nil {
 		return fmt.Errorf("listen for HTTP on %s port %d: %w", s.cfg.Address, s.cfg.HTTPPort, err)

@@ -9,25 +9,24 @@ import (
 )
 
 const (
-	tftpQueueLength = 4096             // waiting clients; beyond it a request is dropped, and the client repeats it
+	tftpQueueLength = 16384            // waiting requests; beyond it one of the machine that has most is dropped, and asked for again
 	tftpStale       = 20 * time.Second // a waiting client that stopped repeating its request is gone
 	tftpRestart     = time.Second      // a request repeated later than this during its transfer is a client that began anew
 )
 
 // tftpQueue is the packet connection under the TFTP library. It hands out a read request only when a transfer may
-// begin, in order of arrival, so that a waiting client costs a few bytes instead of a socket; and it drops the requests
+// begin, machines by turns (see turns), so that a waiting client costs a few bytes instead of a socket; and it drops the requests
 // that clients repeat while they wait, which the library would answer with a second transfer. The library gets a ticket
 // in place of the file name, by which its transfer finds the request again.
 type tftpQueue struct {
 	net.PacketConn // the socket of the TFTP port; only ever an UDP one
 
-	slots chan struct{} // one token for each transfer under way
-	ready chan struct{} // signals, with room for one, that waiting is not empty
+	ready chan struct{} // signals, with room for one, that somebody's turn may have come
 	stop  chan struct{}
 	once  sync.Once
 
 	mu      sync.Mutex
-	waiting []*tftpRequest
+	turns   *turns[*tftpRequest]
 	byPeer  map[netip.AddrPort]*tftpRequest // the newest request of each client, waiting or under way
 	tickets map[string]*tftpRequest         // handed out and not yet claimed by a transfer
 	last    uint64                          // number of the last ticket
@@ -44,9 +43,9 @@ type tftpRequest struct {
 func newTFTPQueue(conn net.PacketConn, transfers int) *tftpQueue {
 	return &tftpQueue{
 		PacketConn: conn,
-		slots:      make(chan struct{}, transfers),
 		ready:      make(chan struct{}, 1),
 		stop:       make(chan struct{}),
+		turns:      newTurns[*tftpRequest](transfers, tftpQueueLength),
 		byPeer:     map[netip.AddrPort]*tftpRequest{},
 		tickets:    map[string]*tftpRequest{},
 	}
@@ -85,12 +84,14 @@ func (q *tftpQueue) admit(r *tftpRequest) {
 			return
 		}
 	}
-	if len(q.waiting) >= tftpQueueLength {
-		return
+	lost, full := q.turns.add(r.peer.Addr(), r)
+	if full && q.byPeer[lost.peer] == lost {
+		delete(q.byPeer, lost.peer)
 	}
-	q.byPeer[r.peer] = r
-	q.waiting = append(q.waiting, r)
-	q.signal()
+	if lost != r {
+		q.byPeer[r.peer] = r
+		q.signal()
+	}
 }
 
 func (q *tftpQueue) signal() {
@@ -100,35 +101,31 @@ func (q *tftpQueue) signal() {
 	}
 }
 
-// ReadFrom hands the next request to the library once there is a slot for it.
+// ReadFrom hands the next request to the library once its transfer may begin.
 func (q *tftpQueue) ReadFrom(p []byte) (int, net.Addr, error) {
-	select {
-	case q.slots <- struct{}{}:
-	case <-q.stop:
-		return 0, nil, net.ErrClosed
-	}
-	for {
+	for !q.closed() {
 		if r, ticket := q.next(time.Now()); r != nil {
 			return copy(p, ticketRRQ(ticket, r.rest)), net.UDPAddrFromAddrPort(r.peer), nil
 		}
 		select {
 		case <-q.ready:
 		case <-q.stop:
-			<-q.slots
-			return 0, nil, net.ErrClosed
 		}
 	}
+	return 0, nil, net.ErrClosed
 }
 
-// next takes the first client of the queue that is still there, and gives it a ticket.
+// next takes the next client that is still there, and gives it a ticket.
 func (q *tftpQueue) next(now time.Time) (*tftpRequest, string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for len(q.waiting) > 0 {
-		r := q.waiting[0]
-		q.waiting = q.waiting[1:]
+	for {
+		r, ok := q.turns.next()
+		if !ok {
+			return nil, ""
+		}
 		if now.Sub(r.seen) > tftpStale {
-			delete(q.byPeer, r.peer)
+			q.endLocked(r)
 			continue
 		}
 		q.last++
@@ -136,7 +133,6 @@ func (q *tftpQueue) next(now time.Time) (*tftpRequest, string) {
 		r.started, q.tickets[ticket] = now, r
 		return r, ticket
 	}
-	return nil, ""
 }
 
 // claim finds the request of a transfer that the library began. It must be given back by release.
@@ -158,14 +154,19 @@ func (q *tftpQueue) failed() {
 	}
 }
 
-// release ends a transfer: its slot goes to the next in the queue.
+// release ends a transfer: somebody else's turn has come.
 func (q *tftpQueue) release(r *tftpRequest) {
 	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.endLocked(r)
+	q.signal()
+}
+
+func (q *tftpQueue) endLocked(r *tftpRequest) {
 	if q.byPeer[r.peer] == r {
 		delete(q.byPeer, r.peer)
 	}
-	q.mu.Unlock()
-	<-q.slots
+	q.turns.done(r.peer.Addr())
 }
 
 // active and queued count transfers under way and clients waiting.
@@ -177,7 +178,7 @@ func (q *tftpQueue) active() (active, queued int64) {
 			active++
 		}
 	}
-	return active, int64(len(q.waiting))
+	return active, int64(q.turns.waiting)
 }
 
 func (q *tftpQueue) closed() bool {

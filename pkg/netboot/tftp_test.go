@@ -156,8 +156,8 @@ func TestTFTPQueueOrderAndRepetitions(t *testing.T) {
 		t.Errorf("%d active after the old transfer ended", active)
 	}
 	q.release(again)
-	if len(q.slots) != 1 {
-		t.Errorf("%d slots taken, want that of c", len(q.slots))
+	if q.turns.running != 1 {
+		t.Errorf("%d transfers under way, want that of c", q.turns.running)
 	}
 }
 
@@ -169,7 +169,7 @@ func TestTFTPQueueTakesBackFailedTickets(t *testing.T) {
 	}
 	q.failed()
 	q.failed() // nothing handed out: must not block
-	if len(q.slots) != 0 || q.claim("1") != nil {
+	if q.turns.running != 0 || q.claim("1") != nil {
 		t.Error("the slot was not given back")
 	}
 }

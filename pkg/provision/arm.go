@@ -40,7 +40,7 @@ func (p *Provisioner) Arm(ctx context.Context, n model.Node, goal order.Goal, sp
 	if err := p.supply(ctx, c, files, n.Image.Digest, report); err != nil {
 		return err
 	}
-	if err := c.SetMachines(ctx, Machines(p.Desired, network)); err != nil {
+	if err := p.introduce(ctx, c, network); err != nil {
 		return err
 	}
 	before, _, err := p.orders().Lookup(ctx, string(n.Path))
@@ -61,6 +61,23 @@ func (p *Provisioner) Arm(ctx context.Context, n model.Node, goal order.Goal, sp
 		return err
 	}
 	return c.Arm(ctx, o.ID, relay.Arm{Signed: signed, Boot: boot})
+}
+
+// introduce tells the relay which machines it gives addresses to: once, since what is desired does not change.
+func (p *Provisioner) introduce(ctx context.Context, c *relay.Client, network model.Network) error {
+	p.supplying.Lock()
+	defer p.supplying.Unlock()
+	if p.introduced[c] {
+		return nil
+	}
+	if err := c.SetMachines(ctx, Machines(p.Desired, network)); err != nil {
+		return err
+	}
+	if p.introduced == nil {
+		p.introduced = map[*relay.Client]bool{}
+	}
+	p.introduced[c] = true
+	return nil
 }
 
 // write fills in an order that follows the one before.

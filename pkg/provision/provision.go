@@ -98,7 +98,7 @@ type Provisioner struct {
 	Fence   state.Fence
 	Key     minisign.PrivateKey
 	Images  Images
-	// Relay opens the relay of a network.
+	// Relay opens the relay of a network: the same client each time, and one for each network.
 	Relay func(ctx context.Context, network string) (*relay.Client, error)
 	// Config is the rendered configuration of a node.
 	Config func(n model.Node) ([]byte, error)
@@ -107,7 +107,8 @@ type Provisioner struct {
 	// Silence is how long a begun install may say nothing before it counts as stalled.
 	Silence time.Duration
 
-	supplying sync.Mutex // one supply at a time, so that blades installed together do not each send the image
+	supplying  sync.Mutex // one supply at a time, so that blades installed together do not each send the image
+	introduced map[*relay.Client]bool
 }
 
 func (p *Provisioner) orders() state.Bucket[Record] { return state.Orders[Record](p.Store, p.Fence) }

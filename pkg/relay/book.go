@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,22 +35,28 @@ type entry struct {
 	Boot   BootFiles    `json:"boot"`
 	// version counts changes since this process began; waiters look at it.
 	version int
+	changed chan struct{} // closed when there is a newer one, or none
+	writing *sync.Mutex   // of all versions of this order: one change at a time
 }
 
-// book keeps orders and machines. What decides over a second write to a disk is on stable storage before it is acted on.
+// book keeps orders and machines. What decides over a second write to a disk is on stable storage before it is acted on. Nobody who reads waits for
+// storage: machines are answered while others' reports are written down.
 type book struct {
 	dir string
 	now func() time.Time
 
-	mu       sync.Mutex
-	changed  chan struct{} // closed and replaced at every change
+	orders sync.RWMutex // held while orders come or go; shared by those that change
+
+	mu       sync.Mutex // held for a moment only, never while something is written
 	entries  map[string]*entry
+	byMAC    map[string][]string // ids of the orders for a card
 	machines map[string]Machine
+	listed   []byte // the machines as they are on storage
 	epoch    int64
 }
 
 func openBook(dir string, now func() time.Time) (*book, error) {
-	b := &book{dir: dir, now: now, changed: make(chan struct{}), entries: map[string]*entry{}, machines: map[string]Machine{}}
+	b := &book{dir: dir, now: now, entries: map[string]*entry{}, byMAC: map[string][]string{}, machines: map[string]Machine{}}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("relay: make the order book: %w", err)
 	}
@@ -73,11 +80,11 @@ func (b *book) load(name string) error {
 	if filepath.Base(name) == "machines.json" {
 		return b.loadMachines(name, text)
 	}
-	e := &entry{version: 1}
+	e := &entry{}
 	if err := json.Unmarshal(text, e); err != nil {
 		return fmt.Errorf("relay: order book entry %s is damaged: %w", name, err)
 	}
-	b.entries[e.Record.Order.ID] = e
+	b.set(e)
 	b.epoch = max(b.epoch, e.Record.Order.Epoch)
 	return nil
 }
@@ -90,6 +97,7 @@ func (b *book) loadMachines(name string, text []byte) error {
 	for _, m := range list {
 		b.machines[m.MAC] = m
 	}
+	b.listed = text
 	return nil
 }
 
@@ -109,15 +117,21 @@ func (b *book) setMachines(list []Machine) error {
 	if err != nil {
 		return fmt.Errorf("relay: list of machines: %w", err)
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.orders.Lock()
+	defer b.orders.Unlock()
+	if bytes.Equal(text, b.listed) { // it is told again with every order
+		return nil
+	}
 	if err := writeDurably(filepath.Join(b.dir, "machines.json"), text); err != nil {
 		return err
 	}
-	b.machines = make(map[string]Machine, len(list))
+	machines := make(map[string]Machine, len(list))
 	for _, m := range list {
-		b.machines[m.MAC] = m
+		machines[m.MAC] = m
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.machines, b.listed = machines, text
 	return nil
 }
 
@@ -126,9 +140,9 @@ func (b *book) expected(mac string) (entry, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var best *entry
-	for _, e := range b.entries {
-		o := e.Record.Order
-		if slices.Contains(o.Machine.MACs, mac) && e.Record.Boots(b.now()) && (best == nil || o.IssuedAt.After(best.Record.Order.IssuedAt)) {
+	for _, id := range b.byMAC[mac] {
+		e := b.entries[id]
+		if e != nil && slices.Contains(e.Record.Order.Machine.MACs, mac) && e.Record.Boots(b.now()) && (best == nil || e.Record.Order.IssuedAt.After(best.Record.Order.IssuedAt)) {
 			best = e
 		}
 	}
@@ -140,26 +154,26 @@ func (b *book) expected(mac string) (entry, bool) {
 
 // arm takes an order up, in place of every other order for one of its machine's cards that has not ended.
 func (b *book) arm(e entry) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.orders.Lock()
+	defer b.orders.Unlock()
 	o := e.Record.Order
 	if o.Epoch < b.epoch {
 		return fmt.Errorf("arm order %s of epoch %d: %w (epoch %d)", o.ID, o.Epoch, ErrFenced, b.epoch)
 	}
-	if have, ok := b.entries[o.ID]; ok {
+	if have, ok := b.find(o.ID); ok {
 		if string(have.Signed.Payload) != string(e.Signed.Payload) {
 			return fmt.Errorf("arm order %s: another order has this id", o.ID)
 		}
 		return nil
 	}
-	for id, old := range b.entries {
-		if slices.ContainsFunc(old.Record.Order.Machine.MACs, func(m string) bool { return slices.Contains(o.Machine.MACs, m) }) {
-			if err := b.removeLocked(id); err != nil {
+	for _, mac := range o.Machine.MACs {
+		for _, old := range b.ordersOf(mac) {
+			if err := b.remove(old); err != nil {
 				return err
 			}
 		}
 	}
-	if err := b.keepLocked(&e); err != nil {
+	if err := b.keep(&e); err != nil {
 		return err
 	}
 	b.epoch = max(b.epoch, o.Epoch)
@@ -167,31 +181,43 @@ func (b *book) arm(e entry) error {
 }
 
 func (b *book) disarm(id string) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.removeLocked(id)
+	b.orders.Lock()
+	defer b.orders.Unlock()
+	return b.remove(id)
 }
 
-func (b *book) removeLocked(id string) error {
-	if _, ok := b.entries[id]; !ok {
+// remove forgets an order, for good before it returns. Orders are held.
+func (b *book) remove(id string) error {
+	e, ok := b.find(id)
+	if !ok {
 		return nil
 	}
 	if err := os.Remove(b.file(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("relay: remove order %s: %w", id, err)
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	delete(b.entries, id)
-	b.wakeLocked()
+	for _, mac := range e.Record.Order.Machine.MACs {
+		if b.byMAC[mac] = slices.DeleteFunc(b.byMAC[mac], func(other string) bool { return other == id }); len(b.byMAC[mac]) == 0 {
+			delete(b.byMAC, mac)
+		}
+	}
+	close(e.changed)
 	return nil
 }
 
 // update changes one record; a change of phase or attempts is on stable storage before update returns.
 func (b *book) update(id string, change func(order.Record) (order.Record, error)) (order.Record, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	e, ok := b.entries[id]
+	b.orders.RLock()
+	defer b.orders.RUnlock()
+	e, ok := b.find(id)
 	if !ok {
 		return order.Record{}, fmt.Errorf("order %s: %w", id, ErrNoOrder)
 	}
+	e.writing.Lock()
+	defer e.writing.Unlock()
+	e, _ = b.find(id) // as whoever wrote before has left it
 	rec, err := change(e.Record)
 	if err != nil {
 		return e.Record, err
@@ -199,11 +225,9 @@ func (b *book) update(id string, change func(order.Record) (order.Record, error)
 	next := *e
 	next.Record = rec
 	if rec.Phase != e.Record.Phase || rec.Attempts != e.Record.Attempts || rec.Boot != e.Record.Boot || (rec.Facts == nil) != (e.Record.Facts == nil) {
-		return rec, b.keepLocked(&next)
+		return rec, b.keep(&next)
 	}
-	next.version++
-	*e = next
-	b.wakeLocked()
+	b.put(&next)
 	return rec, nil
 }
 
@@ -217,7 +241,8 @@ func (b *book) booted(id string) error {
 	return err
 }
 
-func (b *book) keepLocked(e *entry) error {
+// keep puts an entry in its place, once it is on stable storage.
+func (b *book) keep(e *entry) error {
 	text, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("relay: order %s: %w", e.Record.Order.ID, err)
@@ -225,20 +250,57 @@ func (b *book) keepLocked(e *entry) error {
 	if err := writeDurably(b.file(e.Record.Order.ID), text); err != nil {
 		return err
 	}
-	e.version++
-	b.entries[e.Record.Order.ID] = e
-	b.wakeLocked()
+	b.put(e)
 	return nil
 }
 
-func (b *book) get(id string) (entry, <-chan struct{}, bool) {
+func (b *book) put(e *entry) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.set(e)
+}
+
+// set puts an entry in the place of its earlier version, where there is one, and wakes those who wait for news of it. The lock is held.
+func (b *book) set(e *entry) {
+	id := e.Record.Order.ID
+	old, known := b.entries[id]
+	e.changed = make(chan struct{})
+	e.version++
+	b.entries[id] = e
+	if known {
+		close(old.changed)
+	}
+	if e.writing == nil {
+		e.writing = new(sync.Mutex)
+	}
+	for _, mac := range e.Record.Order.Machine.MACs {
+		if !slices.Contains(b.byMAC[mac], id) {
+			b.byMAC[mac] = append(b.byMAC[mac], id)
+		}
+	}
+}
+
+func (b *book) find(id string) (*entry, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e, ok := b.entries[id]
+	return e, ok
+}
+
+// ordersOf are the ids of the orders for a card.
+func (b *book) ordersOf(mac string) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.byMAC[mac])
+}
+
+// get gives an order, and a channel that is closed when there is news of it.
+func (b *book) get(id string) (entry, <-chan struct{}, bool) {
+	e, ok := b.find(id)
 	if !ok {
-		return entry{}, b.changed, false
+		return entry{}, nil, false
 	}
-	return *e, b.changed, true
+	return *e, e.changed, true
 }
 
 func (b *book) all() []order.Status {
@@ -252,15 +314,16 @@ func (b *book) all() []order.Status {
 	return out
 }
 
+// wake makes all who wait look again.
 func (b *book) wake() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.wakeLocked()
-}
-
-func (b *book) wakeLocked() {
-	close(b.changed)
-	b.changed = make(chan struct{})
+	for id, e := range b.entries {
+		again := *e
+		again.changed = make(chan struct{})
+		b.entries[id] = &again
+		close(e.changed)
+	}
 }
 
 func (b *book) file(id string) string { return filepath.Join(b.dir, id+".json") }

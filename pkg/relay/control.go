@@ -143,25 +143,11 @@ func (r *Relay) postMissing(w http.ResponseWriter, req *http.Request) {
 	out := missing{Blobs: r.cfg.Images.Missing(ask.Blobs)}
 	out.Files = map[string]string{}
 	for name, sum := range ask.Files {
-		if r.sumOf(name) != sum {
+		if r.sums.of(r.files, name) != sum {
 			out.Files[name] = sum
 		}
 	}
 	reply(w, http.StatusOK, out)
-}
-
-// sumOf is a boot file's SHA-256, empty when it is not there.
-func (r *Relay) sumOf(name string) string {
-	f, err := r.files.Open(name)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	sum := sha256.New()
-	if _, err := io.Copy(sum, f); err != nil {
-		return ""
-	}
-	return hex.EncodeToString(sum.Sum(nil))
 }
 
 var fileName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)

@@ -55,6 +55,7 @@ type Relay struct {
 	book   *book
 	server *netboot.Server
 	files  *os.Root
+	sums   sums
 }
 
 // New opens the relay's directory, which is made when it is not there, and takes up the orders in it.
