@@ -35,7 +35,7 @@ type Config struct {
 	Next http.Handler
 
 	// At most an eighth of what is served at once is one machine's. What does not fit waits, machines by turns.
-	TFTPTransfers int // transfers at once; 128
+	TFTPTransfers int // transfers at once; 256
 	HTTPTransfers int // boot files at once over HTTP; 64
 
 	Observer Observer // nil: nobody is told
@@ -55,7 +55,7 @@ func (c Config) withDefaults() Config {
 		c.Mode = ModeAuthoritative
 	}
 	if c.TFTPTransfers <= 0 {
-		c.TFTPTransfers = 128
+		c.TFTPTransfers = 256
 	}
 	if c.HTTPTransfers <= 0 {
 		c.HTTPTransfers = 64

@@ -31,7 +31,7 @@ type fleetSize struct {
 }
 
 var (
-	quickFleet = fleetSize{Blades: 1000, FirstStage: 32 << 10, Kernel: 64 << 10, Initrd: 128 << 10, Image: 256 << 10}
+	quickFleet = fleetSize{Blades: 1000, FirstStage: 16 << 10, Kernel: 64 << 10, Initrd: 128 << 10, Image: 256 << 10}
 	fullFleet  = fleetSize{Blades: 1000, FirstStage: 1 << 20, Kernel: 2 << 20, Initrd: 8 << 20, Image: 16 << 20}
 )
 
