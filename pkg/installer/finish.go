@@ -105,9 +105,19 @@ func (i *Install) finish(context.Context) error {
 	if err := boot.WriteEnv(env, boot.Env{boot.DefaultSlot: firstSlot, boot.Good(firstSlot): "1", boot.LaidUnder: i.order.Nonce}); err != nil {
 		return err
 	}
-	err := i.mounts.unmount()
-	unix.Sync()
-	return err
+	return errors.Join(i.mounts.unmount(), syncDisk(i.root.Path))
+}
+
+// syncDisk brings to a disk what was written to it beside its file systems: the first stage of a boot loader.
+func syncDisk(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("synchronise the root disk: %w", err)
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("synchronise the root disk: %w", err)
+	}
+	return nil
 }
 
 func (i *Install) reportInstalled(ctx context.Context) error {

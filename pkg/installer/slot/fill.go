@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/coreos/ignition/v2/config/v3_3/types"
-	"golang.org/x/sys/unix"
 
 	"github.com/nuboctl/nuboctl/pkg/image/manifest"
 	"github.com/nuboctl/nuboctl/pkg/installer/boot"
@@ -48,8 +47,20 @@ type Filled struct {
 	BytesRead int64    // as transported
 }
 
-// Fill does all but making the slot bootable: see Seal. State is only added to.
+// Fill does all but making the slot bootable: see Seal. State is only added to. What it has written is on the disks when it returns without an error.
 func (f Filler) Fill(ctx context.Context, j Job) (Filled, error) {
+	d, err := watch(j.Root, j.State)
+	if err != nil {
+		return Filled{}, err
+	}
+	done, err := f.fill(ctx, j)
+	if err == nil {
+		err = d.flush()
+	}
+	return done, errors.Join(err, d.close())
+}
+
+func (f Filler) fill(ctx context.Context, j Job) (Filled, error) {
 	var done Filled
 	file, ok := j.Manifest.File(manifest.RootTar)
 	if !ok {
@@ -81,11 +92,19 @@ func Seal(j Job) error {
 	if err != nil {
 		return err
 	}
-	unix.Sync()
-	if err := put(j.Root, "/"+boot.SlotConfig, body, 0o644); err != nil {
+	d, err := watch(j.Root, j.State)
+	if err == nil {
+		err = d.flush()
+	}
+	if err == nil {
+		err = put(j.Root, "/"+boot.SlotConfig, body, 0o644)
+	}
+	if err == nil {
+		err = d.flush()
+	}
+	if err = errors.Join(err, d.close()); err != nil {
 		return fmt.Errorf("make the slot bootable: %w", err)
 	}
-	unix.Sync()
 	return nil
 }
 
