@@ -26,6 +26,13 @@ that were stopped with their owners' consent are started.`}),
 hold, complete, what was proven good there before. Hosts that do not run what the inventory asks for stay as they are,
 so a rollback that was interrupted can be given again. It is refused (exit 3) where Ceph of a newer release has run, and
 where virtual machines would have to move to an older hypervisor.`}),
+		goalCommand(g, plan.GoalDecommission, &cobra.Command{Use: "decommission NODE", Short: "Take a node that the inventory says to be retired or lost out of service for good", Args: cobra.ExactArgs(1),
+			Long: `Takes a node, or all nodes of a place, out of service for good: its OSDs are marked out, their data moves elsewhere, they are
+removed one by one when Ceph says that nothing needs them; then its manager and monitor leave, disks that the node's
+consent names are wiped, and the machine is switched off. The inventory must have said so before: state = "retired", or
+state = "lost" of a machine that will not come back. It is refused (exit 3) while virtual machines run there, and where
+room, failure domains, monitors or managers would not be enough without it. Take the node out of the inventory afterwards.`,
+			Example: "  nuboctl drain blade-02\n  nuboctl decommission blade-02 -o out.plan && nuboctl apply out.plan"}),
 		goalCommand(g, plan.GoalReinstall, &cobra.Command{Use: "reinstall NODE", Short: "Lay a node's operating system down anew; its state and its other disks stay", Args: cobra.ExactArgs(1),
 			Long: `Installs a node again over the network, onto the disk of its system only. It is refused (exit 3) while virtual machines run
 there whose owners do not consent to a stop (on_drain = "stop_start"): drain it first, and undrain it afterwards.`}),

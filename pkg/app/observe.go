@@ -54,7 +54,7 @@ func (r *reach) Close() error { return r.relays.Close() }
 
 // world is the reach in the words of ops; b knows the certificate of the plan that is run, and is nil when it has none.
 func (r *reach) world(d model.Desired, b ops.Batches) ops.World {
-	return ops.World{Desired: d, Machines: r.machines, Installs: r.installs, FirstBoots: r.installs, Hosts: r.hosts, Hypervisors: r.hosts, VMs: r.vms, Clusters: r.clusters,
+	return ops.World{Desired: d, Machines: r.machines, Installs: r.installs, FirstBoots: r.installs, Hosts: r.hosts, Hypervisors: r.hosts, VMs: r.vms, Clusters: r.clusters, Departures: fleet.Departures{Clusters: r.clusters},
 		Guests: r.guests, Cordons: r.cordons, Slots: r.slots, Storage: r.storage, Batches: b}
 }
 

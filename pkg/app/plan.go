@@ -78,7 +78,7 @@ func explain(e Env, p plan.Plan, html string, all bool) error {
 }
 
 // goals are those that this version plans for.
-var goals = []plan.Goal{plan.GoalInstall, plan.GoalReinstall, plan.GoalUpgrade, plan.GoalRollback, plan.GoalDrain, plan.GoalUndrain}
+var goals = []plan.Goal{plan.GoalInstall, plan.GoalReinstall, plan.GoalUpgrade, plan.GoalRollback, plan.GoalDrain, plan.GoalUndrain, plan.GoalDecommission}
 
 // Goals names the goals that this version plans for.
 func Goals() string {
@@ -91,6 +91,11 @@ func Goals() string {
 
 // outOfService are the goals that take hosts out of service in batches: their plans carry a certificate, and depend on everything that is up.
 var outOfService = []plan.Goal{plan.GoalUpgrade, plan.GoalRollback, plan.GoalDrain}
+
+// dependsOnAll reports whether what a plan of a goal may do to its targets depends on everything else.
+func dependsOnAll(g plan.Goal) bool {
+	return g == plan.GoalDecommission || slices.Contains(outOfService, g)
+}
 
 // plan observes and plans.
 func (s *session) plan(ctx context.Context, o PlanOptions) (plan.Plan, error) {
@@ -106,7 +111,7 @@ func (s *session) plan(ctx context.Context, o PlanOptions) (plan.Plan, error) {
 		return plan.Plan{}, err
 	}
 	certified := slices.Contains(outOfService, goal)
-	if certified && o.Observed == "" && len(targets) > 0 {
+	if dependsOnAll(goal) && o.Observed == "" && len(targets) > 0 {
 		s.env.note("Observing everything, since what a target may do depends on what else is up.")
 	}
 	seen, err := s.look(ctx, goal, targets, o)
@@ -159,7 +164,7 @@ func (s *session) look(ctx context.Context, goal plan.Goal, targets []model.Path
 		return s.synthetic(o.Seed)
 	case o.Observed != "":
 		return readObserved(o.Observed)
-	case slices.Contains(outOfService, goal):
+	case dependsOnAll(goal):
 		targets = nil
 	}
 	return s.observe(ctx, targets)

@@ -78,6 +78,11 @@ func projectCeph(d model.Desired, c model.ObservedCeph, st plan.State) {
 	}
 	for _, n := range CephNodes(d, c.Region) {
 		sub := plan.NodeSubject(n.Path)
+		if n.Leaves() {
+			projectLeaving(c, osds[n.Path], n, st)
+			set(sub, plan.AttrCeph, daemonsValue(c, n))
+			continue
+		}
 		c.OSDs = osds[n.Path] // what is asked of a node concerns its own; large clusters have ten thousand
 		for _, role := range n.Roles {
 			switch role {
@@ -87,6 +92,7 @@ func projectCeph(d model.Desired, c model.ObservedCeph, st plan.State) {
 				set(sub, plan.AttrMgr, daemonValue(c, n, c.Mgrs))
 			case model.RoleCephOSD:
 				set(sub, plan.AttrOSDs, osdsValue(profileOf(d, n.Profile), c, n))
+				set(sub, plan.AttrLost, OSDNames(LostOSDs(c, n)))
 			}
 		}
 		set(sub, plan.AttrCeph, daemonsValue(c, n))
@@ -137,7 +143,7 @@ func osdsValue(p model.Profile, c model.ObservedCeph, n model.Node) string {
 	var wrong []string
 	have := 0
 	for _, o := range c.OSDs {
-		if o.Node != n.Path {
+		if o.Node != n.Path || lost(c, o) {
 			continue
 		}
 		have++

@@ -47,6 +47,10 @@ func Project(d model.Desired, o model.Observed) plan.State {
 			st.Set(plan.Fact{Subject: plan.NodeSubject(n.Path), Attr: a, Value: v})
 		}
 		projectBMC(n, on.BMC, set)
+		if former := Former(n, on.Order); former != "" { // what the order and the host tell is about another machine
+			set(plan.AttrFormer, former)
+			continue
+		}
 		projectOrder(on.Order, set)
 		projectHost(d, n, on.Host, set)
 	}
@@ -90,6 +94,14 @@ func projectBMC(n model.Node, b model.ObservedBMC, set func(plan.Attr, string)) 
 		set(plan.AttrPower, string(b.Power))
 	}
 	set(plan.AttrBoot, b.BootOnce)
+}
+
+// Former is the serial number of the machine that the node was last installed on, when the inventory has put another one behind it since; else empty.
+func Former(n model.Node, o model.ObservedOrder) string {
+	if o.Serial == "" || n.Serial == "" || o.Serial == n.Serial {
+		return ""
+	}
+	return o.Serial
 }
 
 func projectOrder(o model.ObservedOrder, set func(plan.Attr, string)) {

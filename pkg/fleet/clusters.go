@@ -82,6 +82,8 @@ func (m member) monitor() bool {
 // look looks at all hosts of a region's cluster at once.
 func (c *Clusters) look(ctx context.Context, region model.Path) []member {
 	nodes := facts.CephNodes(c.Desired, region)
+	// Who stays comes first: it is he who is asked, and through whom is changed.
+	slices.SortStableFunc(nodes, func(a, b model.Node) int { return cmp.Compare(a.State, b.State) })
 	out := make([]member, len(nodes))
 	var wg sync.WaitGroup
 	for i, n := range nodes {
@@ -146,7 +148,7 @@ func (c *Clusters) ask(ctx context.Context, r model.Region, members []member) (m
 	var errs []error
 	any := false
 	for _, m := range members {
-		if m.err != nil && m.has(model.RoleCephMon) {
+		if m.err != nil && m.has(model.RoleCephMon) && m.node.State != model.Lost {
 			errs = append(errs, fmt.Errorf("%s: %w", m.node.Path, m.err))
 		}
 		any = any || m.monitor()
@@ -216,7 +218,7 @@ func (c *Clusters) Create(ctx context.Context, region model.Path) error {
 // founder is the member whose host makes, or has made, the first monitor. The cluster is there when further hosts have monitors of the same one.
 func founder(members []member, fsid string) (first member, there bool, err error) {
 	var errs []error
-	i := slices.IndexFunc(members, func(m member) bool { return m.has(model.RoleCephMon) })
+	i := slices.IndexFunc(members, func(m member) bool { return m.has(model.RoleCephMon) && !m.node.Leaves() })
 	if i < 0 {
 		errs = append(errs, errors.New("no node has the role ceph-mon"))
 	} else {
@@ -224,6 +226,7 @@ func founder(members []member, fsid string) (first member, there bool, err error
 	}
 	for k, m := range members {
 		switch {
+		case m.err != nil && m.node.State == model.Lost:
 		case m.err != nil:
 			errs = append(errs, fmt.Errorf("%s: %w", m.node.Path, m.err))
 		case !m.monitor():
@@ -420,7 +423,7 @@ func (c *Clusters) spec(r model.Region, fsid string) ceph.Spec {
 		s.Keys = append(s.Keys, ceph.RBDKey(facts.RBDClient, rbd))
 	}
 	for _, n := range facts.CephNodes(c.Desired, r.Path) {
-		if slices.Contains(n.Roles, model.RoleCephMon) {
+		if slices.Contains(n.Roles, model.RoleCephMon) && !n.Leaves() {
 			s.Mons = append(s.Mons, ceph.Mon{Name: n.Name, Address: addressOn(n, c.network(r))})
 		}
 	}

@@ -145,10 +145,12 @@ func (s *Storage) monitors(n model.Node) []model.Node {
 		}
 	}
 	rank := func(m model.Node) int {
-		switch m.Path {
-		case n.Path:
+		switch {
+		case m.Leaves():
+			return 3
+		case m.Path == n.Path:
 			return 2
-		case last:
+		case m.Path == last:
 			return 0
 		}
 		return 1

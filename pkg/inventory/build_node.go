@@ -26,6 +26,9 @@ func (b *builder) node(o *object, in inherited, chassis model.Path) {
 	if chassis == "" && o.written("slot") {
 		b.errorf(o.where("slot"), "put the node into a chassis, or remove slot", "node %s has a slot but is in no chassis", o.path)
 	}
+	if b.oneOf(o, "state", string(model.Retired), string(model.Lost)); o.has("state") {
+		n.State = model.NodeState(o.str("state"))
+	}
 	b.ownSerial(o)
 	n.BMC = b.bmc(o, in)
 	profile := b.nodeProfile(o, in)

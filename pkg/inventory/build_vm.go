@@ -63,6 +63,9 @@ func (b *builder) nodeNamed(o *object) *model.Node {
 			if !hasRole(n, model.RoleCompute) {
 				b.errorf(o.where("node"), "choose a node with the role compute", "node %s carries no virtual machines", path)
 			}
+			if n.Leaves() {
+				b.errorf(o.where("node"), "give it another node, and have it moved there by nuboctl drain "+n.Name, "vm %s is to run on %s, which is %s", o.name, path, n.State)
+			}
 			return n
 		}
 	}

@@ -99,6 +99,9 @@ func (b *builder) checkCeph() {
 	byRegion := map[model.Path][]*model.Node{}
 	for i := range b.d.Nodes {
 		n := &b.d.Nodes[i]
+		if n.Leaves() { // the others have to be enough
+			continue
+		}
 		byRegion[n.Path.Region()] = append(byRegion[n.Path.Region()], n)
 	}
 	for i := range b.d.Regions {

@@ -182,6 +182,7 @@ var nodeSpec = &blockSpec{typ: "node", label: true, place: true, doc: "A name th
 		"cores":      opt(kInt, "default: the profile's"),
 		"memory_gib": opt(kInt, "default: the profile's"),
 		"consent":    opt(kStrings, "serial numbers of disks whose data may be destroyed"),
+		"state":      opt(kString, `"retired" or "lost": the node leaves, by nuboctl decommission; absent: it is in service`),
 	}),
 	blocks: blocks(bmcSpec,
 		&blockSpec{typ: "nic", label: true, doc: "A network card; the label is its name on the host. The first one boots.", attrs: map[string]attrSpec{

@@ -146,9 +146,23 @@ type Node struct {
 	Image ImageRef `json:"image"`
 	// Config is the digest of the node's rendered host configuration (Ignition JSON); empty until rendered.
 	Config Digest `json:"config,omitempty"`
+	// State says that the node leaves; empty: it is to be in service.
+	State NodeState `json:"state,omitempty"`
 	// Consent names what may be destroyed on this node, each by serial; empty: nothing that carries data.
 	Consent []string `json:"consent,omitempty"`
 }
+
+// NodeState is what the inventory says of a node that is not to be in service.
+type NodeState string
+
+// The states. A retired node is emptied in order and switched off; of a lost one nothing will come back, so that nothing of it is waited for.
+const (
+	Retired NodeState = "retired"
+	Lost    NodeState = "lost"
+)
+
+// Leaves reports whether the node is on its way out of the inventory.
+func (n Node) Leaves() bool { return n.State != "" }
 
 // Port is an address of the host on an internal port of a bridge (BridgeVLAN of the profile).
 type Port struct {

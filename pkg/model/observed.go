@@ -44,6 +44,8 @@ type ObservedOrder struct {
 	ID    string `json:"id,omitempty"`
 	Spec  Digest `json:"spec,omitempty"`  // what it installs: HostSpec digest
 	Phase string `json:"phase,omitempty"` // armed, started, installed, failed
+	// Serial is the serial number that the node had when the order was given; empty: it had none, or nobody noted it.
+	Serial string `json:"serial,omitempty"`
 }
 
 // ObservedHost is what a running host said over SSH.
@@ -129,6 +131,8 @@ type ObservedCeph struct {
 	Drift    []string `json:"drift,omitempty"`
 	// Hosts are the nodes with a role in the cluster.
 	Hosts []ObservedCephHost `json:"hosts,omitempty"`
+	// Empty are the hosts' buckets of the CRUSH tree without an OSD, by their names.
+	Empty []string `json:"empty,omitempty"`
 	// Foreign names pools and keys that the inventory does not: they are left alone, and told.
 	Foreign []string `json:"foreign,omitempty"`
 }
@@ -183,6 +187,8 @@ type ObservedOSD struct {
 	Class    string            `json:"class,omitempty"`    // CRUSH device class
 	Location map[string]string `json:"location,omitempty"` // CRUSH type → bucket
 	Device   string            `json:"device,omitempty"`   // serial number of its disk
+	Bytes    int64             `json:"bytes,omitempty"`    // its size; 0: not known
+	Used     int64             `json:"used,omitempty"`     // of Bytes
 	Version  string            `json:"version,omitempty"`
 }
 

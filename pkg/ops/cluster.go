@@ -49,6 +49,24 @@ func (r *reader) loadCluster(ctx context.Context, s plan.Subject) (plan.State, e
 	return st, nil
 }
 
+// loadDisks is loadCluster for what is told by a node's disks: without them it is not known, which is not the same as that there is nothing.
+func (r *reader) loadDisks(ctx context.Context, s plan.Subject) (plan.State, error) {
+	n, err := r.w.node(s)
+	if err != nil {
+		return nil, err
+	}
+	c, err := r.w.Clusters.Observe(ctx, n.Path.Region())
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range c.Hosts {
+		if h.Node == n.Path && h.Error == "" {
+			return facts.Project(r.w.Desired, model.Observed{Ceph: []model.ObservedCeph{c}}), nil
+		}
+	}
+	return nil, fmt.Errorf("%s: what is on its disks is not known: its host cannot be looked at", n.Path)
+}
+
 func cephCreate(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
 	r, err := w.region(op.Target)
 	if err != nil {

@@ -37,6 +37,8 @@ func (d *Driver) Knows(k plan.Kind) bool {
 		return w.Cordons != nil
 	case plan.CephCreate, plan.CephMon, plan.CephMgr, plan.CephOSD, plan.CephSettle:
 		return w.Clusters != nil
+	case plan.CephOut, plan.CephEmpty, plan.CephPurge, plan.CephLeave, plan.DiskWipe:
+		return w.Clusters != nil && w.Departures != nil
 	case plan.HostUncordon:
 		return w.Cordons != nil && w.Guests != nil
 	case plan.HostDrain:
@@ -74,6 +76,12 @@ var applies = map[plan.Kind]apply{
 	plan.CephMgr:    cephDaemon(model.RoleCephMgr),
 	plan.CephOSD:    cephDaemon(model.RoleCephOSD),
 	plan.CephSettle: cephSettle,
+
+	plan.CephOut:   cephOut,
+	plan.CephEmpty: cephEmpty,
+	plan.CephPurge: cephPurge,
+	plan.CephLeave: cephLeave,
+	plan.DiskWipe:  diskWipe,
 
 	plan.SlotWrite:    slotWrite,
 	plan.BatchCertify: certify,
@@ -170,6 +178,8 @@ var seenElsewhere = map[plan.Kind]bool{
 	// Slots, cordons, guests and storage answer or fail.
 	plan.SlotWrite: true, plan.HostCordon: true, plan.HostDrain: true, plan.CephNoout: true, plan.CephStop: true, plan.CephStart: true,
 	plan.CephRestore: true, plan.SlotCommit: true, plan.HostUncordon: true,
+	// So does a cluster, and a host that is asked for its disks.
+	plan.CephOut: true, plan.CephEmpty: true, plan.CephPurge: true, plan.CephLeave: true, plan.DiskWipe: true,
 }
 
 // answered reports whether a host that does not run what it should runs something else: only a host that is silent leaves the question open.
@@ -185,10 +195,10 @@ var leavesNothing = map[plan.Kind]bool{plan.BMCIdentify: true, plan.PowerOn: tru
 
 // visible are the postconditions that can be read back. What a boot consumes is gone at the controller's leisure, and what an op makes absent
 // (an unreachable host, a stopped machine) is not to be seen through the thing that is gone. That an order has not begun can be seen, and so can
-// a flag that is not set. What an op of a batch found out is nowhere in the world.
+// a flag that is not set, and that no OSD is lost. What an op of a batch found out is nowhere in the world.
 func visible(op plan.Op) []plan.Fact {
 	return slices.DeleteFunc(slices.Clone(op.Post), func(f plan.Fact) bool {
-		gone := f.Value == "" && f.Attr != plan.AttrInstall && f.Attr != plan.AttrCordon && f.Attr != plan.AttrNoout
+		gone := f.Value == "" && f.Attr != plan.AttrInstall && f.Attr != plan.AttrCordon && f.Attr != plan.AttrNoout && f.Attr != plan.AttrLost
 		return gone || ofBatch(f.Subject)
 	})
 }

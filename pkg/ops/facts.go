@@ -66,6 +66,7 @@ const (
 	fromVM    = "vm"
 
 	fromCluster = "cluster"
+	fromDisks   = "disks" // what the cluster and the host's disks tell together
 	fromSlots   = "slots"
 	fromCordon  = "cordon"
 	fromGuests  = "guests"
@@ -80,8 +81,10 @@ func sourceOf(a plan.Attr) string {
 		return fromOrder
 	case plan.AttrVM, plan.AttrRuns:
 		return fromVM
-	case plan.AttrCluster, plan.AttrSettings, plan.AttrMon, plan.AttrMgr, plan.AttrOSDs:
+	case plan.AttrCluster, plan.AttrSettings, plan.AttrMon, plan.AttrMgr, plan.AttrOSDs, plan.AttrData, plan.AttrEmpty, plan.AttrMember:
 		return fromCluster
+	case plan.AttrLost, plan.AttrWiped:
+		return fromDisks
 	case plan.AttrIdle, plan.AttrDefault:
 		return fromSlots
 	case plan.AttrCordon:
@@ -101,6 +104,9 @@ func (r *reader) load(ctx context.Context, s plan.Subject, source string) (plan.
 	}
 	if source == fromCluster {
 		return r.loadCluster(ctx, s)
+	}
+	if source == fromDisks {
+		return r.loadDisks(ctx, s)
 	}
 	n, err := r.w.node(s)
 	if err != nil {

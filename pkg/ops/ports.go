@@ -140,6 +140,21 @@ type Clusters interface {
 	Settle(ctx context.Context, region model.Path) error
 }
 
+// Departures take OSDs and daemons of a node out of its region's Ceph cluster for good, and wipe its disks. What the cluster still has of the node is told by
+// Clusters. An error wraps ErrNeeded when Ceph does not let something go yet; nothing was removed then that it needs.
+type Departures interface {
+	// Out marks OSDs out: their data goes elsewhere while they serve it.
+	Out(ctx context.Context, n model.Node, osds []int) error
+	// Destroyable is Ceph's own answer to whether OSDs may go for good: nil, or why not.
+	Destroyable(ctx context.Context, n model.Node, osds []int) error
+	// Purge stops OSDs, as far as they run, and removes them from the cluster, each after Ceph was asked once more; and the host's bucket once it is empty.
+	Purge(ctx context.Context, n model.Node, osds []int) error
+	// Leave takes the node's monitor and manager out of the cluster, provided that a quorum holds without.
+	Leave(ctx context.Context, n model.Node) error
+	// Wipe removes what is on disks of the node's host, by their serial numbers: of those that the node consents to, and never that of its system.
+	Wipe(ctx context.Context, n model.Node, serials []string) error
+}
+
 // Storage is the Ceph cluster that a node belongs to.
 type Storage interface {
 	// Observe tells of the node's daemons, and of every placement group that has a copy there.
@@ -233,6 +248,7 @@ type World struct {
 	Cordons     Cordons
 	Storage     Storage
 	Clusters    Clusters
+	Departures  Departures
 	Batches     Batches
 
 	nodes map[model.Path]model.Node
@@ -244,6 +260,8 @@ var (
 	ErrUnverified = errors.New("the effect is not there")
 	// ErrNoRoom says that a host does not take a virtual machine now.
 	ErrNoRoom = errors.New("no room")
+	// ErrNeeded says that a cluster cannot do without something yet.
+	ErrNeeded = errors.New("the cluster needs it")
 	// ErrNotInInventory says that a plan names something that the inventory does not have.
 	ErrNotInInventory = errors.New("not in the inventory")
 )

@@ -21,6 +21,7 @@ const (
 var restores = map[plan.Kind][]plan.Attr{
 	plan.HostDrain: {plan.AttrCordon},
 	plan.CephStop:  {plan.AttrNoout},
+	plan.CephPurge: {plan.AttrEmpty},                                                                   // it waits again
 	plan.SlotBoot:  {plan.AttrCordon, plan.AttrNoout, plan.AttrGuests, plan.AttrCeph, plan.AttrGuests}, // guests are proven gone last
 }
 
@@ -35,6 +36,8 @@ func restorer(f plan.Fact) apply {
 		return empty
 	case f.Attr == plan.AttrCeph && f.Value == plan.Stopped:
 		return stopDaemons
+	case f.Attr == plan.AttrEmpty && f.Value == plan.Yes:
+		return cephEmpty
 	}
 	return nil
 }

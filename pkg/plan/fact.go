@@ -64,6 +64,7 @@ const (
 	AttrFiles   Attr = "files"   // of the host: "as laid down", or which are not
 	AttrDisks   Attr = "disks"   // Ceph pools that its virtual machines may have disks in, "POOL,POOL"
 	AttrMove    Attr = "move"    // address at which it takes virtual machines from other hosts
+	AttrFormer  Attr = "former"  // serial number of the machine that the node was last installed on, while another one is to be behind it
 	AttrVM      Attr = "spec"    // of a VM: digest under which it was defined
 	AttrRuns    Attr = "runs"    // of a VM: the node that runs it
 )
@@ -77,6 +78,15 @@ const (
 	AttrMon      Attr = "mon"      // "up": in quorum
 	AttrMgr      Attr = "mgr"      // "up"
 	AttrOSDs     Attr = "osds"     // "up": every disk that is to be one is an OSD, in service and in its place
+	AttrLost     Attr = "lost"     // OSDs of a node whose disks are not in its machine any more, "osd.3,osd.4"
+)
+
+// The attributes of a node that leaves (model.Node.State).
+const (
+	AttrData   Attr = "data"   // "in": the cluster has OSDs of it that are in; "out": all are out; "none": it has none, and no bucket
+	AttrEmpty  Attr = "empty"  // "yes": all placement groups are clean, and none needs its OSDs
+	AttrMember Attr = "member" // "none", or which daemons the cluster counts: "mon, mgr"
+	AttrWiped  Attr = "wiped"  // "yes": disks that it consents to hold nothing; otherwise those that do, by serial number
 )
 
 // The attributes of a rollout. A specification is the digest of image and configuration that AttrHost holds.
@@ -93,12 +103,14 @@ const (
 	AttrBaked     Attr = "baked"     // of a batch: "yes"
 )
 
-// The values of AttrCordon and AttrNoout, AttrGuests, AttrCeph, AttrCertified and AttrBaked, and AttrGate.
+// The values of AttrCordon and AttrNoout, AttrGuests, AttrCeph, AttrData, AttrCertified and AttrBaked, and AttrGate.
 const (
 	Set     = "set"
 	None    = "none"
 	Up      = "up"
 	Stopped = "stopped"
+	In      = "in"
+	Out     = "out"
 	Yes     = "yes"
 	Open    = "open"
 )

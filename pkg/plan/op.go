@@ -35,6 +35,15 @@ const (
 	CephSettle Kind = "ceph.settle" // rules, pools and keys
 )
 
+// The kinds that take a node out of service for good, in the order in which they come. CephPurge also removes what is left in a cluster of disks that are gone.
+const (
+	CephOut   Kind = "ceph.out"   // its OSDs: their data goes elsewhere
+	CephEmpty Kind = "ceph.empty" // until no placement group needs them
+	CephPurge Kind = "ceph.purge" // OSDs, their keys, and the host's bucket once nothing is in it
+	CephLeave Kind = "ceph.leave" // its monitor and its manager
+	DiskWipe  Kind = "disk.wipe"  // disks that the node consents to, but never that of its system
+)
+
 // The kinds of a rollout. Those of a host come in the order in which they stand here, each waiting for the one before; those of a batch have the
 // subject of BatchSubject: BatchCertify comes before the first of a host but SlotWrite, BatchGate after the last of every host, BatchBake after it.
 //
@@ -91,6 +100,12 @@ var kinds = map[Kind]KindInfo{
 	CephMgr:    {Verb: "run a manager", Reversible: true, Timeout: 30 * time.Minute},
 	CephOSD:    {Verb: "make its empty disks OSDs, until they are in service", Reversible: true, Timeout: 60 * time.Minute},
 	CephSettle: {Verb: "bring pools and keys to what is declared", Reversible: true, Timeout: 20 * time.Minute},
+
+	CephOut:   {Verb: "mark its OSDs out", Reversible: true, Timeout: 5 * time.Minute},
+	CephEmpty: {Verb: "wait until no placement group needs its OSDs", Reversible: true, Timeout: 14 * 24 * time.Hour},
+	CephPurge: {Verb: "remove OSDs from the cluster, each when Ceph says that nothing needs it", Reversible: false, Timeout: 24 * time.Hour},
+	CephLeave: {Verb: "take its monitor and its manager out of the cluster", Reversible: true, Timeout: 30 * time.Minute},
+	DiskWipe:  {Verb: "wipe disks", Reversible: false, Destructive: true, Timeout: time.Hour},
 
 	SlotWrite:    {Verb: "write the image to the idle slot", Reversible: true, Timeout: 60 * time.Minute},
 	BatchCertify: {Verb: "certify the batch against what is there now", Reversible: true, Timeout: 10 * time.Minute},

@@ -12,7 +12,7 @@ import (
 // cluster plans one region's Ceph: the cluster with its first monitor, the other monitors one after the other, the managers, the OSDs of all hosts at
 // once, then pools and keys. last are the ops that each node's host waits for. It returns the ops, the last of which stands behind all others.
 func (b *builder) cluster(r model.Region, last map[model.Path]plan.OpID) []plan.Op {
-	c := &cephChain{b: b, region: r, sub: plan.CephSubject(r.Path), want: facts.ClusterValue(r.Ceph), nodes: facts.CephNodes(b.in.Desired, r.Path), last: last}
+	c := &cephChain{b: b, region: r, sub: plan.CephSubject(r.Path), want: facts.ClusterValue(r.Ceph), nodes: staying(facts.CephNodes(b.in.Desired, r.Path)), last: last}
 	if !slices.ContainsFunc(c.nodes, func(n model.Node) bool { return b.targeted(n.Path) }) {
 		return nil
 	}
@@ -36,6 +36,10 @@ func (b *builder) cluster(r model.Region, last map[model.Path]plan.OpID) []plan.
 	before := c.all()
 	for _, n := range c.with(model.RoleCephOSD) {
 		c.add(plan.CephOSD, n, plan.AttrOSDs, before)
+	}
+	before = c.all()
+	for _, n := range c.with(model.RoleCephOSD) {
+		c.purgeLost(n, before)
 	}
 	for _, role := range []model.Role{model.RoleCephMDS, model.RoleCephRGW} {
 		for _, n := range c.with(role) {
@@ -123,6 +127,29 @@ func (c *cephChain) add(k plan.Kind, n model.Node, a plan.Attr, after []plan.OpI
 		c.mons = []plan.OpID{op.ID}
 	}
 	c.ops = append(c.ops, op)
+}
+
+// purgeLost adds the op that removes OSDs whose disks are not in the node's machine any more, once everything else is in service: only then may they go.
+func (c *cephChain) purgeLost(n model.Node, after []plan.OpID) {
+	sub := plan.NodeSubject(n.Path)
+	lost := c.b.st.Get(sub, plan.AttrLost)
+	if lost == "" {
+		return
+	}
+	op := plan.Op{ID: plan.ID(plan.CephPurge, sub), Kind: plan.CephPurge, Target: sub, Args: map[string]string{"osds": lost}, Uses: []string{"rack:" + string(n.Path.Rack())},
+		Pre:  []plan.Fact{c.host(n), {Subject: c.sub, Attr: plan.AttrCluster, Value: c.want}, {Subject: sub, Attr: plan.AttrLost, Value: lost}},
+		Post: []plan.Fact{{Subject: sub, Attr: plan.AttrLost}}}
+	for _, id := range after {
+		op.Needs = appendID(op.Needs, id)
+	}
+	op.Needs = appendID(op.Needs, c.last[n.Path])
+	c.ops = append(c.ops, op)
+	c.b.note("the disks of %s are not in the machine of %s any more: these OSDs are removed when every placement group has all its copies without them", lost, n.Path)
+}
+
+// staying are the nodes that do not leave.
+func staying(list []model.Node) []model.Node {
+	return slices.DeleteFunc(slices.Clone(list), model.Node.Leaves)
 }
 
 // settle adds the op for pools and keys behind all others.

@@ -111,6 +111,7 @@ func (b *builder) install(c *chain, n model.Node, image model.Digest, want strin
 		b.missing[n.Image.Name] = true
 	}
 	machine := facts.MachineValue(n)
+	b.replaced(n)
 	b.identify(c, n)
 	if begun := c.get(plan.AttrInstall); c.get(plan.AttrOrder) != want || (begun != "" && begun != facts.PhaseStarted) {
 		pre := c.facts(plan.AttrMachine, machine)
@@ -124,7 +125,7 @@ func (b *builder) install(c *chain, n model.Node, image model.Digest, want strin
 		}
 		c.add(plan.OrderArm, map[string]string{
 			"goal": goal, "image": string(image), "image_name": n.Image.Name, "config": string(n.Config), "root_device": n.RootDevice.String(),
-		}, pre, append(c.facts(plan.AttrOrder, want, plan.AttrInstall, "", plan.AttrHost, "", plan.AttrOVS, "", plan.AttrKVM, "", plan.AttrFiles, "", plan.AttrDisks, "", plan.AttrMove, ""), b.daemonsGone(c)...))
+		}, pre, append(c.facts(plan.AttrOrder, want, plan.AttrInstall, "", plan.AttrHost, "", plan.AttrOVS, "", plan.AttrKVM, "", plan.AttrFiles, "", plan.AttrDisks, "", plan.AttrMove, ""), b.nothingLeft(c)...))
 	}
 	if c.get(plan.AttrPower) != string(model.PowerOff) {
 		c.add(plan.PowerOff, nil, c.facts(plan.AttrMachine, machine, plan.AttrOrder, want, plan.AttrInstall, c.get(plan.AttrInstall)),
@@ -137,6 +138,15 @@ func (b *builder) install(c *chain, n model.Node, image model.Digest, want strin
 	c.add(plan.PowerOn, nil, c.facts(plan.AttrMachine, machine, plan.AttrOrder, want, plan.AttrInstall, c.get(plan.AttrInstall), plan.AttrPower, "off", plan.AttrBoot, facts.NetBoot),
 		c.facts(plan.AttrPower, "on", plan.AttrBoot, "", plan.AttrInstall, facts.PhaseStarted))
 	b.await(c)
+}
+
+// nothingLeft are the facts that an order for a machine makes of what was there before.
+func (b *builder) nothingLeft(c *chain) []plan.Fact {
+	out := b.daemonsGone(c)
+	if c.get(plan.AttrFormer) != "" { // the order is for the machine that is there now
+		out = append(out, c.fact(plan.AttrFormer, ""))
+	}
+	return out
 }
 
 // daemonsGone are the facts that laying a node's system down makes of its Ceph daemons.

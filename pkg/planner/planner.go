@@ -29,6 +29,9 @@ type Input struct {
 // Make computes the plan. An error says that no safe one exists.
 func Make(in Input) (plan.Plan, error) {
 	st := facts.Project(in.Desired, in.Observed)
+	if err := twoMachines(in); err != nil {
+		return plan.Plan{}, err
+	}
 	if in.Goal == plan.GoalReinstall {
 		if err := inUse(in); err != nil {
 			return plan.Plan{}, err
@@ -123,6 +126,8 @@ func (b *builder) stages(p *plan.Plan) error {
 		return b.drain(p)
 	case plan.GoalUndrain:
 		b.undrain(p)
+	case plan.GoalDecommission:
+		return b.decommission(p)
 	default:
 		if ops := b.hosts(); len(ops) > 0 {
 			p.Stages = append(p.Stages, plan.Stage{Title: "hosts and what runs on them", Ops: ops})
@@ -151,6 +156,10 @@ func (b *builder) hosts() []plan.Op {
 		if !b.targeted(n.Path) {
 			continue
 		}
+		if n.Leaves() {
+			b.leaving(n)
+			continue
+		}
 		chain := b.node(n)
 		if len(chain) > 0 {
 			last[n.Path] = chain[len(chain)-1].ID
@@ -171,7 +180,7 @@ func (b *builder) hosts() []plan.Op {
 		}
 	}
 	for _, n := range b.in.Desired.Nodes {
-		if !b.targeted(n.Path) {
+		if !b.targeted(n.Path) || n.Leaves() {
 			continue
 		}
 		if storage := b.storage(n, last[n.Path]); len(storage) > 0 {

@@ -55,7 +55,7 @@ func (p *Provisioner) Arm(ctx context.Context, n model.Node, goal order.Goal, sp
 	if err != nil {
 		return fmt.Errorf("%s: %w", n.Path, err)
 	}
-	rec := Record{ID: o.ID, Network: network.Name, Spec: spec, Goal: goal, Given: o.IssuedAt, Nonce: o.Nonce,
+	rec := Record{ID: o.ID, Network: network.Name, Spec: spec, Goal: goal, Given: o.IssuedAt, Nonce: o.Nonce, Serial: n.Serial,
 		Unfinished: append(slices.Clone(before.Unfinished), o.Nonce), Base: before.base(), Facts: before.Facts, FactsAt: before.FactsAt}
 	if err := p.orders().Put(ctx, string(n.Path), rec); err != nil {
 		return err

@@ -36,6 +36,7 @@ type Record struct {
 	Goal    order.Goal   `json:"goal"`
 	Given   time.Time    `json:"given"`
 	Nonce   string       `json:"nonce"`
+	Serial  string       `json:"serial,omitempty"` // of the node's machine at that time, where the inventory named it
 	// Unfinished are the nonces of this order and of those before it since the node was last installed.
 	Unfinished []string `json:"unfinished,omitempty"`
 	// Base is the nonce of the node's last install that came to its end, while this order has not.
@@ -119,7 +120,7 @@ func (p *Provisioner) Order(ctx context.Context, n model.Node) (model.ObservedOr
 	if err != nil || !ok {
 		return model.ObservedOrder{}, err
 	}
-	o := model.ObservedOrder{ID: rec.ID, Spec: rec.Spec, Phase: facts.PhaseInstalled}
+	o := model.ObservedOrder{ID: rec.ID, Spec: rec.Spec, Serial: rec.Serial, Phase: facts.PhaseInstalled}
 	if rec.Installed != nil {
 		return o, nil
 	}

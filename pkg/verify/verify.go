@@ -130,6 +130,9 @@ func uncertified(p plan.Plan) error {
 			if p.Goal == plan.GoalUndrain && slices.Contains(givingBack, o.Kind) {
 				continue
 			}
+			if err := leaves(p, o); err != nil {
+				return err
+			}
 			if _, ok := contract[o.Kind]; ok && o.Kind != plan.SlotWrite && o.Kind != plan.HostVerify {
 				return fmt.Errorf("%w: %s takes a host out of service", ErrNoCertificate, o.ID)
 			}

@@ -83,6 +83,9 @@ func actionOf(p plan.Plan, sub plan.Subject, ops []plan.Op) Action {
 		}
 		return Update
 	}
+	if p.Goal == plan.GoalDecommission {
+		return Delete
+	}
 	installs := slices.ContainsFunc(ops, func(o plan.Op) bool { return o.Kind == plan.InstallWait })
 	switch {
 	case installs && p.Initial.Get(sub, plan.AttrHost) != "":

@@ -15,13 +15,13 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/remote"
 )
 
-// looks are the commands that an observation consists of. All but the last are the monitors' matter.
+// looks are the commands that an observation consists of. All but the last two are the monitors' matter.
 func looks() []Command {
 	var out []Command
 	for _, prefix := range []string{"status", "mon dump", "mgr dump", "osd dump", "osd crush dump", "auth ls", "mon metadata", "mgr metadata", "osd metadata"} {
 		out = append(out, cmd(prefix))
 	}
-	return append(out, toMgr(cmd("pg dump", "dumpcontents", []string{"pgs_brief"})))
+	return append(out, toMgr(cmd("osd df")), toMgr(cmd("pg dump", "dumpcontents", []string{"pgs_brief"})))
 }
 
 // Observe asks the cluster what it is like, from a host that has the admin's key. It changes nothing. Nodes are host names here: model.ObservedOSD's and
@@ -38,23 +38,26 @@ func Observe(ctx context.Context, h remote.Host) (model.ObservedCeph, error) {
 		switch {
 		case r.Code == 0:
 			answers[prefix] = r.Out
-		case r.Code == -int(syscall.ETIMEDOUT) && prefix != "pg dump", r.Code == -int(syscall.EINTR):
+		case r.Code == -int(syscall.ETIMEDOUT) && !ofManager(prefix), r.Code == -int(syscall.EINTR):
 			return model.ObservedCeph{}, fmt.Errorf("ceph %s: %s: %w", prefix, r.Text, ErrNoAnswer)
-		case prefix != "pg dump": // a manager that is starting does not answer; then placement groups are unknown
+		case !ofManager(prefix): // a manager that is starting does not answer; then placement groups and sizes are unknown
 			return model.ObservedCeph{}, fmt.Errorf("ceph %s: %s (error %d)", prefix, r.Text, -r.Code)
 		}
 	}
 	return Decode(answers)
 }
 
-// Decode reads Ceph's answers, by command. Those of "mon metadata", "mgr metadata", "osd metadata" and "pg dump" may be missing.
+// ofManager reports whether a question goes to the manager, which may not be there.
+func ofManager(prefix string) bool { return prefix == "pg dump" || prefix == "osd df" }
+
+// Decode reads Ceph's answers, by command. Those of "mon metadata", "mgr metadata", "osd metadata", "osd df" and "pg dump" may be missing.
 func Decode(answers map[string]json.RawMessage) (model.ObservedCeph, error) {
 	var d dump
 	var errs []error
 	for prefix, into := range d.parts() {
 		raw, ok := answers[prefix]
 		if !ok {
-			if !strings.HasSuffix(prefix, "metadata") && prefix != "pg dump" {
+			if !strings.HasSuffix(prefix, "metadata") && !ofManager(prefix) {
 				errs = append(errs, fmt.Errorf("ceph %s: no answer", prefix))
 			}
 			continue
@@ -66,7 +69,7 @@ func Decode(answers map[string]json.RawMessage) (model.ObservedCeph, error) {
 	if err := errors.Join(errs...); err != nil {
 		return model.ObservedCeph{}, err
 	}
-	o := model.ObservedCeph{FSID: d.Status.FSID, Health: d.Status.Health.Status, Flags: d.flags(), Mons: d.mons(), Mgrs: d.mgrs(), OSDs: d.osds(), Pools: d.pools(), Keys: d.keys(), Unsure: d.PG.unsure()}
+	o := model.ObservedCeph{FSID: d.Status.FSID, Health: d.Status.Health.Status, Flags: d.flags(), Mons: d.mons(), Mgrs: d.mgrs(), OSDs: d.osds(), Pools: d.pools(), Keys: d.keys(), Unsure: d.PG.unsure(), Empty: d.emptyHosts()}
 	for _, name := range slices.Sorted(maps.Keys(d.Status.Health.Checks)) {
 		if c := d.Status.Health.Checks[name]; !c.Muted {
 			o.Checks = append(o.Checks, name+": "+c.Summary.Message)
@@ -84,6 +87,7 @@ type dump struct {
 	Crush  crushDump
 	Auth   authDump
 	PG     pgDump
+	DF     dfDump
 
 	MonMeta, MgrMeta []daemonMeta
 	OSDMeta          []osdMeta
@@ -91,7 +95,7 @@ type dump struct {
 
 func (d *dump) parts() map[string]any {
 	return map[string]any{"status": &d.Status, "mon dump": &d.Mon, "mgr dump": &d.Mgr, "osd dump": &d.OSD, "osd crush dump": &d.Crush, "auth ls": &d.Auth,
-		"pg dump": &d.PG, "mon metadata": &d.MonMeta, "mgr metadata": &d.MgrMeta, "osd metadata": &d.OSDMeta}
+		"pg dump": &d.PG, "osd df": &d.DF, "mon metadata": &d.MonMeta, "mgr metadata": &d.MgrMeta, "osd metadata": &d.OSDMeta}
 }
 
 type statusDump struct {
@@ -106,6 +110,15 @@ type statusDump struct {
 		} `json:"checks"`
 	} `json:"health"`
 	QuorumNames []string `json:"quorum_names"`
+}
+
+// dfDump is "osd df": sizes in KiB. An OSD that has told nothing has 0.
+type dfDump struct {
+	Nodes []struct {
+		ID   int   `json:"id"`
+		Size int64 `json:"kb"`
+		Used int64 `json:"kb_used"`
+	} `json:"nodes"`
 }
 
 type monDump struct {
@@ -241,11 +254,16 @@ func sorted(list []model.ObservedDaemon) []model.ObservedDaemon {
 func (d *dump) osds() []model.ObservedOSD {
 	var out []model.ObservedOSD
 	classes, parents := map[int]string{}, d.parents()
+	room := map[int][2]int64{}
+	for _, n := range d.DF.Nodes {
+		room[n.ID] = [2]int64{n.Size << 10, n.Used << 10}
+	}
 	for _, dev := range d.Crush.Devices {
 		classes[dev.ID] = dev.Class
 	}
 	for _, o := range d.OSD.OSDs {
 		osd := model.ObservedOSD{ID: o.ID, FSID: o.UUID, Up: o.Up == 1, In: o.In == 1, Class: classes[o.ID], Location: d.location(o.ID, parents)}
+		osd.Bytes, osd.Used = room[o.ID][0], room[o.ID][1]
 		osd.Node = model.Path(osd.Location["host"])
 		for _, m := range d.OSDMeta {
 			if m.ID == o.ID {
@@ -270,6 +288,18 @@ func (d *dump) parents() map[int]int {
 			out[item.ID] = i
 		}
 	}
+	return out
+}
+
+// emptyHosts are the names of hosts' buckets with nothing in them.
+func (d *dump) emptyHosts() []string {
+	var out []string
+	for _, b := range d.Crush.Buckets {
+		if b.Type == "host" && len(b.Items) == 0 && !strings.Contains(b.Name, "~") {
+			out = append(out, b.Name)
+		}
+	}
+	slices.Sort(out)
 	return out
 }
 

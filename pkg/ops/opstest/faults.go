@@ -63,6 +63,14 @@ var failures = []failure{
 	{rack.LostReply, plan.CephOSD, nil, "connection reset", 1, plan.Applied},
 	{rack.LostReply, plan.CephSettle, nil, "connection reset", 1, plan.Applied},
 
+	// Of a node that leaves.
+	{rack.LostReply, plan.CephOut, nil, "connection reset", 0, plan.Applied},
+	{rack.HostSilent, plan.CephEmpty, nil, "does not answer", 0, plan.Unknown},
+	{rack.LostReply, plan.CephPurge, nil, "connection reset", 0, plan.Applied},
+	{rack.LostReply, plan.CephLeave, nil, "connection reset", 0, plan.Applied},
+	{rack.HostSilent, plan.DiskWipe, nil, "does not answer", 0, plan.Unknown},
+	{rack.LostReply, plan.DiskWipe, nil, "connection reset", 0, plan.Applied},
+
 	// Of a rollout.
 	{rack.HostSilent, plan.SlotWrite, nil, "does not answer", 0, plan.Unknown},
 	{rack.LostReply, plan.SlotWrite, nil, "connection reset", 0, plan.Applied},

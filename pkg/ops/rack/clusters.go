@@ -24,10 +24,10 @@ func (p clusters) region(path model.Path) (*model.Region, error) {
 	return nil, fmt.Errorf("%s has no cluster", path)
 }
 
-// silent names a host of the region that does not answer.
+// silent names a host of the region that should answer, and does not.
 func (p clusters) silent(region model.Path) error {
 	for _, n := range facts.CephNodes(p.f.desired, region) {
-		if !p.f.blades[n.Path].answers() {
+		if b := p.f.blades[n.Path]; !b.answers() && !(n.Leaves() && b.power == model.PowerOff) {
 			return fmt.Errorf("%s does not answer, so what there is of the cluster of %s is not known", n.Path, region)
 		}
 	}
@@ -45,9 +45,13 @@ func (p clusters) Observe(ctx context.Context, region model.Path) (model.Observe
 		return model.ObservedCeph{}, err
 	}
 	c := model.ObservedCeph{Region: region, Absent: true}
-	for _, n := range facts.CephNodes(p.f.desired, region) {
+	pool := model.ObservedPool{Name: "vms", Size: 2, MinSize: 1, Domain: "host", PGs: 1, Acting: []int32{-1, -1}}
+	for id, n := range facts.CephNodes(p.f.desired, region) {
 		b := p.f.blades[n.Path]
 		host := model.ObservedCephHost{Node: n.Path, Declared: true, Disks: []model.Disk{{Name: "/dev/vdb", Serial: "osd-" + n.Name}}}
+		if !b.answers() {
+			host.Error = "connection refused"
+		}
 		for _, role := range b.daemons {
 			switch daemon := (model.ObservedDaemon{Name: n.Name, Node: n.Path, Up: true}); role {
 			case model.RoleCephMon:
@@ -55,15 +59,26 @@ func (p clusters) Observe(ctx context.Context, region model.Path) (model.Observe
 			case model.RoleCephMgr:
 				c.Mgrs = append(c.Mgrs, daemon)
 			case model.RoleCephOSD:
+				if !b.wiped {
+					host.Volumes = []model.ObservedVolume{{OSD: id, FSID: n.Name, Cluster: fsid, Device: "/dev/vdb"}}
+				}
+				if b.purged {
+					continue
+				}
+				if at := slices.Index(pool.Acting, -1); at >= 0 && !p.f.moved(b) {
+					pool.Acting[at] = int32(id)
+				}
 				place := map[string]string{}
 				for _, bucket := range facts.CrushLocation(n) {
 					place[bucket.Type] = bucket.Name
 				}
-				host.Volumes = []model.ObservedVolume{{OSD: len(c.OSDs), Cluster: fsid, Device: "/dev/vdb"}}
-				c.OSDs = append(c.OSDs, model.ObservedOSD{ID: len(c.OSDs), Node: n.Path, Up: true, In: true, Location: place})
+				c.OSDs = append(c.OSDs, model.ObservedOSD{ID: id, Node: n.Path, FSID: n.Name, Up: true, In: b.out.IsZero(), Location: place, Bytes: 1 << 40, Used: 1 << 38})
 			}
 		}
 		c.Hosts = append(c.Hosts, host)
+	}
+	if len(c.OSDs) > 1 {
+		c.Pools = []model.ObservedPool{pool}
 	}
 	if p.f.settled[region] {
 		c.Settings = facts.CephSettings(r.Ceph)

@@ -72,6 +72,9 @@ type blade struct {
 	libvirt   string
 	files     string       // as observed; empty: nobody looked
 	daemons   []model.Role // of Ceph
+	out       time.Time    // when its OSD was marked out; zero: it is in
+	purged    bool         // its OSD is no more
+	wiped     bool         // nothing is on its OSD's disk
 	disks     string       // pools that libvirt has a key to
 	move      string       // address for migration
 }
@@ -88,7 +91,7 @@ func New(d model.Desired, clock ops.Clock) *Rack {
 // World is what ops reach; it is the same world each time.
 func (f *Rack) World() ops.World {
 	return ops.World{Desired: f.desired, Machines: machines{f}, Installs: installs{f}, FirstBoots: boots{f}, Hosts: hosts{f}, Hypervisors: hosts{f}, VMs: vms{f},
-		Clock: f.clock, Guests: guests{f}, Slots: slots{f}, Cordons: cordons{f}, Storage: storage{f}, Clusters: clusters{f}, Batches: batches{f}}
+		Clock: f.clock, Guests: guests{f}, Slots: slots{f}, Cordons: cordons{f}, Storage: storage{f}, Clusters: clusters{f}, Departures: departures{f}, Batches: batches{f}}
 }
 
 // Break makes what belongs to a node fail from now on; Sound mends it.

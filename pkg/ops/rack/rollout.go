@@ -53,6 +53,13 @@ func (f *Rack) Ready() {
 			b.move = a.String()
 		}
 		b.disks = facts.Disks(f.desired, n)
+		b.daemons = nil
+		for _, role := range n.Roles {
+			if slices.Contains(facts.CephRoles(), role) {
+				b.daemons = append(b.daemons, role)
+			}
+		}
+		f.settled[n.Path.Region()] = true
 		b.kept, b.up, b.ceph, b.libvirt, b.ovs = &kept, true, true, "11.3.0", append([]model.Bridge{{Name: "br-int"}}, facts.Bridges(f.desired, n)...)
 	}
 	for _, vm := range f.desired.VMs {

@@ -118,7 +118,13 @@ func planFor(d model.Desired, o model.Observed, g plan.Goal) (plan.Plan, error) 
 	for _, vm := range d.VMs {
 		images[vm.Image.Name] = vm.Image.Digest
 	}
-	return planner.Make(planner.Input{Goal: g, Desired: d, Observed: o, Inventory: model.DigestJSON(d), Images: images})
+	var targets []model.Path
+	for _, n := range d.Nodes {
+		if g == plan.GoalDecommission && n.Leaves() {
+			targets = append(targets, n.Path)
+		}
+	}
+	return planner.Make(planner.Input{Goal: g, Targets: targets, Desired: d, Observed: o, Inventory: model.DigestJSON(d), Images: images})
 }
 
 func TestTheWorldPassesTheSuite(t *testing.T) { opstest.Run(t, newLab, planFor) }
