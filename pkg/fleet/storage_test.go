@@ -107,6 +107,7 @@ func TestStorage(t *testing.T) {
 	t.Run("somebody else's noout stays", func(t *testing.T) { h.in(t).foreign(s, h.nodes[2]) })
 	t.Run("an older epoch is refused", func(t *testing.T) { h.in(t).fenced(s, h.nodes[2]) })
 	t.Run("no host waits, so noout is not set", func(t *testing.T) { h.in(t).alone(s, h.nodes[2]) })
+	t.Run("an OSD leaves for another, and a monitor for good", func(t *testing.T) { h.in(t).departs() })
 }
 
 // storageHost is a host of the cluster, for the suite of every ops.Storage.

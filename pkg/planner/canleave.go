@@ -241,9 +241,9 @@ func Placeable(domains []int64, copies int) int64 {
 	}
 	var low, high int64 // one copy of it all; low fits
 	for _, d := range domains {
-		high = max(high, d)
+		high += d
 	}
-	for low < high {
+	for high /= int64(copies); low < high; {
 		if mid := low + (high-low+1)/2; fits(mid) {
 			low = mid
 		} else {

@@ -49,7 +49,7 @@ func StartCluster(t testing.TB, boxes []*Box, names []string, pools ...string) {
 		if i < 2 {
 			b.addManager(t, names[i])
 		}
-		b.addOSD(t, i)
+		b.AddOSD(t, i)
 	}
 	first.await(t, "a manager is active, and another stands by", "sh", "-c", `ceph --connect-timeout 5 mgr dump --format json | grep -q '"available":true.*"standbys":\[{'`)
 	first.await(t, "all OSDs are up", "sh", "-c", fmt.Sprintf("ceph --connect-timeout 5 osd stat | grep -q ' %d up'", len(boxes)))
@@ -87,10 +87,12 @@ func (b *Box) addManager(t testing.TB, name string) {
 	b.Must(t, "systemctl", "start", unit)
 }
 
-func (b *Box) addOSD(t testing.TB, id int) {
+// AddOSD makes an OSD in memory on a host of a cluster, whose number must be free, and starts it.
+func (b *Box) AddOSD(t testing.TB, id int) {
 	t.Helper()
 	home := fmt.Sprintf("/var/lib/ceph/osd/ceph-%d", id)
 	uuid := strings.TrimSpace(b.Must(t, "cat", "/proc/sys/kernel/random/uuid"))
+	b.Must(t, "rm", "-rf", home) // of one that had the number before
 	b.Must(t, "mkdir", "-p", home)
 	b.Must(t, "ceph", "osd", "new", uuid, fmt.Sprint(id))
 	b.Must(t, "ceph", "auth", "get-or-create", fmt.Sprintf("osd.%d", id), "mon", "allow profile osd", "osd", "allow *", "mgr", "allow profile osd", "-o", home+"/keyring")

@@ -1,7 +1,12 @@
 # leave NAME: end this host's monitor and manager, which the cluster does not count any more, and remove what they kept here: the keys of the monitors and
 # of the administrator among it, since the machine goes away.
 for kind in mgr mon; do
-	systemctl stop "ceph-$kind@$1.service"
+	unit=ceph-$kind@$1.service
+	systemctl stop "$unit" 2>/dev/null || : # where none was ever there it is not known
+	if systemctl is-active --quiet "$unit"; then
+		echo "$unit does not stop" >&2
+		exit 1
+	fi
 	rm -rf -- "/var/lib/ceph/$kind/ceph-$1"
 done
 rm -f /etc/ceph/ceph.client.admin.keyring
