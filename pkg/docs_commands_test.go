@@ -77,7 +77,8 @@ func (h *helper) help(t *testing.T, path ...string) string {
 	return string(out)
 }
 
-var commandLine = regexp.MustCompile(`(?m)^  ([a-z][a-z0-9-]*) {2,}\S`)
+// commandLine is a command in a list: the longest name has one space behind it, and what a command does begins with a capital letter.
+var commandLine = regexp.MustCompile(`(?m)^  ([a-z][a-z0-9-]*) +[A-Z]`)
 
 // commands lists the subcommands that a help text offers.
 func commands(help string) []string {

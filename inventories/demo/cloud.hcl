@@ -31,6 +31,12 @@ variable "ceph" {
   default     = false
 }
 
+variable "retired" {
+  description = "numbers of the blades that leave, by nuboctl decommission"
+  type        = list(number)
+  default     = []
+}
+
 cloud "demo" {
   domain  = "demo.nubo.test"
   release = "trixie"

@@ -24,6 +24,7 @@ site "lab" {
           for_each = range(1, var.blades + 1)
           name     = format("blade-%02d", each.value)
           serial   = format("NUBO-%02d", each.value)
+          state    = contains(var.retired, each.value) ? "retired" : null
           roles    = var.ceph ? concat(["compute", "ceph-mon", "ceph-osd"], each.value <= 2 ? ["ceph-mgr"] : []) : ["compute"]
 
           bmc {

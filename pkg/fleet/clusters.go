@@ -282,7 +282,7 @@ func (c *Clusters) Ensure(ctx context.Context, n model.Node, role model.Role) er
 	return fmt.Errorf("%s: role %s cannot be set up by this version", n.Path, role)
 }
 
-// osds makes the node's free disks OSDs, starts those that it has, and puts the host into its place.
+// osds makes the node's free disks OSDs, starts those that it has, has those that are out take data again, and puts the host into its place.
 func (c *Clusters) osds(ctx context.Context, spec ceph.Spec, place ceph.Place, seen model.ObservedCeph, members []member, m member) error {
 	link := c.on(m.node)
 	if err := ceph.Configure(ctx, link, ceph.Conf(spec, &place)); err != nil {
@@ -314,7 +314,21 @@ func (c *Clusters) osds(ctx context.Context, spec ceph.Spec, place ceph.Place, s
 			return err
 		}
 	}
+	if err := ceph.In(ctx, admin, marked(seen, m)); err != nil {
+		return err
+	}
 	return ceph.Move(ctx, admin, place)
+}
+
+// marked are the node's OSDs that somebody has marked out although their disks are there: those of a node that was to be retired, and stays.
+func marked(seen model.ObservedCeph, m member) []int {
+	var out []int
+	for _, o := range seen.OSDs {
+		if !o.In && slices.ContainsFunc(m.state.Volumes, func(v model.ObservedVolume) bool { return v.FSID == o.FSID }) {
+			out = append(out, o.ID)
+		}
+	}
+	return out
 }
 
 func diskText(disks []model.Disk) string {

@@ -32,6 +32,14 @@ func Out(ctx context.Context, h remote.Host, osds []int) error {
 	return tell(ctx, h, cmd("osd out", "ids", ids(osds)))
 }
 
+// In has OSDs take data again. It may be repeated.
+func In(ctx context.Context, h remote.Host, osds []int) error {
+	if len(osds) == 0 {
+		return nil
+	}
+	return tell(ctx, h, cmd("osd in", "ids", ids(osds)))
+}
+
 func ids(osds []int) []string {
 	out := make([]string, len(osds))
 	for i, id := range osds {

@@ -1,6 +1,7 @@
 package synthetic
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/bits"
@@ -12,6 +13,9 @@ import (
 
 // pgsPerOSD is what Ceph's autoscaler aims at (mon_target_pg_per_osd).
 const pgsPerOSD = 100
+
+// defaultOSDGiB is the size of a disk of which the inventory does not say it; half of each is used.
+const defaultOSDGiB = 4 << 10
 
 // osd is an OSD with the number of the failure domain that it lies in.
 type osd struct {
@@ -51,7 +55,8 @@ func cluster(d model.Desired, r model.Region, profiles map[string]model.Profile,
 		for range max(p.OSDs, 1) {
 			id := len(c.OSDs)
 			all = append(all, osd{int32(id), domains[where], class})
-			c.OSDs = append(c.OSDs, model.ObservedOSD{ID: id, Node: n.Path, Up: true, In: true, Class: class, Location: location, Version: cephVersion})
+			c.OSDs = append(c.OSDs, model.ObservedOSD{ID: id, Node: n.Path, Up: true, In: true, Class: class, Location: location, Version: cephVersion,
+				Bytes: int64(cmp.Or(p.OSDGiB, defaultOSDGiB)) << 30, Used: int64(cmp.Or(p.OSDGiB, defaultOSDGiB)) << 29})
 		}
 	}
 	var errs []error
@@ -96,7 +101,7 @@ func classOf(p model.Profile, pools []model.Pool) string {
 }
 
 func pool(r model.Region, number int, p model.Pool, all []osd, seed uint64) (model.ObservedPool, error) {
-	o := model.ObservedPool{Name: p.Name, ID: number + 1, Size: p.Size, MinSize: p.MinSize, K: p.K, Domain: r.Ceph.FailureDomain}
+	o := model.ObservedPool{Name: p.Name, ID: number + 1, Size: p.Size, MinSize: p.MinSize, K: p.K, Domain: r.Ceph.FailureDomain, Class: p.DeviceClass}
 	if p.K > 0 {
 		o.Size = p.K + p.M
 	}
