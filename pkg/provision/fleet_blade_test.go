@@ -59,25 +59,33 @@ func (b *simBlade) refused() error {
 	return nil
 }
 
-// install goes from power-on to the report of success.
-func (b *simBlade) install(ctx context.Context) error {
+// start goes from power-on to the ramdisk, and gives the kernel's command line.
+func (b *simBlade) start(ctx context.Context) (cmdline string, err error) {
 	firstStage, err := b.lan.lease(ctx, b.n, firmware)
 	if err != nil {
-		return fmt.Errorf("firmware: %w", err)
+		return "", fmt.Errorf("firmware: %w", err)
 	}
 	if err := b.tftp(firstStage); err != nil {
-		return err
+		return "", err
 	}
 	script, err := b.lan.lease(ctx, b.n, ipxe)
 	if err != nil {
-		return fmt.Errorf("iPXE: %w", err)
+		return "", fmt.Errorf("iPXE: %w", err)
 	}
-	cmdline, err := b.ipxe(ctx, script)
-	if err != nil {
-		return fmt.Errorf("iPXE: %w", err)
+	if cmdline, err = b.ipxe(ctx, script); err != nil {
+		return "", fmt.Errorf("iPXE: %w", err)
 	}
 	if _, err := b.lan.lease(ctx, b.n, ramdisk); err != nil {
-		return fmt.Errorf("ramdisk: %w", err)
+		return "", fmt.Errorf("ramdisk: %w", err)
+	}
+	return cmdline, nil
+}
+
+// install goes from power-on to the report of success.
+func (b *simBlade) install(ctx context.Context) error {
+	cmdline, err := b.start(ctx)
+	if err != nil {
+		return err
 	}
 	if err := b.agentRun(ctx, cmdline); err != nil {
 		return fmt.Errorf("agent: %w", err)

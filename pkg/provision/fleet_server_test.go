@@ -70,6 +70,7 @@ type fleetSite struct {
 	nodes []model.Node
 	cfg   relay.Config
 	trust []byte
+	key   []byte
 	ctl   *relay.Client
 }
 
@@ -98,13 +99,17 @@ func newFleetSite(t *testing.T, size fleetSize) *fleetSite {
 	}
 	images := newFleetImages(t, filepath.Join(dir, "images"), key, size)
 	desired := fleetInventory(size.Blades, images.ref)
-	f := &fleetSite{trust: trust, nodes: desired.Nodes, cfg: relay.Config{
+	private, err := key.MarshalText()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fleetSite{trust: trust, key: private, nodes: desired.Nodes, cfg: relay.Config{
 		Dir: filepath.Join(dir, "relay"), Interface: "servers", Address: fleetRelay, Trust: []minisign.PublicKey{pub},
 		Images: relay.StoreImages(images.store.Dir, []minisign.PublicKey{pub}),
 	}}
 	f.p = &provision.Provisioner{Desired: desired, Store: store, Fence: lease.Fence(), Key: key, Images: images, Silence: 8 * time.Minute, Now: time.Now,
 		Relay:  func(context.Context, string) (*relay.Client, error) { return f.ctl, nil },
-		Config: func(n model.Node) ([]byte, error) { return config(n.Name), nil }}
+		Config: func(n model.Node) ([]byte, error) { return fleetConfig(n.Name), nil }}
 	return f
 }
 
@@ -118,11 +123,15 @@ func fleetInventory(blades int, image model.ImageRef) model.Desired {
 	for n := range blades {
 		name := fmt.Sprintf("blade-%04d", n)
 		d.Nodes = append(d.Nodes, model.Node{Path: model.Path("lab/r1/az1/a").Join(name), Name: name, Profile: "p", Serial: fleetSerial(n), Image: image,
-			Config: model.DigestBytes(config(name)), RootDevice: model.DeviceHints{Serial: "root-*"},
+			Config: model.DigestBytes(fleetConfig(name)), RootDevice: model.DeviceHints{Serial: "root-*"},
 			NICs: []model.NIC{{Name: "eth0", MAC: fmt.Sprintf("%02x:%02x:%02x:%02x:%02x:%02x", toAny(fleetMAC(n))...), Network: "provision",
 				Address: netip.PrefixFrom(fleetAddress(n), fleetNet.Bits())}}})
 	}
 	return d
+}
+
+func fleetConfig(name string) []byte {
+	return []byte(`{"ignition":{"version":"3.3.0"},"storage":{"files":[{"path":"/etc/fleet","mode":420,"contents":{"source":"data:,` + name + `"}}]}}`)
 }
 
 func fleetSerial(n int) string { return fmt.Sprintf("S%04d", n) }
@@ -159,7 +168,7 @@ func (f *fleetSite) serve(t *testing.T) fleetNews {
 			t.Error(err)
 		}
 	})
-	return fleetNews{What: "serving", Trust: f.trust}
+	return fleetNews{What: "serving", Trust: f.trust, Secret: f.key}
 }
 
 // armsAtOnce is how many orders are given at once: the engine's limit for one relay.
@@ -247,7 +256,11 @@ func newFleetImages(t *testing.T, dir string, key minisign.PrivateKey, size flee
 	}{{"vmlinuz", size.Kernel}, {"initrd", size.Initrd}, {"snponly.efi", size.FirstStage}} {
 		f.files = append(f.files, f.file(t, boot.name, boot.bytes))
 	}
-	file, err := manifest.Cut(t.Context(), manifest.RootTar, io.LimitReader(f.random, size.Image), f.store.PutChunk)
+	root := io.LimitReader(f.random, size.Image)
+	if len(size.Root) > 0 {
+		root = bytes.NewReader(size.Root)
+	}
+	file, err := manifest.Cut(t.Context(), manifest.RootTar, root, f.store.PutChunk)
 	if err != nil {
 		t.Fatal(err)
 	}

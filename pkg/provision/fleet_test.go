@@ -26,6 +26,8 @@ import (
 type fleetSize struct {
 	Blades                            int
 	FirstStage, Kernel, Initrd, Image int64
+	// Root is the image's tar, where it matters; otherwise it is bytes at random.
+	Root []byte `json:",omitempty"`
 	// Dir is where state, order book and images are kept; empty: on disk.
 	Dir string
 }
@@ -93,7 +95,7 @@ func insideFleet(t *testing.T) bool {
 	}
 	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=15m")
 	cmd.Env = append(os.Environ(), fleetInside+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Errorf("in its namespace: %v\n%s", err, out)
@@ -173,6 +175,7 @@ type fleetNews struct {
 	Count   int     `json:"count,omitempty"`
 	Memory  float64 `json:"memory,omitempty"` // bytes, at its highest
 	Trust   []byte  `json:"trust,omitempty"`
+	Secret  []byte  `json:"secret,omitempty"` // the key that orders are signed with
 	Error   string  `json:"error,omitempty"`
 }
 
