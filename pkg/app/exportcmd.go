@@ -1,7 +1,10 @@
 package app
 
 import (
+	"slices"
+
 	"github.com/nuboctl/nuboctl/pkg/metal3"
+	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/view"
 )
 
@@ -22,7 +25,8 @@ func ExportMetal3(e Env, o ExportOptions) error {
 	if err != nil {
 		return err
 	}
-	x, err := metal3.Hosts(inv.Desired, targeted(inv.Desired.Nodes, targets), o.Namespace)
+	nodes := slices.DeleteFunc(slices.Clone(targeted(inv.Desired.Nodes, targets)), func(n model.Node) bool { return n.Adopted }) // nobody lays those down
+	x, err := metal3.Hosts(inv.Desired, nodes, o.Namespace)
 	if err != nil {
 		return err
 	}

@@ -131,7 +131,7 @@ func (e Env) hasKeyPlace() error {
 // neededImages are those of nodes and virtual machines, and the ramdisk that installs; sorted.
 func neededImages(d model.Desired) []string {
 	names := []string{}
-	if len(d.Nodes) > 0 {
+	if slices.ContainsFunc(d.Nodes, func(n model.Node) bool { return !n.Adopted }) {
 		names = append(names, ramdiskImage)
 	}
 	for _, n := range d.Nodes {

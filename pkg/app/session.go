@@ -136,7 +136,9 @@ func (s *session) pinImages() error {
 	nodes, vms := append([]model.Node(nil), s.desired.Nodes...), append([]model.VM(nil), s.desired.VMs...)
 	var errs []error
 	for i := range nodes {
-		errs = append(errs, pin(&nodes[i].Image))
+		if !nodes[i].Adopted { // those have none
+			errs = append(errs, pin(&nodes[i].Image))
+		}
 	}
 	for i := range vms {
 		errs = append(errs, pin(&vms[i].Image))
@@ -175,6 +177,9 @@ func renderAll(inv *inventory.Inventory, d *model.Desired, cas []string) ([]prof
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i, n := range d.Nodes {
+		if n.Adopted {
+			continue // nothing is laid down there
+		}
 		g.Go(func() error {
 			out[i], lists[i] = r.Render(profile.Input{Desired: d, Node: n, Butane: sources[n.Profile], UserCAs: cas})
 			return nil
@@ -235,6 +240,9 @@ func (s *session) target(ctx context.Context, n model.Node) (remote.Target, erro
 		Greeting: 90 * time.Second}
 	if via != nil {
 		t.Via = via
+	}
+	if n.Adopted { // it does not know this cloud's authority
+		t.Login, t.Keys = nil, operatorKeys
 	}
 	return t, nil
 }

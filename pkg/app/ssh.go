@@ -94,8 +94,14 @@ func (s *session) sshHosts(ctx context.Context, dir string) (config, known strin
 			continue
 		}
 		hosts[n.Name], addresses[n.Name] = keysOf[n.Path], net.JoinHostPort(addr.String(), "22")
-		fmt.Fprintf(&b, "Host %s\n  HostName %s\n  HostKeyAlias %s\n  User root\n  IdentityFile %q\n  CertificateFile %q\n", n.Name, addr, n.Name, key, filepath.Join(dir, "cert.pub"))
-		fmt.Fprintf(&b, "  UserKnownHostsFile %q\n  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n  IdentitiesOnly yes\n  ControlMaster no\n", filepath.Join(dir, "known_hosts"))
+		fmt.Fprintf(&b, "Host %s\n  HostName %s\n  HostKeyAlias %s\n  User root\n", n.Name, addr, n.Name)
+		switch own := os.Getenv(operatorKeyFile); {
+		case !n.Adopted:
+			fmt.Fprintf(&b, "  IdentityFile %q\n  CertificateFile %q\n  IdentitiesOnly yes\n", key, filepath.Join(dir, "cert.pub"))
+		case own != "":
+			fmt.Fprintf(&b, "  IdentityFile %q\n  IdentitiesOnly yes\n", own)
+		}
+		fmt.Fprintf(&b, "  UserKnownHostsFile %q\n  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n  ControlMaster no\n", filepath.Join(dir, "known_hosts"))
 		if network.Relay != nil && network.Relay.Via != "" {
 			hosts["jump-"+network.Name] = []string{network.Relay.HostKey}
 			fmt.Fprintf(&b, "  ProxyCommand ssh -F %q -W %%h:%%p jump-%s\n", filepath.Join(dir, "config"), network.Name)

@@ -72,6 +72,9 @@ func projectCeph(d model.Desired, c model.ObservedCeph, st plan.State) {
 	}
 	set(cluster, plan.AttrSettings, cmp.Or(strings.Join(c.Drift, "; "), string(c.Settings)))
 	set(cluster, plan.AttrForeign, strings.Join(c.Foreign, ", "))
+	if want.Adopted {
+		c = adopted(c)
+	}
 	osds := make(map[model.Path][]model.ObservedOSD)
 	for _, o := range c.OSDs {
 		osds[o.Node] = append(osds[o.Node], o)
@@ -84,6 +87,9 @@ func projectCeph(d model.Desired, c model.ObservedCeph, st plan.State) {
 			continue
 		}
 		c.OSDs = osds[n.Path] // what is asked of a node concerns its own; large clusters have ten thousand
+		if want.Adopted {
+			c.OSDs = placed(c.OSDs, n)
+		}
 		for _, role := range n.Roles {
 			switch role {
 			case model.RoleCephMon:

@@ -179,7 +179,7 @@ func OVSValue(list []model.Bridge) string {
 func canonical(b model.Bridge) model.Bridge {
 	out := model.Bridge{Name: b.Name, Uplink: b.Uplink, MTU: mtu(b.MTU), UplinkMTU: mtu(b.UplinkMTU)}
 	if b.Bond != nil {
-		bond := model.Bond{Mode: b.Bond.Mode, Members: slices.Sorted(slices.Values(b.Bond.Members)), LACP: b.Bond.LACP}
+		bond := model.Bond{Mode: cmp.Or(b.Bond.Mode, "active-backup"), Members: slices.Sorted(slices.Values(b.Bond.Members)), LACP: b.Bond.LACP}
 		if bond.LACP == "off" {
 			bond.LACP = ""
 		}

@@ -16,7 +16,7 @@ const defaultMigrationMiBs = 1000
 //
 // A host that does not answer, that was not observed, or that should run virtual machines and whose libvirt is silent, is Down, and not changed. A host's VCPUs are
 // its cores without the pinned ones times the profile's overcommit, which is stated over all its cores; its MemoryMiB are without huge pages and
-// without what it keeps for itself (ownMemory). One that is cordoned, or leaves, has room for what is there and for nothing more: it refuses the rest.
+// without what it keeps for itself (ownMemory). One that is cordoned, adopted, or leaves, has room for what is there and for nothing more: it refuses the rest.
 // What is not known well enough to reason from is an error; all such are reported.
 func Fleet(d model.Desired, o model.Observed, change func(model.Node) bool) (plan.Fleet, error) {
 	return FleetFor(d, o, Changes{Nodes: change})
@@ -127,11 +127,11 @@ func Room(h *plan.Host, n model.Node, p model.Profile) {
 	}
 }
 
-// cordons leave hosts that take no virtual machines no room for any.
+// cordons leave hosts that take no virtual machines no room for any: those with the mark, and those that somebody else laid down, which are not prepared for moves.
 func (b *fleet) cordons() {
 	used := map[int32]*plan.Host{}
 	for i, n := range b.nodes {
-		if h := b.seen[n.Path]; h != nil && (!h.Cordoned.IsZero() || n.Leaves()) {
+		if h := b.seen[n.Path]; (h != nil && (!h.Cordoned.IsZero() || n.Leaves())) || n.Adopted {
 			used[int32(i)] = &plan.Host{Cells: make([]plan.Cell, len(b.out.Hosts[i].Cells))}
 		}
 	}

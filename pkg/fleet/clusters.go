@@ -130,17 +130,27 @@ func (c *Clusters) observe(ctx context.Context, r model.Region, members []member
 		}
 		out.Hosts = append(out.Hosts, h)
 	}
-	if out.FSID == "" {
-		return out, nil
-	}
-	for _, change := range ceph.Diff(out, spec) {
-		out.Drift = append(out.Drift, change.String())
-	}
-	if len(out.Drift) == 0 {
-		out.Settings = facts.CephSettings(r.Ceph)
-	}
-	out.Foreign = ceph.Foreign(out, spec)
+	c.Compare(r, &out)
 	return out, nil
+}
+
+// Compare adds to what was seen of a region's cluster how it differs from its declaration. Keys of a cluster that somebody else made are his.
+func (c *Clusters) Compare(r model.Region, o *model.ObservedCeph) {
+	o.Drift, o.Settings, o.Foreign = nil, "", nil
+	if o.FSID == "" {
+		return
+	}
+	spec := c.spec(r, o.FSID)
+	if r.Ceph.Adopted {
+		spec.Keys = nil
+	}
+	for _, change := range ceph.Diff(*o, spec) {
+		o.Drift = append(o.Drift, change.String())
+	}
+	if len(o.Drift) == 0 {
+		o.Settings = facts.CephSettings(r.Ceph)
+	}
+	o.Foreign = ceph.Foreign(*o, spec)
 }
 
 // ask asks the cluster through the first monitor's host that leads to it.

@@ -43,7 +43,7 @@ func (h *Hosts) Observe(ctx context.Context, n model.Node) (model.ObservedHost, 
 		Reachable: true, BootID: f.BootID, Release: f.Codename, Kernel: f.Kernel, Slot: f.Slot, Image: f.Image, Config: f.Config, FailedUnits: f.FailedUnits,
 	}
 	if v, err := (ovs.Driver{}).Observe(ctx, link); err == nil {
-		out.OVS, out.OVSVersion = bridgesOf(v), v.Version
+		out.OVS, out.OVSVersion = BridgesOf(v), v.Version
 	} else {
 		out.Error = err.Error()
 	}
@@ -92,8 +92,8 @@ func (h *Hosts) now() time.Time {
 	return h.Now()
 }
 
-// bridgesOf gives observed bridges in the inventory's words.
-func bridgesOf(s ovs.State) []model.Bridge {
+// BridgesOf gives observed bridges in the inventory's words.
+func BridgesOf(s ovs.State) []model.Bridge {
 	var out []model.Bridge
 	for _, b := range s.Bridges {
 		m := model.Bridge{Name: b.Name, MTU: b.MTURequest}
@@ -213,6 +213,9 @@ func (h *Hosts) EnsureHypervisor(ctx context.Context, n model.Node) error {
 
 // Observe reads a BMC in one session; what went wrong is part of the answer.
 func (m *Machines) Observe(ctx context.Context, n model.Node) model.ObservedBMC {
+	if n.Adopted && n.BMC.Address == "" {
+		return model.ObservedBMC{Power: model.PowerUnknown} // the inventory knows of none
+	}
 	c, err := m.Client(ctx, n)
 	if err != nil {
 		return model.ObservedBMC{Power: model.PowerUnknown, Error: err.Error()}

@@ -30,10 +30,12 @@ func (b *builder) node(o *object, in inherited, chassis model.Path) {
 		n.State = model.NodeState(o.str("state"))
 	}
 	b.ownSerial(o)
-	n.BMC = b.bmc(o, in)
 	profile := b.nodeProfile(o, in)
 	if profile != nil {
 		inheritProfile(&n, profile)
+	}
+	if !n.Adopted || o.first("bmc") != nil { // nothing is installed on an adopted host, so it may be without
+		n.BMC = b.bmc(o, in)
 	}
 	for i, c := range o.all("nic") {
 		b.nic(c, &n, i == 0)
@@ -65,7 +67,7 @@ func (b *builder) nodeProfile(o *object, in inherited) *model.Profile {
 }
 
 func inheritProfile(n *model.Node, p *model.Profile) {
-	n.Profile, n.Image = p.Name, model.ImageRef{Name: p.Image}
+	n.Profile, n.Image, n.Adopted = p.Name, model.ImageRef{Name: p.Image}, p.Adopted
 	if len(n.Roles) == 0 {
 		n.Roles = p.Roles
 	}
@@ -102,7 +104,7 @@ func (b *builder) nic(o *object, n *model.Node, first bool) {
 		refer(b, o, "network", "network", b.nets)
 	case o.has("address"):
 		card.Network = b.networkOf(o)
-	case first:
+	case first && !n.Adopted:
 		card.Network = b.bootNetwork(o)
 	}
 	if net := b.nets[card.Network]; o.has("address") && net != nil {

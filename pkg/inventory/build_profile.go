@@ -12,7 +12,7 @@ func (b *builder) profile(o *object) {
 		return
 	}
 	p := model.Profile{
-		Name: o.name, Image: b.image(o).Name, Butane: o.str("butane"), Roles: b.roles(o), SlotGiB: o.num("slot_gib"), LUKS: o.flag("luks"), MDRAID: o.flag("mdraid"),
+		Name: o.name, Image: b.image(o).Name, Adopted: o.flag("adopted"), Butane: o.str("butane"), Roles: b.roles(o), SlotGiB: o.num("slot_gib"), LUKS: o.flag("luks"), MDRAID: o.flag("mdraid"),
 		KernelArgs: o.strs("kernel_args"), Cores: o.num("cores"), MemoryGiB: o.num("memory_gib"), CPUModel: o.str("cpu_model"),
 		CPUOvercommit: o.float("cpu_overcommit"), OSDs: o.num("osds"), OSDGiB: o.num("osd_gib"),
 		MigrationMiBs: o.num("migration_mib_s"), NUMACells: o.num("numa_cells"), PinnedCores: o.num("pinned_cores"), HugePagesGiB: o.num("huge_pages_gib"),
@@ -34,6 +34,7 @@ func (b *builder) profile(o *object) {
 	if o.has("cpu_overcommit") && p.CPUOvercommit < 1 {
 		b.errorf(o.where("cpu_overcommit"), "use 1 or more", "cpu_overcommit %g would leave cores unused", p.CPUOvercommit)
 	}
+	b.system(o, p)
 	b.pinned(o, p)
 	b.positive(o, "migration_mib_s")
 	for _, c := range o.all("bond") {
@@ -47,6 +48,21 @@ func (b *builder) profile(o *object) {
 	sort.SliceStable(p.Bridges, func(i, j int) bool { return p.Bridges[i].Name < p.Bridges[j].Name })
 	b.d.Profiles = append(b.d.Profiles, p)
 	b.profiles[p.Name] = &p
+}
+
+// system checks that a profile says what its hosts are laid down from, or that nuboctl does not lay them down.
+func (b *builder) system(o *object, p model.Profile) {
+	if !p.Adopted {
+		if !o.written("image") {
+			b.errorf(o.at(), `add: image = "debian-13", or for hosts that somebody else laid down: adopted = true`, "profile %q has no image", o.name)
+		}
+		return
+	}
+	for _, attr := range []string{"image", "butane", "slot_gib", "kernel_args"} {
+		if o.written(attr) {
+			b.errorf(o.where(attr), "remove it; or remove adopted, and lay the hosts down anew with: nuboctl reinstall", "profile %q is of hosts that somebody else laid down, and says %s", o.name, attr)
+		}
+	}
 }
 
 // pinned checks what is set apart for pinned virtual machines.

@@ -66,6 +66,9 @@ func (b *builder) nodeNamed(o *object) *model.Node {
 			if n.Leaves() {
 				b.errorf(o.where("node"), "give it another node, and have it moved there by nuboctl drain "+n.Name, "vm %s is to run on %s, which is %s", o.name, path, n.State)
 			}
+			if n.Adopted {
+				b.errorf(o.where("node"), "choose a node whose profile is not adopted", "somebody else laid node %s down, and nuboctl changes nothing there", path)
+			}
 			return n
 		}
 	}

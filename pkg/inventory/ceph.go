@@ -17,7 +17,7 @@ func (b *builder) ceph(o *object) *model.Ceph {
 	if o.has("fsid") && !uuidPattern.MatchString(o.str("fsid")) {
 		b.errorf(o.where("fsid"), "write what uuidgen prints, in lower case", "fsid %q is no UUID", o.str("fsid"))
 	}
-	c := &model.Ceph{FSID: o.str("fsid"), FailureDomain: o.str("failure_domain"), Network: o.str("network"), ClusterNetwork: o.str("cluster_network"), Encrypted: o.flag("encrypted")}
+	c := &model.Ceph{FSID: o.str("fsid"), FailureDomain: o.str("failure_domain"), Network: o.str("network"), ClusterNetwork: o.str("cluster_network"), Encrypted: o.flag("encrypted"), Adopted: o.flag("adopted")}
 	if c.FailureDomain == "" {
 		c.FailureDomain = "host"
 	}

@@ -56,6 +56,9 @@ func (b *builder) checkMembers(o *object, n *model.Node, bond model.Bond, cards 
 }
 
 func (b *builder) checkDisks(o *object, n *model.Node, po *object) {
+	if n.Adopted {
+		return // no disk of it is ever written
+	}
 	if n.RootDevice.IsZero() && po.first("root_device") == nil && o.first("root_device") == nil {
 		b.errorf(po.at(), "add: root_device { serial = \"…\" }, to the profile or the node", "node %s has no root_device, so no disk may be written", n.Path)
 	}

@@ -120,7 +120,8 @@ func deviceSpec(typ, doc string) *blockSpec {
 
 var profileSpec = &blockSpec{typ: "profile", label: true, doc: "How the nodes that name it look.",
 	attrs: map[string]attrSpec{
-		"image":          req(kString, "image name"),
+		"image":          opt(kString, "image name; needed unless adopted"),
+		"adopted":        opt(kBool, "true: somebody else laid these hosts down; see “Adopted hosts”"),
 		"butane":         opt(kString, "Butane file, relative to the inventory"),
 		"roles":          req(kStrings, "compute, ceph-mon, ceph-mgr, ceph-osd, ceph-mds, ceph-rgw, gateway, controller"),
 		"slot_gib":       opt(kInt, "size of each of the two system slots in GiB"),
@@ -229,6 +230,7 @@ var cephSpec = &blockSpec{typ: "ceph", single: true, doc: "The storage cluster o
 		"network":         opt(kString, "public network"),
 		"cluster_network": opt(kString, "replication network"),
 		"encrypted":       opt(kBool, "dm-crypt OSDs"),
+		"adopted":         opt(kBool, "true: somebody else made the cluster; see “Adopted hosts”"),
 	},
 	blocks: blocks(&blockSpec{typ: "pool", label: true, doc: "Replicated (size, min_size) or erasure-coded (k, m).", attrs: map[string]attrSpec{
 		"size":         opt(kInt, "copies; default 3"),

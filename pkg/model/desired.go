@@ -61,7 +61,9 @@ type Ceph struct {
 	Network        string `json:"network,omitempty"`
 	ClusterNetwork string `json:"cluster_network,omitempty"`
 	Encrypted      bool   `json:"encrypted,omitempty"` // dm-crypt OSDs
-	Pools          []Pool `json:"pools,omitempty"`
+	// Adopted: somebody else made it. It is compared with what is declared, and not changed.
+	Adopted bool   `json:"adopted,omitempty"`
+	Pools   []Pool `json:"pools,omitempty"`
 }
 
 // Pool is a Ceph pool: replicated when K is 0, otherwise erasure-coded with K data and M coding chunks.
@@ -101,7 +103,8 @@ func Roles() []Role {
 type Profile struct {
 	Name       string      `json:"name"`
 	Image      string      `json:"image"`
-	Butane     string      `json:"butane,omitempty"` // file, relative to the inventory
+	Adopted    bool        `json:"adopted,omitempty"` // see Node.Adopted
+	Butane     string      `json:"butane,omitempty"`  // file, relative to the inventory
 	Roles      []Role      `json:"roles"`
 	RootDevice DeviceHints `json:"root_device"`
 	OSDDevice  DeviceHints `json:"osd_device,omitzero"`
@@ -128,13 +131,15 @@ type Profile struct {
 
 // Node is a name in the inventory that a machine stands behind.
 type Node struct {
-	Path       Path        `json:"path"`
-	Name       string      `json:"name"` // short host name, unique in the cloud
-	Profile    string      `json:"profile"`
-	Roles      []Role      `json:"roles"`
-	Chassis    Path        `json:"chassis,omitempty"`
-	Slot       int         `json:"slot,omitempty"`
-	Serial     string      `json:"serial,omitempty"` // the machine's, where the inventory pins one
+	Path    Path   `json:"path"`
+	Name    string `json:"name"` // short host name, unique in the cloud
+	Profile string `json:"profile"`
+	Roles   []Role `json:"roles"`
+	Chassis Path   `json:"chassis,omitempty"`
+	Slot    int    `json:"slot,omitempty"`
+	Serial  string `json:"serial,omitempty"` // the machine's, where the inventory pins one
+	// Adopted: somebody else laid its system down, as its profile says. It is compared with what is declared, and not changed; it has no image.
+	Adopted    bool        `json:"adopted,omitempty"`
 	Cores      int         `json:"cores,omitempty"`
 	MemoryGiB  int         `json:"memory_gib,omitempty"`
 	BMC        BMC         `json:"bmc"`

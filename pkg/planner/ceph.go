@@ -16,6 +16,10 @@ func (b *builder) cluster(r model.Region, last map[model.Path]plan.OpID) []plan.
 	if !slices.ContainsFunc(c.nodes, func(n model.Node) bool { return b.targeted(n.Path) }) {
 		return nil
 	}
+	if r.Ceph.Adopted {
+		b.adoptedCluster(c)
+		return nil
+	}
 	switch have := b.state.Get(c.sub, plan.AttrCluster); {
 	case have == c.want:
 	case have != "":
@@ -68,7 +72,7 @@ type cephChain struct {
 func (c *cephChain) with(role model.Role) []model.Node {
 	var out []model.Node
 	for _, n := range c.nodes {
-		if slices.Contains(n.Roles, role) && c.b.targeted(n.Path) && !c.b.stays[n.Path] {
+		if slices.Contains(n.Roles, role) && c.b.targeted(n.Path) && !c.b.stays[n.Path] && !n.Adopted {
 			out = append(out, n)
 		}
 	}

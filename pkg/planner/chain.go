@@ -49,6 +49,10 @@ func (c *chain) add(k plan.Kind, args map[string]string, pre, post []plan.Fact) 
 
 // node plans one node: the host first, then what stands on it.
 func (b *builder) node(n model.Node) []plan.Op {
+	if n.Adopted {
+		b.adopted(n)
+		return nil
+	}
 	sub := plan.NodeSubject(n.Path)
 	c := &chain{sub: sub, st: plan.State{sub: cloneFacts(b.state[sub])}, uses: []string{"rack:" + string(n.Path.Rack())}, bmc: n.BMC.Address}
 	if len(n.NICs) > 0 {
@@ -207,7 +211,7 @@ func (b *builder) services(c *chain, n model.Node, want string) {
 // storage gives a node's hypervisor its key to the pools, once there are pools.
 func (b *builder) storage(n model.Node, last plan.OpID) []plan.Op {
 	sub, pools := plan.NodeSubject(n.Path), facts.Disks(b.in.Desired, n)
-	if pools == "" || b.st.Get(sub, plan.AttrDisks) == pools || b.stays[n.Path] {
+	if pools == "" || b.st.Get(sub, plan.AttrDisks) == pools || b.stays[n.Path] || n.Adopted {
 		return nil
 	}
 	host := string(facts.HostSpec(b.in.Images[n.Image.Name], n.Config))

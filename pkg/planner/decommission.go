@@ -52,6 +52,9 @@ func (b *builder) chooseLeaving() ([]model.Node, error) {
 	for _, n := range b.in.Desired.Nodes {
 		switch {
 		case !b.targeted(n.Path):
+		case n.Adopted, inCluster(n) && b.region(n).Ceph != nil && b.region(n).Ceph.Adopted:
+			refusal.Reasons = append(refusal.Reasons, Reason{Invariant: InvariantWanted, Place: n.Path, Text: "it, or the Ceph cluster that it is part of, is adopted: nuboctl takes nothing out there and wipes no disk",
+				Remedy: "take it out by the tools that made it, then take it out of the inventory"})
 		case n.Leaves():
 			out = append(out, n)
 		default:

@@ -56,6 +56,9 @@ func (r *rollout) chooseDrained() error {
 		}
 		carry = true
 		switch {
+		case n.Adopted:
+			refusal.Reasons = append(refusal.Reasons, Reason{Invariant: "I3", Place: n.Path, Text: "somebody else laid it down, and nuboctl prepares only its own hosts for moves of virtual machines",
+				Remedy: "move them by whatever tool does so today"})
 		case !answers[n.Path]:
 			refusal.Reasons = append(refusal.Reasons, Reason{Invariant: "I11", Place: n.Path, Text: "it, or libvirt on it, does not answer, so nothing can be moved off it, and what runs on it is not known",
 				Remedy: "bring it back; to drain the others of a place, name them one by one"})

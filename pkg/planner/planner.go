@@ -49,9 +49,13 @@ func inUse(in Input) error {
 	for _, vm := range in.Desired.VMs {
 		consent[vm.Name] = vm.OnDrain == "stop_start"
 	}
+	stays := map[model.Path]bool{} // nodes that are not laid down, whatever is asked for
+	for _, n := range in.Desired.Nodes {
+		stays[n.Path] = n.Adopted
+	}
 	run := map[model.Path][]plan.Subject{}
 	for _, vm := range in.Observed.VMs {
-		if b.targeted(vm.Node) && facts.Occupies(vm) && vm.OnDrain != "stop_start" && !consent[vm.Name] {
+		if b.targeted(vm.Node) && !stays[vm.Node] && facts.Occupies(vm) && vm.OnDrain != "stop_start" && !consent[vm.Name] {
 			run[vm.Node] = append(run[vm.Node], plan.VMSubject(vm.Name))
 		}
 	}
@@ -76,7 +80,7 @@ func forget(in Input, st plan.State) {
 	b := builder{in: in}
 	for _, n := range in.Desired.Nodes {
 		sub := plan.NodeSubject(n.Path)
-		if !b.targeted(n.Path) || (st.Get(sub, plan.AttrHost) == "" && st.Get(sub, plan.AttrInstall) != "installed") {
+		if !b.targeted(n.Path) || n.Adopted || (st.Get(sub, plan.AttrHost) == "" && st.Get(sub, plan.AttrInstall) != "installed") {
 			continue
 		}
 		st.Set(plan.Fact{Subject: sub, Attr: plan.AttrHost, Value: layAnew})
@@ -88,7 +92,7 @@ func forget(in Input, st plan.State) {
 // FromState computes the plan that leads from a given state. A plan's own stages are replanned with it: from any stage's Before it yields
 // the rest of the same plan.
 func FromState(in Input, initial plan.State) (plan.Plan, error) {
-	b := builder{in: in, state: initial, st: initial.Clone(), runs: map[model.Path][]plan.Subject{}, stops: map[plan.Subject]plan.OpID{}, missing: map[string]bool{}, stays: map[model.Path]bool{}, settled: map[model.Path]plan.OpID{}}
+	b := builder{in: in, state: initial, st: initial.Clone(), runs: map[model.Path][]plan.Subject{}, stops: map[plan.Subject]plan.OpID{}, missing: map[string]bool{}, stays: map[model.Path]bool{}, differs: map[model.Path][]string{}, settled: map[model.Path]plan.OpID{}}
 	for _, vm := range in.Desired.VMs {
 		sub := plan.VMSubject(vm.Name)
 		if on := initial.Get(sub, plan.AttrRuns); on != "" {
@@ -112,6 +116,7 @@ func FromState(in Input, initial plan.State) (plan.Plan, error) {
 	}
 	b.unpinnedImages()
 	b.cordoned()
+	b.tellAdopted()
 	p.Left, p.Notes = b.left, b.notes
 	plan.Seal(&p)
 	return p, nil
@@ -146,6 +151,7 @@ type builder struct {
 	left    []plan.Left
 	stays   map[model.Path]bool // the nodes of left
 	notes   []string
+	differs map[model.Path][]string  // adopted node → how it differs
 	settled map[model.Path]plan.OpID // region → the op behind which its Ceph cluster is as declared
 }
 

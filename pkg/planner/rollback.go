@@ -61,7 +61,7 @@ func (r *rollout) chooseBack() error {
 	for i := range r.in.Desired.Nodes {
 		n := &r.in.Desired.Nodes[i]
 		r.nodes[n.Path] = n
-		if !r.targeted(n.Path) {
+		if !r.targeted(n.Path) || n.Adopted {
 			continue
 		}
 		h := seen[n.Path]

@@ -66,7 +66,7 @@ func (r *rollout) choose() {
 	for i := range r.in.Desired.Nodes {
 		n := &r.in.Desired.Nodes[i]
 		r.nodes[n.Path] = n
-		if !r.targeted(n.Path) || n.Leaves() {
+		if !r.targeted(n.Path) || n.Leaves() || n.Adopted {
 			continue
 		}
 		has := seen[n.Path]

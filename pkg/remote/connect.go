@@ -17,13 +17,15 @@ type Tunnel interface {
 	Dial(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// Target says how to reach one host. Name, Address, User, HostKeys and Login are required.
+// Target says how to reach one host. Name, Address, User, HostKeys and Login or Keys are required.
 type Target struct {
 	Name     string          // what it is called in errors
 	Address  string          // host:port
 	User     string          // whom to log in as
 	HostKeys []ssh.PublicKey // exactly these are accepted
 	Login    Login
+	// Keys are offered one after the other where Login is nil: those of a person, on hosts that do not know the operator's SSH CA.
+	Keys func() ([]ssh.Signer, error)
 	// Via is the jump; nil connects directly.
 	Via Tunnel
 	// Timeout bounds connection and handshake; 0 means 15 s.
@@ -47,10 +49,10 @@ func Connect(ctx context.Context, t Target) (*Client, error) {
 	if len(t.HostKeys) == 0 {
 		return nil, t.fail("connect", "record its host key first", fmt.Errorf("%w: no key is known for this host", ErrHostKey))
 	}
-	if t.Login == nil {
+	if t.Login == nil && t.Keys == nil {
 		return nil, t.fail("connect", "give a key or an SSH CA", fmt.Errorf("%w: no key to log in with", ErrAuth))
 	}
-	signer, err := t.Login(t.User)
+	signers, err := t.signers()
 	if err != nil {
 		return nil, t.fail("make the login key", "", errors.Join(ErrAuth, err))
 	}
@@ -63,12 +65,21 @@ func Connect(ctx context.Context, t Target) (*Client, error) {
 	}
 	greeting, cancel := context.WithTimeout(ctx, cmp.Or(t.Greeting, within))
 	defer cancel()
-	client, err := t.handshake(greeting, conn, signer)
+	client, err := t.handshake(greeting, conn, signers)
 	if err != nil {
 		conn.Close()
 		return nil, t.handshakeError(ctx, err)
 	}
 	return newClient(t, client), nil
+}
+
+// signers are the keys to log in with.
+func (t Target) signers() ([]ssh.Signer, error) {
+	if t.Login == nil {
+		return t.Keys()
+	}
+	signer, err := t.Login(t.User)
+	return []ssh.Signer{signer}, err
 }
 
 // dial opens the transport, directly or through the jump.
@@ -81,13 +92,13 @@ func (t Target) dial(ctx context.Context) (net.Conn, error) {
 }
 
 // handshake runs the SSH handshake; ctx closes the transport, since x/crypto takes no context here.
-func (t Target) handshake(ctx context.Context, conn net.Conn, signer ssh.Signer) (*ssh.Client, error) {
+func (t Target) handshake(ctx context.Context, conn net.Conn, signers []ssh.Signer) (*ssh.Client, error) {
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	var refused error
 	sshConn, chans, reqs, err := ssh.NewClientConn(conn, t.Address, &ssh.ClientConfig{
 		User:              t.User,
-		Auth:              []ssh.AuthMethod{ssh.PublicKeys(signer)},
+		Auth:              []ssh.AuthMethod{ssh.PublicKeys(signers...)},
 		HostKeyCallback:   checkHostKey(t.HostKeys, &refused),
 		HostKeyAlgorithms: hostKeyAlgorithms(t.HostKeys),
 		ClientVersion:     "SSH-2.0-nuboctl",
@@ -122,6 +133,9 @@ func (t Target) handshakeError(ctx context.Context, err error) error {
 		return t.fail("check host key", "the host has no key of the known type",
 			fmt.Errorf("%w: known is %s: %w", ErrHostKey, fingerprints(t.HostKeys), err))
 	case strings.Contains(text, "unable to authenticate"), strings.Contains(text, "Too many authentication failures"):
+		if t.Login == nil {
+			return t.fail("log in", "check that one of your own keys may log in there as "+t.User, errors.Join(ErrAuth, err))
+		}
 		return t.fail("log in", "check that the host trusts the operator's SSH CA and that its clock is right", errors.Join(ErrAuth, err))
 	case ctx.Err() != nil:
 		return t.fail("SSH handshake", "", errors.Join(context.Cause(ctx), ErrUnreachable))
