@@ -108,6 +108,7 @@ var purposes = map[string]string{
 	"lab":            "the virtual rack; knows nothing of what drives it",
 	"certify":        "placements of a rollout solved again and verified before each batch",
 	"sim":            "a simulated data centre in virtual time, a monitor that watches what is true in it, and whole rollouts run there",
+	"adopt":          "running hosts that nuboctl did not lay down → an inventory that describes them",
 	"app":            "all wiring: each command is a function",
 }
 

@@ -53,7 +53,8 @@ var layers = map[string]layer{
 	"ops":       {3, []string{"ops/...", "plan", "facts", "order"}},
 	"engine":    {3, []string{"engine/...", "plan", "state/..."}},
 
-	"view": {4, []string{"plan", "engine", "facts", "order", "state"}},
+	"view":  {4, []string{"plan", "engine", "facts", "order", "state"}},
+	"adopt": {4, []string{"facts", "fleet", "host/...", "observe", "remote"}},
 	// The virtual rack stands beside the product: it plays the hardware, and knows nothing of what drives it.
 	"lab": {4, []string{"lab/..."}},
 	"sim": {4, []string{"sim/...", "ops/...", "plan/...", "certify", "engine", "planner/...", "verify", "order", "facts", "state/..."}},

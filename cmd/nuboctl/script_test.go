@@ -44,6 +44,9 @@ func TestScripts(t *testing.T) {
 					return err
 				}
 			}
+			if err := os.CopyFS(filepath.Join(env.WorkDir, "adopt"), os.DirFS(filepath.Join("..", "..", "pkg", "adopt", "testdata"))); err != nil {
+				return err
+			}
 			// A checkout in use has its state beside the inventory.
 			return errors.Join(os.RemoveAll(filepath.Join(env.WorkDir, "inventories/demo/.nubo")), os.RemoveAll(filepath.Join(env.WorkDir, "inventories/nubo/.nubo")))
 		},
