@@ -2,6 +2,7 @@ package ops
 
 import (
 	"context"
+	"slices"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/order"
@@ -14,7 +15,21 @@ func identify(ctx context.Context, w World, op plan.Op, report func(plan.Progres
 	return w.machine(ctx, op, func(Machine) error { return nil })
 }
 
+// powerOff looks once more, right before, whether virtual machines are there, when the op expects that there are none: behind the cordon, which it sets again
+// where somebody has taken it away.
 func powerOff(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
+	if err := w.restore(ctx, op, report); err != nil {
+		return err
+	}
+	if i := slices.IndexFunc(op.Pre, func(f plan.Fact) bool { return f.Attr == plan.AttrGuests }); i >= 0 {
+		err := newReader(w).unmet(ctx, op.Pre[i:i+1])
+		if m := asMismatch(err); m != nil {
+			return &StaleError{m}
+		}
+		if err != nil {
+			return err
+		}
+	}
 	report(plan.Progress{Waiting: "the machine to be off"})
 	return w.machine(ctx, op, func(m Machine) error { return m.SetPower(ctx, model.PowerOff) })
 }

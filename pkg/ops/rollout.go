@@ -21,7 +21,8 @@ const (
 var restores = map[plan.Kind][]plan.Attr{
 	plan.HostDrain: {plan.AttrCordon},
 	plan.CephStop:  {plan.AttrNoout},
-	plan.CephPurge: {plan.AttrEmpty},                                                                   // it waits again
+	plan.CephPurge: {plan.AttrEmpty}, // it waits again
+	plan.PowerOff:  {plan.AttrCordon},
 	plan.SlotBoot:  {plan.AttrCordon, plan.AttrNoout, plan.AttrGuests, plan.AttrCeph, plan.AttrGuests}, // guests are proven gone last
 }
 

@@ -144,6 +144,13 @@ func (l *leavers) cluster(region model.Path, members []model.Node) {
 			l.refuse("I2", region, "ceph osd unset "+flag, "the flag %s is set, so no data would move", flag)
 		}
 	}
+	unclean := 0
+	for _, p := range c.Pools {
+		unclean += p.Unclean
+	}
+	if unclean > 0 {
+		l.note("%s of %s not active and clean now; no OSD goes before all are", plural(unclean, "placement group is", "placement groups are"), region)
+	}
 	for _, n := range members {
 		up := slices.ContainsFunc(c.OSDs, func(o model.ObservedOSD) bool { return o.Node == n.Path && o.Up })
 		if up && !l.seen[n.Path].Host.Reachable && n.State == model.Retired {

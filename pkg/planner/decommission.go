@@ -88,7 +88,7 @@ func (b *builder) departure(n model.Node) []plan.Op {
 	if c.get(plan.AttrPower) != string(model.PowerOff) {
 		pre := append(slices.Clone(done), c.fact(plan.AttrMachine, facts.MachineValue(n)))
 		if facts.Carries(n) {
-			pre = append(pre, c.fact(plan.AttrGuests, plan.None))
+			pre = append(pre, c.facts(plan.AttrCordon, plan.Set, plan.AttrGuests, plan.None)...)
 		}
 		b.identify(c, n)
 		c.add(plan.PowerOff, nil, pre, append(slices.Clone(done), c.fact(plan.AttrPower, string(model.PowerOff))))

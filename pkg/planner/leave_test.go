@@ -250,7 +250,7 @@ func TestReplanOfADecommissionYieldsTheRest(t *testing.T) {
 
 // Without any of the conditions that make it safe, a decommission is not accepted, whoever made it.
 func TestDecommissionIsVerified(t *testing.T) {
-	about := []plan.Attr{plan.AttrData, plan.AttrEmpty, plan.AttrMember, plan.AttrGuests}
+	about := []plan.Attr{plan.AttrData, plan.AttrEmpty, plan.AttrMember, plan.AttrCordon, plan.AttrGuests}
 	damaged := 0
 	p := mustMake(t, retiring())
 	for i, o := range p.Stages[0].Ops {
@@ -269,7 +269,7 @@ func TestDecommissionIsVerified(t *testing.T) {
 			damaged++
 		}
 	}
-	if damaged < 8 {
+	if damaged < 9 {
 		t.Errorf("only %d conditions are looked at", damaged)
 	}
 	for name, do := range map[string]func(*plan.Plan){

@@ -11,7 +11,7 @@ import (
 // whenever it goes on: data is elsewhere before an OSD goes, OSDs are gone before monitor and manager, all of them before a disk is wiped or the machine is off.
 var leaveOps = map[plan.Kind][]plan.Attr{
 	plan.CephOut: {}, plan.CephEmpty: {plan.AttrData}, plan.CephPurge: {plan.AttrData, plan.AttrEmpty}, plan.CephLeave: {plan.AttrData},
-	plan.DiskWipe: {plan.AttrData, plan.AttrMember}, plan.PowerOff: {plan.AttrData, plan.AttrMember, plan.AttrGuests}, plan.BMCIdentify: {},
+	plan.DiskWipe: {plan.AttrData, plan.AttrMember}, plan.PowerOff: {plan.AttrData, plan.AttrMember, plan.AttrCordon, plan.AttrGuests}, plan.BMCIdentify: {},
 }
 
 // leaveFact is the value that such an attribute must have. A cluster's data is out of a node before its OSDs go, and gone afterwards.
@@ -19,6 +19,8 @@ func leaveFact(k plan.Kind, a plan.Attr) string {
 	switch {
 	case a == plan.AttrEmpty:
 		return plan.Yes
+	case a == plan.AttrCordon:
+		return plan.Set
 	case a == plan.AttrData && (k == plan.CephEmpty || k == plan.CephPurge):
 		return plan.Out
 	}
@@ -27,7 +29,7 @@ func leaveFact(k plan.Kind, a plan.Attr) string {
 
 // concerned reports whether an attribute is about a node: those of a cluster about its members, and guests about hosts that run virtual machines.
 func concerned(p plan.Plan, node plan.Subject, a plan.Attr) bool {
-	if a == plan.AttrGuests {
+	if a == plan.AttrGuests || a == plan.AttrCordon {
 		return p.Initial.Get(node, plan.AttrKVM) != ""
 	}
 	return p.Initial.Get(node, plan.AttrData) != "" || p.Initial.Get(node, plan.AttrMember) != ""

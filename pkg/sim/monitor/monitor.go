@@ -103,6 +103,12 @@ func (m *Monitor) Act(t *world.Truth, now time.Time, a world.Act) {
 		m.flag(t, now, "noout", t.Hosts[a.Host].Noout, longestNoout, a.Host)
 	case world.CordonSet:
 		m.flag(t, now, "the cordon", t.Hosts[a.Host].Cordon, m.Cordon, a.Host)
+	case world.OSDsGone:
+		if n := len(t.PGsOf[a.Host]); a.Ours && n > 0 {
+			m.violated(now, Complete, "%s: its OSDs are removed with copies of %d acting sets on them", name(t, a.Host), n)
+		}
+	case world.Left:
+		m.left(t, now, a.Host)
 	case world.Began:
 		if m.began[a.Host]++; m.began[a.Host] > 1 {
 			m.violated(now, Erased, "%s: %d times", name(t, a.Host), m.began[a.Host])
@@ -145,6 +151,23 @@ func (m *Monitor) groups(t *world.Truth, now time.Time, h int32, host bool) {
 			m.violated(now, kind, "%s has none without %s", g.Name, name(t, h))
 		case g.Kind != plan.Quorum && ours > 1:
 			m.violated(now, kind, "%s: %d members are out of service because of us, %s the last", g.Name, ours, name(t, h))
+		}
+	}
+}
+
+// left looks at the groups of a region that a host has just left for good.
+func (m *Monitor) left(t *world.Truth, now time.Time, h int32) {
+	for i := range t.Fleet.Groups {
+		g := &t.Fleet.Groups[i]
+		if world.OnHost(g) || !name(t, h).Region().Contains(name(t, g.Hosts[0])) {
+			continue
+		}
+		up := t.MembersUp(g)
+		switch {
+		case g.Kind == plan.Quorum && 2*up <= len(g.Hosts):
+			m.violated(now, Quorum, "%s has %d of %d members after %s has left", g.Name, up, len(g.Hosts), name(t, h))
+		case g.Kind != plan.Quorum && up == 0:
+			m.violated(now, Standby, "%s has none after %s has left", g.Name, name(t, h))
 		}
 	}
 }
@@ -292,7 +315,7 @@ func (m *Monitor) Written() []int { return slices.Collect(maps.Values(m.began)) 
 func (m *Monitor) End(t *world.Truth, now time.Time, complete bool) {
 	for i := range t.Hosts {
 		h := &t.Hosts[i]
-		if complete && h.New && (h.Noout.After(now) || h.Cordon.After(now)) {
+		if complete && h.New && !h.Gone && (h.Noout.After(now) || h.Cordon.After(now)) {
 			m.violated(now, Flags, "%s keeps noout until %s and its cordon until %s", name(t, int32(i)), h.Noout, h.Cordon)
 		}
 		for _, v := range h.Guests {

@@ -36,17 +36,10 @@ func Rollback(f plan.Fleet, p plan.Policy, opt Options) Result {
 // Drain drains hosts, asks whether they are drained, and gives them back. notDrained says what is on a host, that it lacks its cordon although the drain
 // reports that it is done, or that it keeps it although it was given back; with faults, people may have done that.
 func Drain(f plan.Fleet, hosts []int32, opt Options) (r Result, notDrained []string) {
-	f.Hosts = slices.Clone(f.Hosts)
-	for i := range f.Hosts {
-		f.Hosts[i].ClassAfter = f.Hosts[i].Class
-	}
+	f = settled(f)
 	p := plan.Policy{Method: plan.MethodDrain, Times: plan.Times{Settle: 5}}
 	opt.Solve = func(f plan.Fleet, p plan.Policy) (plan.Certificate, error) {
-		f.Hosts = slices.Clone(f.Hosts)
-		for i := range f.Hosts {
-			f.Hosts[i].Change = slices.Contains(hosts, int32(i)) && !f.Hosts[i].Down
-		}
-		return wave.Drain(f, p)
+		return wave.Drain(draining(f, hosts), p)
 	}
 	s := begin(f, p, opt)
 	s.goal, s.monitor.Cordon = plan.GoalDrain, monitor.LongestDrain
@@ -75,6 +68,24 @@ func Drain(f plan.Fleet, hosts []int32, opt Options) (r Result, notDrained []str
 		}
 	}
 	return s.result(), notDrained
+}
+
+// settled is a fleet of which no host becomes another.
+func settled(f plan.Fleet) plan.Fleet {
+	f.Hosts = slices.Clone(f.Hosts)
+	for i := range f.Hosts {
+		f.Hosts[i].ClassAfter = f.Hosts[i].Class
+	}
+	return f
+}
+
+// draining is a fleet of which some hosts are drained.
+func draining(f plan.Fleet, hosts []int32) plan.Fleet {
+	f.Hosts = slices.Clone(f.Hosts)
+	for i := range f.Hosts {
+		f.Hosts[i].Change = slices.Contains(hosts, int32(i)) && !f.Hosts[i].Down
+	}
+	return f
 }
 
 // undrain gives hosts back by a plan of its own.

@@ -125,6 +125,7 @@ type site struct {
 	journal *journal
 	p       plan.Plan
 	digest  model.Digest // of p, which is validated once
+	leaves  int32        // the host that a decommission is about
 	out     Result
 }
 
@@ -189,6 +190,12 @@ func (s *site) wait(most time.Duration) {
 
 // replan plans again from what is there now, as a stale plan tells its reader to, and gives back what the old plan has left on hosts that are changed already.
 func (s *site) replan() {
+	if s.goal == plan.GoalDecommission {
+		if s.planLeaving() == nil {
+			s.out.Replans++
+		}
+		return
+	}
 	f, err := s.world.Fleet(context.Background())
 	if err != nil {
 		return
@@ -228,6 +235,13 @@ func (s *site) certifier() ops.Batches {
 	return certify.New(*s.p.Certificate, s.world)
 }
 
+func (s *site) ports() ops.World {
+	if s.goal == plan.GoalDecommission {
+		return s.world.Leaving(s.certifier())
+	}
+	return s.world.Ports(s.certifier())
+}
+
 // start runs nuboctl once, and reports whether it was killed.
 func (s *site) start() (engine.Result, bool) {
 	s.out.Runs++
@@ -235,7 +249,7 @@ func (s *site) start() (engine.Result, bool) {
 	defer kill(nil)
 	s.journal.begin(kill)
 	s.journal.dies = s.dies
-	d := ops.New(s.world.Ports(s.certifier()))
+	d := ops.New(s.ports())
 	res, err := engine.Run(ctx, s.p, engine.Options{
 		Run: fmt.Sprintf("run-%d", s.out.Runs), Approver: "simulation", Checked: s.digest, Journal: s.journal,
 		Limits: engine.DefaultLimits(), Clock: s.world.Time, Executor: s.world.Time,

@@ -83,14 +83,14 @@ func (w *World) spare(pg *PG) int32 {
 	}
 	used := map[model.Path]bool{}
 	for _, h := range pg.Hosts {
-		if h >= 0 && t.Hosts[h].Daemons {
+		if h >= 0 && t.Hosts[h].Daemons && !t.Hosts[h].Out {
 			used[Place(&t.Fleet.Hosts[h], c.FailureDomain)] = true
 		}
 	}
 	start := w.rng.IntN(max(1, len(c.OSDHosts)))
 	for k := range c.OSDHosts {
 		h := c.OSDHosts[(start+k)%len(c.OSDHosts)]
-		if t.Hosts[h].Daemons && !used[Place(&t.Fleet.Hosts[h], c.FailureDomain)] && !slices.Contains(pg.Hosts, h) {
+		if t.Hosts[h].Daemons && !t.Hosts[h].Out && !used[Place(&t.Fleet.Hosts[h], c.FailureDomain)] && !slices.Contains(pg.Hosts, h) {
 			return h
 		}
 	}

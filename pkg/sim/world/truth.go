@@ -35,6 +35,7 @@ type Host struct {
 	Guests            []int32   // the virtual machines whose place it is, in no order
 	VCPUs, MemoryMiB  int64     // promised to floating virtual machines, those on their way included
 	Cells             []plan.Cell
+	Out, Gone         bool          // its OSDs are out; they, its monitor and its manager are no more, for good
 	downAt            time.Duration // when its daemons went out of service or came back last
 	catching          bool          // its copies are not complete yet
 	deadOSDs          int           // whose copies are not made anew yet
@@ -150,7 +151,9 @@ const (
 	Restart // Host is told to restart; it is not down yet
 	NooutSet
 	CordonSet
-	Began // the root disk of Host is written by an installer
+	Began    // the root disk of Host is written by an installer
+	OSDsGone // the OSDs of Host are removed from their cluster, and with them whatever copies Truth still has there
+	Left     // Host's monitor and manager are members of no group any more
 )
 
 // Watcher is told every act, in order.

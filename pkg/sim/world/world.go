@@ -244,7 +244,7 @@ const rescueTime = 2 * time.Hour
 func (w *World) rescueLater(i int32) {
 	w.Time.After(rescueTime, func() {
 		h := &w.Truth.Hosts[i]
-		if h.Up {
+		if h.Up || h.Gone {
 			return
 		}
 		if !h.Dead {
