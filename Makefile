@@ -28,6 +28,7 @@ e2e: packages build ## the virtual rack, end to end, against the services' own t
 	go test -tags e2e -count=1 -v -timeout 60m ./e2e/
 
 e2e-long: packages build ## everything in the lab, from nothing, as long as it takes
+	NUBO_LONG=1 go test -count=1 -v -timeout 60m -run TestPowerCut ./pkg/installer
 	go test -tags e2e,e2elong -count=1 -v -timeout 6h ./e2e/
 
 demo: packages build ## three powered-off blades become a region: hypervisors, one Ceph cluster, virtual machines; leaves the rack running

@@ -1,6 +1,7 @@
 package netboot
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -163,10 +165,21 @@ func wantBench(t *testing.T, programs ...string) {
 	}
 }
 
+// benchMachine gives each client an address of its own, as machines have.
+func benchMachine() net.IP {
+	n := benchMachines.Add(1)
+	return net.IPv4(127, 1, byte(n/250), byte(1+n%250))
+}
+
+var benchMachines atomic.Uint32
+
 func tftpFetch(addr string) func() (int64, error) {
 	return func() (int64, error) {
 		c, err := tftp.NewClient(addr)
 		if err != nil {
+			return 0, err
+		}
+		if err := c.SetLocalAddr(benchMachine().String()); err != nil {
 			return 0, err
 		}
 		c.SetBlockSize(1468)
@@ -202,7 +215,9 @@ func freePort(t *testing.T) int {
 }
 
 func httpFetch(url string) func() (int64, error) {
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		return (&net.Dialer{LocalAddr: &net.TCPAddr{IP: benchMachine()}}).DialContext(ctx, network, address)
+	}}}
 	return func() (int64, error) {
 		resp, err := client.Get(url)
 		if err != nil {

@@ -34,7 +34,7 @@ type fleetSize struct {
 
 var (
 	quickFleet = fleetSize{Blades: 1000, FirstStage: 16 << 10, Kernel: 64 << 10, Initrd: 128 << 10, Image: 256 << 10}
-	fullFleet  = fleetSize{Blades: 1000, FirstStage: 1 << 20, Kernel: 2 << 20, Initrd: 8 << 20, Image: 16 << 20}
+	fullFleet  = fleetSize{Blades: 1000, FirstStage: 256 << 10, Kernel: 1 << 20, Initrd: 4 << 20, Image: 8 << 20}
 )
 
 // fleetMemory is what the process of the servers may use at most, in bytes (VmHWM), with everything in it: test framework and cut image included.
