@@ -166,37 +166,62 @@ func (b *book) arm(e entry) error {
 		}
 		return nil
 	}
+	var old []string
 	for _, mac := range o.Machine.MACs {
-		for _, old := range b.ordersOf(mac) {
-			if err := b.remove(old); err != nil {
-				return err
-			}
+		old = append(old, b.ordersOf(mac)...)
+	}
+	var err error
+	for i := 0; i < len(old) && err == nil; i++ {
+		if err = b.unlink(old[i]); err != nil {
+			old = old[:i]
 		}
 	}
-	if err := b.keep(&e); err != nil {
+	if err == nil {
+		err = b.write(&e)
+	}
+	b.mu.Lock() // from one order to the next in one moment: a machine that asks meanwhile is not sent to its disk
+	defer b.mu.Unlock()
+	for _, id := range old {
+		b.forget(id)
+	}
+	if err != nil {
 		return err
 	}
+	b.set(&e)
 	b.epoch = max(b.epoch, o.Epoch)
 	return nil
 }
 
+// disarm forgets an order, for good before it returns.
 func (b *book) disarm(id string) error {
 	b.orders.Lock()
 	defer b.orders.Unlock()
-	return b.remove(id)
+	if err := b.unlink(id); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.forget(id)
+	return nil
 }
 
-// remove forgets an order, for good before it returns. Orders are held.
-func (b *book) remove(id string) error {
-	e, ok := b.find(id)
-	if !ok {
+// unlink takes an order off storage. Orders are held.
+func (b *book) unlink(id string) error {
+	if _, ok := b.find(id); !ok {
 		return nil
 	}
 	if err := os.Remove(b.file(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("relay: remove order %s: %w", id, err)
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	return nil
+}
+
+// forget drops an order, and wakes those who wait for news of it. The lock is held.
+func (b *book) forget(id string) {
+	e, ok := b.entries[id]
+	if !ok {
+		return
+	}
 	delete(b.entries, id)
 	for _, mac := range e.Record.Order.Machine.MACs {
 		if b.byMAC[mac] = slices.DeleteFunc(b.byMAC[mac], func(other string) bool { return other == id }); len(b.byMAC[mac]) == 0 {
@@ -204,7 +229,6 @@ func (b *book) remove(id string) error {
 		}
 	}
 	close(e.changed)
-	return nil
 }
 
 // update changes one record; a change of phase or attempts is on stable storage before update returns.
@@ -243,15 +267,19 @@ func (b *book) booted(id string) error {
 
 // keep puts an entry in its place, once it is on stable storage.
 func (b *book) keep(e *entry) error {
-	text, err := json.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("relay: order %s: %w", e.Record.Order.ID, err)
-	}
-	if err := writeDurably(b.file(e.Record.Order.ID), text); err != nil {
+	if err := b.write(e); err != nil {
 		return err
 	}
 	b.put(e)
 	return nil
+}
+
+func (b *book) write(e *entry) error {
+	text, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("relay: order %s: %w", e.Record.Order.ID, err)
+	}
+	return writeDurably(b.file(e.Record.Order.ID), text)
 }
 
 func (b *book) put(e *entry) {
