@@ -138,3 +138,13 @@ func TestNewFSID(t *testing.T) {
 		t.Errorf("%s, %s", a, b)
 	}
 }
+
+// An OSD that is out is taken in again when its disk is in the machine; one whose disk is elsewhere, or gone, is not touched, nor is one that is in.
+func TestMarkedOSDs(t *testing.T) {
+	var m member
+	m.state.Volumes = []model.ObservedVolume{{OSD: 1, FSID: "a"}, {OSD: 2, FSID: "b"}}
+	seen := model.ObservedCeph{OSDs: []model.ObservedOSD{{ID: 1, FSID: "a"}, {ID: 2, FSID: "b", In: true}, {ID: 3, FSID: "c"}}}
+	if got := marked(seen, m); !slices.Equal(got, []int{1}) {
+		t.Errorf("%v are taken in", got)
+	}
+}

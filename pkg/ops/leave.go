@@ -168,6 +168,7 @@ func cephLeave(ctx context.Context, w World, op plan.Op, report func(plan.Progre
 	if err != nil {
 		return err
 	}
+	report(plan.Progress{Text: "take out " + op.Args["now"]})
 	until := w.Clock.Now().Add(okPatience)
 	err = w.poll(ctx, func() (bool, error) {
 		err := w.Departures.Leave(ctx, n)

@@ -80,17 +80,18 @@ func (b *builder) departure(n model.Node) []plan.Op {
 	if n.State == model.Lost {
 		return c.ops
 	}
+	pre := slices.Clone(done)
 	if full := c.get(plan.AttrWiped); full != "" && full != plan.Yes {
-		wiped := append(slices.Clone(done), c.fact(plan.AttrWiped, plan.Yes))
-		c.add(plan.DiskWipe, map[string]string{"disks": full}, done, wiped)
-		done = wiped
+		pre = append(pre, c.fact(plan.AttrWiped, plan.Yes))
+		c.add(plan.DiskWipe, map[string]string{"disks": full}, done, pre)
 	}
 	if c.get(plan.AttrPower) != string(model.PowerOff) {
-		pre := append(slices.Clone(done), c.fact(plan.AttrMachine, facts.MachineValue(n)))
+		pre = append(slices.Clone(pre), c.fact(plan.AttrMachine, facts.MachineValue(n)))
 		if facts.Carries(n) {
 			pre = append(pre, c.facts(plan.AttrCordon, plan.Set, plan.AttrGuests, plan.None)...)
 		}
 		b.identify(c, n)
+		// What is on its disks is not to be seen once it is off.
 		c.add(plan.PowerOff, nil, pre, append(slices.Clone(done), c.fact(plan.AttrPower, string(model.PowerOff))))
 	}
 	return c.ops
@@ -146,6 +147,9 @@ func (b *builder) leaving(n model.Node) {
 	switch {
 	case len(rest) == 0:
 		b.note("%s is %s, and nothing of it is in service: %s", n.Path, n.State, done)
+		if n.State == model.Retired && len(n.Consent) > 0 && b.state.Get(sub, plan.AttrWiped) != plan.Yes {
+			b.note("%s: whether disks that it consents to lose were wiped is not seen while it is off; what was done is in the journal: nuboctl journal --node %s", n.Path, n.Name)
+		}
 	case b.in.Goal == plan.GoalDecommission:
 		b.note("%s: when this plan is done, %s; until then plans leave it as it is", n.Path, done)
 		b.keeps(n)
