@@ -123,7 +123,7 @@ func (x *describer) claim(h *host, l Link, a netip.Prefix) {
 		}
 		return
 	}
-	on, tag := h.carrier(l, 8)
+	on, tag := h.carrier(l, map[string]bool{})
 	switch {
 	case on == nil && (a.Addr() == h.Reached || h.bridgeNamed(l.Name) != nil):
 		x.remark(about, "it is on %s, and no card was found below that", l.Name)
@@ -166,11 +166,12 @@ func (h *host) bridgeNamed(name string) *ovs.Bridge {
 }
 
 // carrier is the card to which the inventory writes the address of a device: the card itself, or the first one below a bridge, a bond or a VLAN, with the tag
-// that was met on the way. Depth ends circles.
-func (h *host) carrier(l Link, depth int) (*card, int) {
-	if depth == 0 {
+// that was met on the way. What was passed is not passed again.
+func (h *host) carrier(l Link, passed map[string]bool) (*card, int) {
+	if passed[l.Name] {
 		return nil, 0
 	}
+	passed[l.Name] = true
 	if i := slices.IndexFunc(h.cards, func(c *card) bool { return c.Name == l.Name }); i >= 0 {
 		return h.cards[i], 0
 	}
@@ -178,7 +179,7 @@ func (h *host) carrier(l Link, depth int) (*card, int) {
 		for _, p := range b.Uplinks() {
 			for _, i := range p.Interfaces {
 				if below, ok := h.link(i.Name); ok {
-					if c, tag := h.carrier(below, depth-1); c != nil {
+					if c, tag := h.carrier(below, passed); c != nil {
 						return c, cmp.Or(p.Tag, tag)
 					}
 				}
@@ -187,8 +188,8 @@ func (h *host) carrier(l Link, depth int) (*card, int) {
 		return nil, 0
 	}
 	for _, below := range h.Links {
-		if below.Name == l.Below || (below.Master == l.Name && (l.Kind == "bond" || l.Kind == "bridge")) {
-			if c, tag := h.carrier(below, depth-1); c != nil {
+		if (l.Below != "" && below.Name == l.Below) || (below.Master == l.Name && (l.Kind == "bond" || l.Kind == "bridge")) {
+			if c, tag := h.carrier(below, passed); c != nil {
 				return c, cmp.Or(l.VLAN, tag)
 			}
 		}

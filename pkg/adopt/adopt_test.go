@@ -158,3 +158,8 @@ func TestDecodeRefuses(t *testing.T) {
 		}
 	}
 }
+
+func readable(name string, src []byte) bool {
+	_, list := inventory.Format(name, src)
+	return !list.HasErrors()
+}
