@@ -254,7 +254,7 @@ func TestDiskErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	used := st.Blocks * 512
-	for _, percent := range []int64{2, 80, 97} {
+	for _, percent := range []int64{2, 40, 75} {
 		t.Run(fmt.Sprintf("after %d%% of what an install writes", percent), func(t *testing.T) { diskError(t, used*percent/100) })
 	}
 }
