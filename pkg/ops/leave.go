@@ -15,7 +15,7 @@ import (
 
 // While data moves, a cluster is looked at every emptyEvery. One that does not answer, or that says HEALTH_ERR, for so long as emptyPatience is for a person.
 const (
-	emptyEvery    = 20 * time.Second
+	emptyEvery    = 30 * time.Second
 	emptyPatience = 15 * time.Minute
 )
 
