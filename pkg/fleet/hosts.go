@@ -194,9 +194,13 @@ func uplinkMAC(n model.Node, b model.Bridge) string {
 // libvirtWait bounds the wait for libvirt on a host that has just started.
 const libvirtWait = 5 * time.Minute
 
-// EnsureHypervisor starts libvirt where it does not run, and waits until it answers.
+// EnsureHypervisor starts libvirt where it does not run, and waits until it answers. The hook of a cordon is there before: libvirt looks for hooks when it
+// starts, and must not have to be restarted for the first cordon.
 func (h *Hosts) EnsureHypervisor(ctx context.Context, n model.Node) error {
 	link := remote.Fenced{Host: h.Links.To(n), Epoch: h.Epoch}
+	if err := kvm.EnsureHook(ctx, link); err != nil {
+		return fmt.Errorf("%s: %w", n.Path, err)
+	}
 	if _, err := link.Run(ctx, remote.Command{Argv: []string{"systemctl", "enable", "--now", "libvirtd.socket", "libvirtd.service"}, Limit: libvirtWait}); err != nil {
 		return fmt.Errorf("%s: start libvirt: %w", n.Path, err)
 	}

@@ -101,13 +101,18 @@ func copyConf(ctx context.Context, from, to remote.Host) error {
 	return err
 }
 
-// EnsureMigration prepares the host to take virtual machines from others.
+// EnsureMigration prepares the host to take virtual machines from others. On a host whose libvirt runs by itself this is where the hook of a cordon comes
+// from, before any machine is there that a restart of libvirt could disturb on its way.
 func (h *Hosts) EnsureMigration(ctx context.Context, n model.Node) error {
 	m, ok := h.migration(n)
 	if !ok {
 		return fmt.Errorf("%s has no address on a network of the plane %q", n.Path, model.PlaneMigration)
 	}
-	if _, err := m.Ensure(ctx, remote.Fenced{Host: h.Links.To(n), Epoch: h.Epoch}, *h.Authorities, h.Now()); err != nil {
+	link := remote.Fenced{Host: h.Links.To(n), Epoch: h.Epoch}
+	if err := kvm.EnsureHook(ctx, link); err != nil {
+		return fmt.Errorf("%s: %w", n.Path, err)
+	}
+	if _, err := m.Ensure(ctx, link, *h.Authorities, h.Now()); err != nil {
 		return fmt.Errorf("%s: %w", n.Path, err)
 	}
 	return nil

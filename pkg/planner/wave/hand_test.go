@@ -116,6 +116,12 @@ func TestByHand(t *testing.T) {
 			f.Hosts[1].ClassAfter = 0
 			return f, p
 		}},
+		{name: "a processor of many features is told by their number", refuse: "CPU model EPYC-Rome with 5 features, machine type", fleet: func() (plan.Fleet, plan.Policy) {
+			f, p := racks(2, 1)
+			f.Hosts[0].Class, f.Hosts[1].ClassAfter = 1, 0
+			f.Shapes[0].CPU = "EPYC-Rome,+cmp_legacy,+svm,+clwb,-xsaves,-mpx"
+			return f, p
+		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			f, p := tc.fleet()

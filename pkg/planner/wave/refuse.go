@@ -142,9 +142,18 @@ func (s *solver) lacks(v int32) string {
 		what += fmt.Sprintf(" in %d NUMA cells", shape.Cells)
 	}
 	if runs == 0 {
-		return fmt.Sprintf("no other host of %s runs CPU model %s, machine type %s and the networks of its virtual machines at its version or a newer one", s.z.path.Name(), shape.CPU, shape.Machine)
+		return fmt.Sprintf("no other host of %s runs CPU model %s, machine type %s and the networks of its virtual machines at its version or a newer one", s.z.path.Name(), shortCPU(shape.CPU), shape.Machine)
 	}
 	return fmt.Sprintf("the virtual machines displaced do not fit: none of %d hosts that could has %s left, beside reserve and anti-affinity", runs, what)
+}
+
+// shortCPU is the word of a processor ("MODEL,+FEATURE,-FEATURE") as far as it tells people something: the features of a baseline fill many lines.
+func shortCPU(word string) string {
+	model, features, _ := strings.Cut(word, ",")
+	if n := strings.Count(features, ",") + 1; len(features) > 30 {
+		return fmt.Sprintf("%s with %d features", model, n)
+	}
+	return word
 }
 
 // remedy tries what an operator could change and names what helps; the zone is solved again for each.
