@@ -34,8 +34,11 @@ state = "lost" of a machine that will not come back. It is refused (exit 3) whil
 room, failure domains, monitors or managers would not be enough without it. Take the node out of the inventory afterwards.`,
 			Example: "  nuboctl drain blade-02\n  nuboctl decommission blade-02 -o out.plan && nuboctl apply out.plan"}),
 		goalCommand(g, plan.GoalReinstall, &cobra.Command{Use: "reinstall NODE", Short: "Lay a node's operating system down anew; its state and its other disks stay", Args: cobra.ExactArgs(1),
-			Long: `Installs a node again over the network, onto the disk of its system only. It is refused (exit 3) while virtual machines run
-there whose owners do not consent to a stop (on_drain = "stop_start"): drain it first, and undrain it afterwards.`}),
+			Long: `Installs a node again over the network, onto the disk of its system only, with the care of an upgrade: its virtual machines
+move away first, its Ceph daemons stop when both checks allow it, noout is set for its OSDs with an end, and afterwards
+the same OSDs are up again before the next host goes. When a machine cannot move and its owner does not consent to a stop
+(on_drain = "stop_start"), or storage cannot do without the host, nothing is begun (exit 3). A node that does not answer
+is installed at once when it is off: nuboctl bmc power off NODE.`}),
 	}
 }
 

@@ -90,7 +90,8 @@ func Goals() string {
 }
 
 // outOfService are the goals that take hosts out of service in batches: their plans carry a certificate, and depend on everything that is up.
-var outOfService = []plan.Goal{plan.GoalUpgrade, plan.GoalRollback, plan.GoalDrain}
+// A reinstall of hosts that do not answer takes nothing out of service, and has none.
+var outOfService = []plan.Goal{plan.GoalUpgrade, plan.GoalRollback, plan.GoalDrain, plan.GoalReinstall}
 
 // dependsOnAll reports whether what a plan of a goal may do to its targets depends on everything else.
 func dependsOnAll(g plan.Goal) bool {
@@ -138,7 +139,7 @@ func (s *session) plan(ctx context.Context, o PlanOptions) (plan.Plan, error) {
 	if err != nil {
 		return plan.Plan{}, err
 	}
-	if certified && p.Certificate == nil && !p.Empty() {
+	if certified && goal != plan.GoalReinstall && p.Certificate == nil && !p.Empty() {
 		return plan.Plan{}, errors.New("the planner gave a plan that takes hosts out of service without a certificate; nothing is known of its safety, so it is not shown or saved")
 	}
 	if o.Observed == "synthetic" {

@@ -28,6 +28,7 @@ type SimulateOptions struct {
 	Without  []string
 	Only     []string // the hosts that are changed; empty: all
 	Policy   string   // whose batches
+	Method   string   // how hosts are changed; empty: as the fleet's policy says
 	Fleet    string   // inventory, or a size of generated fleets
 	HTML     string   // write a page to this file
 	Record   string   // keep what is finished in this file, and go on from it
@@ -49,11 +50,11 @@ func Simulate(ctx context.Context, e Env, o SimulateOptions) error {
 	if err != nil {
 		return err
 	}
-	set := run.Set{Rollouts: o.Rollouts, Seed: o.Seed, Faults: o.Faults, Without: o.Without, Fleet: fleet, Options: opt}
+	set := run.Set{Rollouts: o.Rollouts, Seed: o.Seed, Faults: o.Faults, Without: o.Without, Method: o.Method, Fleet: fleet, Options: opt}
 	for _, p := range o.Only {
 		set.Only = append(set.Only, model.Path(p))
 	}
-	if _, err := (run.Case{Faults: o.Faults, Without: o.Without}).Check(); err != nil {
+	if _, err := (run.Case{Faults: o.Faults, Without: o.Without, Method: o.Method}).Check(); err != nil {
 		return err
 	}
 	tally, err := e.roll(ctx, set, o, inventory)
@@ -95,7 +96,7 @@ func (e Env) roll(ctx context.Context, set run.Set, o SimulateOptions, inventory
 		t := run.Many(ctx, set)
 		return t, ctx.Err()
 	}
-	r, err := run.OpenRecord(o.Record, run.Settings{Program: Version, Fleet: o.Fleet, Inventory: inventory, Policy: o.Policy, Faults: o.Faults, Without: o.Without, Only: set.Only})
+	r, err := run.OpenRecord(o.Record, run.Settings{Program: Version, Fleet: o.Fleet, Inventory: inventory, Policy: o.Policy, Faults: o.Faults, Without: o.Without, Only: set.Only, Method: o.Method})
 	if err != nil {
 		return run.Tally{}, err
 	}

@@ -106,12 +106,17 @@ func (c *Certifier) keep(f *plan.Fleet, batch int, b plan.Batch) (plan.Batch, bo
 		}
 		moves[c.cert.Fleet.VMs.Names[vm]] = m
 	}
-	out := plan.Moves{}
+	out, stopped := plan.Moves{}, map[string]bool{}
+	for _, vm := range c.cert.Batches[batch].Stops {
+		stopped[c.cert.Fleet.VMs.Names[vm]] = true
+	}
+	b.Stops = nil
 	for vm, host := range f.VMs.Host {
 		if _, here := slices.BinarySearch(b.Hosts, host); !here {
 			continue
 		}
-		if _, fixed := slices.BinarySearch(f.VMs.Fixed, int32(vm)); fixed {
+		if _, fixed := slices.BinarySearch(f.VMs.Fixed, int32(vm)); fixed || stopped[f.VMs.Names[vm]] {
+			b.Stops = append(b.Stops, int32(vm))
 			continue
 		}
 		m, ok := moves[f.VMs.Names[vm]]

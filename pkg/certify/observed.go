@@ -54,7 +54,8 @@ func (o *Observed) changes(seen model.Observed) facts.Changes {
 		if drains {
 			return batched[n.Path] && (st.Get(sub, plan.AttrCordon) != plan.Set || st.Get(sub, plan.AttrGuests) != plan.None)
 		}
-		return batched[n.Path] && st.Get(sub, plan.AttrHost) != final.Get(sub, plan.AttrHost)
+		// A host that is laid down anew as it was shows nothing of whether that is over: it is reckoned as still to go, which is never too little.
+		return batched[n.Path] && (o.Plan.Goal == plan.GoalReinstall || st.Get(sub, plan.AttrHost) != final.Get(sub, plan.AttrHost))
 	}}
 	if o.QEMU != nil {
 		c.QEMU = o.QEMU(seen)

@@ -102,7 +102,29 @@ func projectCeph(d model.Desired, c model.ObservedCeph, st plan.State) {
 			}
 		}
 		set(sub, plan.AttrCeph, daemonsValue(c, n))
+		set(sub, plan.AttrKept, dataValue(c.OSDs))
 	}
+}
+
+// OSDData is the value of plan.AttrKept of a host: its OSDs by id and by the identity that their data has. Empty when it has none, or one is not known.
+func OSDData(osds map[int]string) string {
+	words := make([]string, 0, len(osds))
+	for _, id := range slices.Sorted(maps.Keys(osds)) {
+		if osds[id] == "" {
+			return ""
+		}
+		words = append(words, fmt.Sprintf("osd.%d=%s", id, osds[id]))
+	}
+	return strings.Join(words, " ")
+}
+
+// dataValue is plan.AttrKept of the node whose OSDs these are.
+func dataValue(osds []model.ObservedOSD) string {
+	by := make(map[int]string, len(osds))
+	for _, o := range osds {
+		by[o.ID] = o.FSID
+	}
+	return OSDData(by)
 }
 
 // daemonsValue is plan.AttrCeph of a node: whether any of the daemons that it holds runs; empty when it holds none, or nobody looked.

@@ -60,9 +60,9 @@ func (b *fleet) machines() {
 		}
 		if vm.Fixed != "" {
 			v.Fixed = append(v.Fixed, at)
-			if cmp.Or(vm.OnDrain, own.OnDrain) == "stop_start" {
-				v.Consent = append(v.Consent, at)
-			}
+		}
+		if cmp.Or(vm.OnDrain, own.OnDrain) == "stop_start" {
+			v.Consent = append(v.Consent, at)
 		}
 	}
 	b.out.VMs = v

@@ -14,8 +14,8 @@ import (
 
 // The ways to change a host: the image onto the idle slot and one restart; the machine laid down anew; packages on a drained host.
 const (
-	MethodSlot      = "slot"
-	MethodReinstall = "reinstall"
+	MethodSlot      = plan.MethodSlot
+	MethodReinstall = plan.MethodReinstall
 	MethodPackages  = "packages"
 )
 
@@ -67,12 +67,27 @@ func DrainPolicy(d model.Desired) (plan.Policy, error) {
 	return plan.Policy{Method: plan.MethodDrain, ReservePercent: p.ReservePercent, Times: plan.Times{Settle: p.Times.Settle}}, err
 }
 
-// PolicyFor is what a plan of a goal with a certificate obeys.
+// PolicyFor is what a plan of a goal with a certificate obeys. A rollback is to the other slot, whatever way hosts came here.
 func PolicyFor(g plan.Goal, d model.Desired) (plan.Policy, error) {
-	if g == plan.GoalDrain {
+	switch g {
+	case plan.GoalDrain:
 		return DrainPolicy(d)
+	case plan.GoalRollback:
+		d.Rollout.Method = MethodSlot
+	case plan.GoalReinstall:
+		d.Rollout.Method = MethodReinstall
 	}
 	return Policy(d)
+}
+
+// WithMethod is a policy by which hosts are changed in another way.
+func WithMethod(p plan.Policy, method string) (plan.Policy, error) {
+	t, ok := times[method]
+	if !ok {
+		return p, fmt.Errorf("there is no method %q: write slot or reinstall", method)
+	}
+	p.Method, p.Times = method, t
+	return p, nil
 }
 
 // ParseMaxUnavailable reads "2", "10%", "1 rack per zone", "10% per region", "2 nodes": a number of places (hosts where no level is named) or a

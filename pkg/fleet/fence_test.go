@@ -57,6 +57,7 @@ func TestHostsRefuseOlderEpochs(t *testing.T) {
 		"a cordon":         func() error { return cordons.SetCordon(t.Context(), n, time.Now().Add(time.Hour)) },
 		"its end":          func() error { return cordons.SetCordon(t.Context(), n, time.Time{}) },
 		"bridges":          func() error { return hosts.EnsureBridges(t.Context(), n) },
+		"shutdown":         func() error { return hosts.Shutdown(t.Context(), n) },
 		"hypervisor":       func() error { return hosts.EnsureHypervisor(t.Context(), n) },
 		"virtual machines": func() error { return vms.Ensure(t.Context(), vm, "") },
 	} {

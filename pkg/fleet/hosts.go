@@ -215,6 +215,14 @@ func (h *Hosts) EnsureHypervisor(ctx context.Context, n model.Node) error {
 	return h.canRun(ctx, n, c)
 }
 
+// Shutdown has the host shut itself down and switch its machine off.
+func (h *Hosts) Shutdown(ctx context.Context, n model.Node) error {
+	if err := slot.PowerOff(ctx, remote.Fenced{Host: h.Links.To(n), Epoch: h.Epoch}); err != nil {
+		return fmt.Errorf("%s: %w", n.Path, err)
+	}
+	return nil
+}
+
 // Observe reads a BMC in one session; what went wrong is part of the answer.
 func (m *Machines) Observe(ctx context.Context, n model.Node) model.ObservedBMC {
 	if n.Adopted && n.BMC.Address == "" {

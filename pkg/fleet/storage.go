@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"slices"
 	"sync"
@@ -67,6 +68,13 @@ func (s *Storage) Observe(ctx context.Context, n model.Node) (ops.Ceph, error) {
 	for _, id := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(st.Here, d.OSDs)))) {
 		out.OSDs = append(out.OSDs, int32(id))
 	}
+	data := map[int]string{}
+	for _, o := range st.OSDs {
+		if slices.Contains(st.Here, o.ID) {
+			data[o.ID] = o.FSID
+		}
+	}
+	out.Data = facts.OSDData(data)
 	for _, p := range st.Pools {
 		out.Pools = append(out.Pools, ops.CephPool(p))
 	}
@@ -320,6 +328,9 @@ func (s *Storage) SetDaemons(ctx context.Context, n model.Node, run bool) error 
 	if !run {
 		return s.stop(ctx, n, host)
 	}
+	if err := s.configured(ctx, n, host); err != nil {
+		return err
+	}
 	err := ceph.Start(ctx, host, false)
 	if errors.Is(err, ceph.ErrHeld) {
 		s.Log.Warn("its Ceph is of another release: the slot becomes the default before it starts, and there is no way back to the old one", "node", string(n.Path))
@@ -329,6 +340,22 @@ func (s *Storage) SetDaemons(ctx context.Context, n model.Node, run bool) error 
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", n.Path, err)
+	}
+	return nil
+}
+
+// configured gives a host that was laid down without its old state the cluster's address, which its OSDs need to be found and started.
+func (s *Storage) configured(ctx context.Context, n model.Node, host remote.Host) error {
+	_, err := remote.ReadFile(ctx, host, cephConf)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	_, mon, err := s.stand(ctx, n)
+	if err == nil {
+		err = copyConf(ctx, s.Links.To(mon), host)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: bring %s there: %w", n.Path, cephConf, err)
 	}
 	return nil
 }

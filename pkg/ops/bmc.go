@@ -61,7 +61,7 @@ func powerOn(ctx context.Context, w World, op plan.Op, report func(plan.Progress
 		return err
 	}
 	report(plan.Progress{Waiting: "the machine to ask the relay for its boot"})
-	_, err = w.follow(ctx, n, was, report, func(s order.Status) bool {
+	_, err = w.attempts(ctx, n, op, was, report, func(s order.Status) bool {
 		return s.Phase == order.PhaseBooted || s.Phase == order.PhaseConsumed || s.Phase == order.PhaseInstalled
 	})
 	return err

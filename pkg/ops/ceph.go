@@ -18,8 +18,12 @@ func noout(ctx context.Context, w World, op plan.Op, report func(plan.Progress))
 	if err != nil {
 		return err
 	}
+	hold, err := holdTime(op, "noout", nooutFor)
+	if err != nil {
+		return err
+	}
 	report(plan.Progress{Waiting: "noout to be set"})
-	return w.Storage.SetNoout(ctx, n, w.Clock.Now().Add(nooutFor))
+	return w.Storage.SetNoout(ctx, n, w.Clock.Now().Add(hold))
 }
 
 func cephRestore(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {

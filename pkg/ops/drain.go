@@ -68,6 +68,9 @@ func (w World) evacuate(ctx context.Context, n model.Node, g Guest, again bool, 
 		return w.Guests.Hold(ctx, g.Name, n)
 	}
 	to, err := w.destination(ctx, n, g, again)
+	if errors.Is(err, errNowhere) && g.Consent {
+		return w.Guests.Hold(ctx, g.Name, n)
+	}
 	if err != nil {
 		return err
 	}
@@ -76,6 +79,9 @@ func (w World) evacuate(ctx context.Context, n model.Node, g Guest, again bool, 
 	}
 	return nil
 }
+
+// errNowhere says that the certified placement has no place for a virtual machine: it is to be stopped, or the drain comes to no end.
+var errNowhere = errors.New("the certified placement has no place for it")
 
 // destination asks where a virtual machine goes, and has the batch certified again when nobody knows.
 func (w World) destination(ctx context.Context, n model.Node, g Guest, again bool) (model.Node, error) {
@@ -88,7 +94,7 @@ func (w World) destination(ctx context.Context, n model.Node, g Guest, again boo
 			return w.node(plan.NodeSubject(to))
 		}
 		if again {
-			return model.Node{}, &HaltedError{What: "drain " + string(n.Path), Why: []string{"the certified placement has no place for " + g.Name}}
+			return model.Node{}, errors.Join(errNowhere, &HaltedError{What: "drain " + string(n.Path), Why: []string{"the certified placement has no place for " + g.Name}})
 		}
 		again = true
 	}

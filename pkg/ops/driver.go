@@ -33,6 +33,8 @@ func (d *Driver) Knows(k plan.Kind) bool {
 		return w.Slots != nil
 	case plan.SlotBoot:
 		return w.Slots != nil && w.Hosts != nil && w.Guests != nil && w.Batches != nil
+	case plan.HostOff:
+		return w.Machines != nil && w.Hosts != nil && w.Guests != nil && w.Batches != nil
 	case plan.HostCordon:
 		return w.Cordons != nil
 	case plan.CephCreate, plan.CephMon, plan.CephMgr, plan.CephOSD, plan.CephSettle:
@@ -90,6 +92,7 @@ var applies = map[plan.Kind]apply{
 	plan.CephNoout:    noout,
 	plan.CephStop:     cephStop,
 	plan.SlotBoot:     slotBoot,
+	plan.HostOff:      hostOff,
 	plan.CephStart:    cephStart,
 	plan.CephRestore:  cephRestore,
 	plan.SlotCommit:   slotCommit,
@@ -172,7 +175,7 @@ func (d *Driver) Probe(ctx context.Context, op plan.Op) (plan.Outcome, error) {
 // the effect is not there, the op has not had it, whatever else has changed. A host's silence, in contrast, tells nothing of what was done to it.
 var seenElsewhere = map[plan.Kind]bool{
 	plan.BMCIdentify: true, plan.OrderArm: true, plan.PowerOff: true, plan.BootNetwork: true, plan.PowerOn: true, plan.InstallWait: true,
-	plan.HostStart: true,
+	plan.HostStart: true, plan.HostOff: true,
 	// It looks, and what it may do to the machine of a host that never answered is on record elsewhere.
 	plan.HostVerify: true,
 	// Slots, cordons, guests and storage answer or fail.

@@ -91,7 +91,7 @@ func sourceOf(a plan.Attr) string {
 		return fromCordon
 	case plan.AttrGuests:
 		return fromGuests
-	case plan.AttrNoout, plan.AttrCeph:
+	case plan.AttrNoout, plan.AttrCeph, plan.AttrKept:
 		return fromStorage
 	default:
 		return fromHost

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -41,7 +42,7 @@ func installWait(ctx context.Context, w World, op plan.Op, report func(plan.Prog
 		return err
 	}
 	report(plan.Progress{Waiting: "the ramdisk to report"})
-	s, err := w.follow(ctx, n, order.Status{}, report, func(s order.Status) bool { return s.Phase == order.PhaseInstalled })
+	s, err := w.attempts(ctx, n, op, order.Status{}, report, func(s order.Status) bool { return s.Phase == order.PhaseInstalled })
 	if err != nil {
 		return err
 	}
@@ -52,6 +53,56 @@ func installWait(ctx context.Context, w World, op plan.Op, report func(plan.Prog
 		report(plan.Progress{Text: "note: " + note})
 	}
 	return w.Installs.Keep(ctx, n, *s.Result)
+}
+
+// attempts follows an order, and boots a machine that has died or failed in the middle once more from the network, as often as the op allows ("boots"): the
+// order goes on with a disk that carries its nonce. A host of a rollout has no other way back.
+func (w World) attempts(ctx context.Context, n model.Node, op plan.Op, was order.Status, report func(plan.Progress), there func(order.Status) bool) (order.Status, error) {
+	boots := 1
+	if text := op.Args["boots"]; text != "" {
+		var err error
+		if boots, err = strconv.Atoi(text); err != nil {
+			return was, fmt.Errorf("%s: the number of boots is %q, not a number", op.ID, text)
+		}
+	}
+	for {
+		s, err := w.follow(ctx, n, was, report, there)
+		var failed *InstallError
+		again := errors.Is(err, ErrSilent) || errors.As(err, &failed) && failed.Phase == order.PhaseFailed
+		if boots--; !again || boots < 1 || w.Machines == nil {
+			return s, err
+		}
+		report(plan.Progress{Text: err.Error() + "; once more from the network"})
+		if was, _, err = w.Installs.Watch(ctx, n, 0); err == nil {
+			err = w.netCycle(ctx, n)
+		}
+		if err != nil {
+			return s, err
+		}
+	}
+}
+
+// netCycle switches a machine off and on, so that it boots from the network. One that has booted its own disk after all runs a host again, on which somebody may
+// have started something: it is left alone.
+func (w World) netCycle(ctx context.Context, n model.Node) error {
+	if h, err := w.Hosts.Observe(ctx, n); err != nil || h.Reachable {
+		return errors.Join(err, fmt.Errorf("%s: it booted its own disk and not the installer, and its host answers, so it is not switched off; plan again, which empties it first", n.Path))
+	}
+	if err := w.withMachine(ctx, n, func(m Machine) error { return m.SetPower(ctx, model.PowerOff) }); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer w.Clock.AfterFunc(onWithin, cancel)()
+	defer cancel()
+	return w.poll(ctx, func() (bool, error) { // a BMC may have a bad moment
+		err := w.withMachine(ctx, n, func(m Machine) error {
+			if err := m.SetBootOnce(ctx); err != nil {
+				return err
+			}
+			return m.SetPower(ctx, model.PowerOn)
+		})
+		return err == nil, err
+	})
 }
 
 // follow waits until an order is where it should be, reports what the agent says, and ends early when the install cannot go on. What is still

@@ -60,6 +60,8 @@ type Hosts interface {
 	EnsureBridges(ctx context.Context, n model.Node) error
 	// EnsureHypervisor makes libvirt ready to run machines.
 	EnsureHypervisor(ctx context.Context, n model.Node) error
+	// Shutdown has the host shut itself down in order, and switch its machine off. It returns when that is ordered.
+	Shutdown(ctx context.Context, n model.Node) error
 }
 
 // Hypervisors are the parts of running hosts that virtual machines need beyond their own host.
@@ -173,6 +175,8 @@ type Ceph struct {
 	Daemons string
 	Noout   time.Time // when it ends; zero when it is not set for the node
 	OSDs    []int32   // the node's
+	// Data tells the node's OSDs with the identity of their data, in the words of facts.OSDData; empty when there are none, or one is not known.
+	Data string
 	// Pools hold the placement groups that have a copy on the node.
 	Pools []CephPool
 	// Unsure says why the placement groups are not all known; empty when they are.

@@ -16,6 +16,9 @@ const (
 	nooutFor  = 30 * time.Minute
 )
 
+// downFrom is what a host that goes down has to be, in this order.
+var downFrom = []plan.Attr{plan.AttrCordon, plan.AttrNoout, plan.AttrGuests, plan.AttrCeph, plan.AttrGuests}
+
 // restores are the preconditions that an op brings about again when somebody has undone them since the op that did so first: an operator who starts a
 // machine on a drained host, a flag that has expired, daemons that came back with a host that restarted by itself. In this order.
 var restores = map[plan.Kind][]plan.Attr{
@@ -23,7 +26,8 @@ var restores = map[plan.Kind][]plan.Attr{
 	plan.CephStop:  {plan.AttrNoout},
 	plan.CephPurge: {plan.AttrEmpty}, // it waits again
 	plan.PowerOff:  {plan.AttrCordon},
-	plan.SlotBoot:  {plan.AttrCordon, plan.AttrNoout, plan.AttrGuests, plan.AttrCeph, plan.AttrGuests}, // guests are proven gone last
+	plan.SlotBoot:  downFrom, // guests are proven gone last
+	plan.HostOff:   downFrom,
 }
 
 // restorer is what brings a precondition about; nil when nothing does.
@@ -81,7 +85,7 @@ func cordon(ctx context.Context, w World, op plan.Op, report func(plan.Progress)
 	if err != nil {
 		return err
 	}
-	hold, err := cordonTime(op)
+	hold, err := holdTime(op, "for", cordonFor)
 	if err != nil {
 		return err
 	}
@@ -89,15 +93,15 @@ func cordon(ctx context.Context, w World, op plan.Op, report func(plan.Progress)
 	return w.Cordons.SetCordon(ctx, n, w.Clock.Now().Add(hold))
 }
 
-// cordonTime is how long the op's cordon holds: as it says, or longer than any batch takes.
-func cordonTime(op plan.Op) (time.Duration, error) {
-	text := op.Args["for"]
+// holdTime is how long a mark of the op holds: as its argument says, or as usual.
+func holdTime(op plan.Op, arg string, usual time.Duration) (time.Duration, error) {
+	text := op.Args[arg]
 	if text == "" {
-		return cordonFor, nil
+		return usual, nil
 	}
 	hold, err := time.ParseDuration(text)
 	if err != nil || hold <= 0 {
-		return 0, fmt.Errorf("%s: the time for which the cordon is to hold is %q, which is no duration", op.ID, text)
+		return 0, fmt.Errorf("%s: the time for which it is to hold (%s) is %q, which is no duration", op.ID, arg, text)
 	}
 	return hold, nil
 }
@@ -169,6 +173,7 @@ func (w World) loadRollout(ctx context.Context, s plan.Subject, n model.Node, so
 	}
 	c, err := w.Storage.Observe(ctx, n)
 	set(plan.AttrCeph, c.Daemons)
+	set(plan.AttrKept, c.Data)
 	if !c.Noout.IsZero() {
 		set(plan.AttrNoout, plan.Set)
 	}

@@ -62,12 +62,8 @@ func slotBoot(ctx context.Context, w World, op plan.Op, report func(plan.Progres
 	if err := w.spared(ctx, n, report); err != nil {
 		return err
 	}
-	guests, err := w.Guests.List(ctx, n)
-	if err != nil {
+	if err := w.vacant(ctx, n); err != nil {
 		return err
-	}
-	if left := running(guests); len(left) > 0 {
-		return fmt.Errorf("restart %s: %d virtual machines run on it, %s among them, so it is not restarted; apply again to drain it", n.Path, len(left), left[0].Name)
 	}
 	report(plan.Progress{Waiting: "the host to go down"})
 	if err := w.Slots.BootOnce(ctx, n); err != nil {

@@ -94,7 +94,7 @@ type VMs struct {
 	// Cells are the bit masks of the NUMA cells that the pinned have now, as many as their shape says, 0 for the others; empty when none is pinned.
 	// Of each cell, a pinned one takes an even share of its VCPUs and memory, rounded up; it takes nothing of the host's VCPUs and MemoryMiB.
 	Cells Ints `json:"cells,omitempty"`
-	// Consent are those of Fixed whose owner allows them to be stopped and started again, ascending.
+	// Consent are those whose owner allows them to be stopped and started again, ascending: those of Fixed always are, the others where they find no place.
 	Consent Ints `json:"consent,omitempty"`
 	// Fixed are those that cannot be migrated (their own policy, a passed-through device, a local disk), by index, ascending.
 	Fixed Ints     `json:"fixed,omitempty"`
@@ -229,7 +229,7 @@ type Policy struct {
 	// MaxParallel is how many hosts may be in a batch, the lost ones of its zone counted; 0: no limit.
 	MaxParallel    int            `json:"max_parallel,omitempty"`
 	MaxUnavailable MaxUnavailable `json:"max_unavailable"`
-	// Method is slot, reinstall, packages, or MethodDrain.
+	// Method is MethodSlot, MethodReinstall, packages, or MethodDrain.
 	Method string `json:"method"`
 	// Order are the places one after the other; what none of them contains comes last, by path of its zone. The batches of a zone, and those
 	// of a region and of a site within one of the places, follow each other without another's between.
@@ -240,6 +240,12 @@ type Policy struct {
 	Times          Times `json:"times"`
 }
 
+// MethodSlot restarts hosts into their other slot; MethodReinstall installs them again over the network, onto the disk of their system only.
+const (
+	MethodSlot      = "slot"
+	MethodReinstall = "reinstall"
+)
+
 // MethodDrain is the Policy.Method of a drain: virtual machines leave the hosts of a batch and do not come back, and everything else on them runs on.
 // So no storage and no service counts as down with the batch, grade A may be missing where it is missing already, and its hosts are no destination
 // for later batches.
@@ -247,6 +253,9 @@ const MethodDrain = "drain"
 
 // Drains reports whether hosts are drained and not changed.
 func (p Policy) Drains() bool { return p.Method == MethodDrain }
+
+// Reinstalls reports whether hosts are laid down anew.
+func (p Policy) Reinstalls() bool { return p.Method == MethodReinstall }
 
 // MaxUnavailable bounds how much of each place of level Per that a batch touches is down at once, lost hosts included: Count places of level Unit,
 // each of which counts when any host of it is down, or Percent of its hosts, rounded down.

@@ -97,6 +97,7 @@ const (
 	AttrGuests  Attr = "guests"  // "none" once the host is drained; unknown while it may be used
 	AttrNoout   Attr = "noout"   // "set" for the host's bucket
 	AttrCeph    Attr = "ceph"    // "up" or "stopped": the host's daemons; absent on hosts without any
+	AttrKept    Attr = "kept"    // the OSDs whose data its disks hold, "osd.ID=FSID osd.ID=FSID"
 
 	AttrCertified Attr = "certified" // of a batch: "yes"
 	AttrGate      Attr = "gate"      // of a batch: "open"

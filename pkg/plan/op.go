@@ -50,6 +50,9 @@ const (
 // A host of a batch needs SlotWrite (in the batch's stage or an earlier one), SlotBoot and SlotCommit; one that can run virtual machines HostCordon,
 // HostDrain and HostUncordon; one with AttrCeph in the initial state CephStop and CephStart; one with OSDs, which has AttrCeph, CephNoout and
 // CephRestore. HostVerify, HostConfig, OVSEnsure, KVMEnsure and KVMMigrate may stand between SlotBoot and SlotCommit. BatchBake is needed when the policy bakes.
+//
+// Under the method reinstall a host needs no slot of its own making. OrderArm stands behind HostDrain; where SlotBoot would be stand HostOff, BootNetwork,
+// PowerOn, InstallWait and HostVerify; and there is no SlotCommit: what is laid down is what boots.
 const (
 	SlotWrite    Kind = "slot.write"    // the image onto the idle slot, while virtual machines run
 	BatchCertify Kind = "batch.certify" // solve the batch's placements again from a fresh observation, and verify them
@@ -58,6 +61,7 @@ const (
 	CephNoout    Kind = "ceph.noout"    // for the host's bucket, with an expiry that the host itself keeps
 	CephStop     Kind = "ceph.stop"     // its daemons, after our own check and Ceph's
 	SlotBoot     Kind = "slot.boot"     // restart into the idle slot, once, until it is proven good
+	HostOff      Kind = "host.off"      // shut an emptied host down, to be laid down anew
 	CephStart    Kind = "ceph.start"    // its daemons, until they are up and in
 	CephRestore  Kind = "ceph.restore"  // noout unset again
 	SlotCommit   Kind = "slot.commit"   // the slot that runs becomes the default
@@ -114,6 +118,7 @@ var kinds = map[Kind]KindInfo{
 	CephNoout:    {Verb: "set noout for its OSDs, with an expiry", Reversible: true, Timeout: 2 * time.Minute},
 	CephStop:     {Verb: "stop its Ceph daemons, when both checks allow it", Reversible: true, Timeout: 45 * time.Minute},
 	SlotBoot:     {Verb: "boot the other slot once, until it is proven good", Reversible: true, Timeout: 2 * time.Hour},
+	HostOff:      {Verb: "shut the emptied host down", Reversible: true, Timeout: 2 * time.Hour},
 	CephStart:    {Verb: "start its Ceph daemons, until they are up", Reversible: true, Timeout: 15 * time.Minute},
 	CephRestore:  {Verb: "unset noout", Reversible: true, Timeout: 2 * time.Minute},
 	SlotCommit:   {Verb: "make the running slot the default", Reversible: true, Timeout: 2 * time.Minute},

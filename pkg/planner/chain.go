@@ -27,7 +27,7 @@ func (c *chain) get(a plan.Attr) string { return c.st.Get(c.sub, a) }
 // usesOf names what an op of a kind takes a share of.
 func (c *chain) usesOf(k plan.Kind) []string {
 	switch k {
-	case plan.BMCIdentify, plan.PowerOff, plan.BootNetwork, plan.HostStart:
+	case plan.BMCIdentify, plan.PowerOff, plan.BootNetwork, plan.HostStart, plan.HostOff:
 		return append([]string{"bmc:" + c.bmc}, c.uses...)
 	case plan.OrderArm, plan.PowerOn, plan.InstallWait, plan.SlotWrite:
 		return append([]string{"relay:" + c.boot}, c.uses...)
@@ -81,7 +81,7 @@ func (b *builder) host(c *chain, n model.Node, image model.Digest, want string) 
 			c.add(plan.HostStart, nil, c.facts(plan.AttrMachine, facts.MachineValue(n)), c.facts(plan.AttrPower, "on"))
 		}
 	case current && c.get(plan.AttrInstall) == facts.PhaseStarted && c.get(plan.AttrPower) != string(model.PowerOff):
-		b.await(c)
+		c.await(nil)
 	case (running != "" || installed) && running != layAnew:
 		b.leave(n, running, image)
 		return false
@@ -133,15 +133,14 @@ func (b *builder) install(c *chain, n model.Node, image model.Digest, want strin
 	}
 	if c.get(plan.AttrPower) != string(model.PowerOff) {
 		c.add(plan.PowerOff, nil, c.facts(plan.AttrMachine, machine, plan.AttrOrder, want, plan.AttrInstall, c.get(plan.AttrInstall)),
-			append(c.facts(plan.AttrPower, "off"), b.stopped(n)...))
+			c.facts(plan.AttrPower, "off"))
 	}
 	if c.get(plan.AttrBoot) != facts.NetBoot {
 		c.add(plan.BootNetwork, nil, c.facts(plan.AttrMachine, machine, plan.AttrInstall, c.get(plan.AttrInstall), plan.AttrPower, "off"),
 			c.facts(plan.AttrBoot, facts.NetBoot))
 	}
-	c.add(plan.PowerOn, nil, c.facts(plan.AttrMachine, machine, plan.AttrOrder, want, plan.AttrInstall, c.get(plan.AttrInstall), plan.AttrPower, "off", plan.AttrBoot, facts.NetBoot),
-		c.facts(plan.AttrPower, "on", plan.AttrBoot, "", plan.AttrInstall, facts.PhaseStarted))
-	b.await(c)
+	c.powerOn(machine, want, nil)
+	c.await(nil)
 }
 
 // nothingLeft are the facts that an order for a machine makes of what was there before.
@@ -166,17 +165,6 @@ func (b *builder) daemonsGone(c *chain) []plan.Fact {
 	return out
 }
 
-// stopped are the facts that powering off a node makes of the virtual machines on it.
-func (b *builder) stopped(n model.Node) []plan.Fact {
-	var out []plan.Fact
-	for _, sub := range b.runs[n.Path] {
-		out = append(out, plan.Fact{Subject: sub, Attr: plan.AttrRuns})
-		b.st.Set(out[len(out)-1])
-		b.stops[sub] = plan.ID(plan.PowerOff, plan.NodeSubject(n.Path))
-	}
-	return out
-}
-
 func (b *builder) identify(c *chain, n model.Node) {
 	if c.get(plan.AttrMachine) == facts.MachineValue(n) {
 		return
@@ -185,8 +173,14 @@ func (b *builder) identify(c *chain, n model.Node) {
 		c.facts(plan.AttrMachine, facts.MachineValue(n)))
 }
 
-func (b *builder) await(c *chain) {
-	c.add(plan.InstallWait, nil, c.facts(plan.AttrInstall, facts.PhaseStarted), c.facts(plan.AttrInstall, facts.PhaseInstalled))
+// powerOn lets the armed order of a machine that is off begin; args are those of the op.
+func (c *chain) powerOn(machine, want string, args map[string]string) {
+	c.add(plan.PowerOn, args, c.facts(plan.AttrMachine, machine, plan.AttrOrder, want, plan.AttrInstall, c.get(plan.AttrInstall), plan.AttrPower, "off", plan.AttrBoot, facts.NetBoot),
+		c.facts(plan.AttrPower, "on", plan.AttrBoot, "", plan.AttrInstall, facts.PhaseStarted))
+}
+
+func (c *chain) await(args map[string]string) {
+	c.add(plan.InstallWait, args, c.facts(plan.AttrInstall, facts.PhaseStarted), c.facts(plan.AttrInstall, facts.PhaseInstalled))
 }
 
 // services adds what stands on a verified host.
@@ -261,9 +255,6 @@ func (b *builder) vm(vm model.VM, after plan.OpID) []plan.Op {
 		op.Needs = []plan.OpID{after}
 	}
 	op.Needs = appendID(op.Needs, b.settled[vm.Node.Region()]) // its disk may be an image there
-	if stop := b.stops[sub]; stop != "" && stop != plan.ID(plan.PowerOff, node) {
-		op.Needs = append(op.Needs, stop) // it runs on another node than its own
-	}
 	return []plan.Op{op}
 }
 

@@ -33,72 +33,28 @@ func Make(in Input) (plan.Plan, error) {
 		return plan.Plan{}, err
 	}
 	if in.Goal == plan.GoalReinstall {
-		if err := inUse(in); err != nil {
+		if err := reinstalls(in, st); err != nil {
 			return plan.Plan{}, err
 		}
-		forget(in, st)
 	}
+	withoutData(in, st)
 	return FromState(in, st)
 }
 
-// inUse refuses to lay hosts down anew while virtual machines run on them whose owners do not consent to a stop. What they consent to is said once for
-// each machine, with on_drain.
-func inUse(in Input) error {
-	b := builder{in: in}
-	consent := map[string]bool{}
-	for _, vm := range in.Desired.VMs {
-		consent[vm.Name] = vm.OnDrain == "stop_start"
+// withoutData leaves out of a state which OSDs hosts have, where no host is laid down anew: nothing else depends on it, and it is long.
+func withoutData(in Input, st plan.State) {
+	if policy, err := facts.PolicyFor(in.Goal, in.Desired); err == nil && policy.Reinstalls() && (in.Goal == plan.GoalUpgrade || in.Goal == plan.GoalReinstall) {
+		return
 	}
-	stays := map[model.Path]bool{} // nodes that are not laid down, whatever is asked for
-	for _, n := range in.Desired.Nodes {
-		stays[n.Path] = n.Adopted
-	}
-	run := map[model.Path][]plan.Subject{}
-	for _, vm := range in.Observed.VMs {
-		if b.targeted(vm.Node) && !stays[vm.Node] && facts.Occupies(vm) && vm.OnDrain != "stop_start" && !consent[vm.Name] {
-			run[vm.Node] = append(run[vm.Node], plan.VMSubject(vm.Name))
-		}
-	}
-	var refusal Refusal
-	for _, at := range slices.Sorted(maps.Keys(run)) {
-		refusal.Reasons = append(refusal.Reasons, Reason{Invariant: "I8", Place: at,
-			Text:   plural(len(run[at]), "virtual machine runs", "virtual machines run") + " there and would be stopped: " + few(run[at]),
-			Remedy: "move them away first: nuboctl drain " + at.Name() + "; those whose owners consent to a stop need on_drain = \"stop_start\""})
-	}
-	if len(refusal.Reasons) > 0 {
-		return &refusal
-	}
-	return nil
-}
-
-// layAnew is the value of plan.AttrHost of a node whose host is to be laid down again although it is as desired.
-const layAnew = "to be laid anew"
-
-// forget marks the targeted nodes that have a host as to be laid anew. The mark is part of the initial state, so that replanning from the
-// middle of a reinstall does not begin another.
-func forget(in Input, st plan.State) {
-	b := builder{in: in}
-	for _, n := range in.Desired.Nodes {
-		sub := plan.NodeSubject(n.Path)
-		if !b.targeted(n.Path) || n.Adopted || (st.Get(sub, plan.AttrHost) == "" && st.Get(sub, plan.AttrInstall) != "installed") {
-			continue
-		}
-		st.Set(plan.Fact{Subject: sub, Attr: plan.AttrHost, Value: layAnew})
-		st.Set(plan.Fact{Subject: sub, Attr: plan.AttrOrder})
-		st.Set(plan.Fact{Subject: sub, Attr: plan.AttrInstall})
+	for sub := range st {
+		st.Set(plan.Fact{Subject: sub, Attr: plan.AttrKept})
 	}
 }
 
 // FromState computes the plan that leads from a given state. A plan's own stages are replanned with it: from any stage's Before it yields
 // the rest of the same plan.
 func FromState(in Input, initial plan.State) (plan.Plan, error) {
-	b := builder{in: in, state: initial, st: initial.Clone(), runs: map[model.Path][]plan.Subject{}, stops: map[plan.Subject]plan.OpID{}, missing: map[string]bool{}, stays: map[model.Path]bool{}, differs: map[model.Path][]string{}, settled: map[model.Path]plan.OpID{}}
-	for _, vm := range in.Desired.VMs {
-		sub := plan.VMSubject(vm.Name)
-		if on := initial.Get(sub, plan.AttrRuns); on != "" {
-			b.runs[model.Path(on)] = append(b.runs[model.Path(on)], sub)
-		}
-	}
+	b := builder{in: in, state: initial, st: initial.Clone(), missing: map[string]bool{}, stays: map[model.Path]bool{}, differs: map[model.Path][]string{}, settled: map[model.Path]plan.OpID{}}
 	p := plan.Plan{
 		FormatVersion: plan.FormatVersion,
 		Goal:          in.Goal,
@@ -127,6 +83,11 @@ func (b *builder) stages(p *plan.Plan) error {
 	switch b.in.Goal {
 	case plan.GoalUpgrade, plan.GoalRollback:
 		return b.upgrade(p)
+	case plan.GoalReinstall:
+		if laysHosts(b.in) {
+			return b.upgrade(p)
+		}
+		b.installs(p)
 	case plan.GoalDrain:
 		return b.drain(p)
 	case plan.GoalUndrain:
@@ -134,20 +95,23 @@ func (b *builder) stages(p *plan.Plan) error {
 	case plan.GoalDecommission:
 		return b.decommission(p)
 	default:
-		if ops := b.hosts(); len(ops) > 0 {
-			p.Stages = append(p.Stages, plan.Stage{Title: "hosts and what runs on them", Ops: ops})
-		}
+		b.installs(p)
 	}
 	return nil
 }
 
+// installs is the one stage of a plan that takes nothing out of service.
+func (b *builder) installs(p *plan.Plan) {
+	if ops := b.hosts(); len(ops) > 0 {
+		p.Stages = append(p.Stages, plan.Stage{Title: "hosts and what runs on them", Ops: ops})
+	}
+}
+
 type builder struct {
 	in      Input
-	state   plan.State                    // before the plan
-	st      plan.State                    // as virtual machines will be, as far as planned
-	runs    map[model.Path][]plan.Subject // node → the declared virtual machines it runs
-	stops   map[plan.Subject]plan.OpID    // declared virtual machine → the op that stops it
-	missing map[string]bool               // names of images that are to be installed and are not built
+	state   plan.State      // before the plan
+	st      plan.State      // as virtual machines will be, as far as planned
+	missing map[string]bool // names of images that are to be installed and are not built
 	left    []plan.Left
 	stays   map[model.Path]bool // the nodes of left
 	notes   []string
@@ -195,13 +159,9 @@ func (b *builder) hosts() []plan.Op {
 		}
 	}
 	for _, vm := range b.in.Desired.VMs {
-		if b.targeted(vm.Node) || b.restarts(vm) {
+		if b.targeted(vm.Node) {
 			ops = append(ops, b.vm(vm, last[vm.Node])...)
 		}
-	}
-	if n := len(b.stops); n > 0 {
-		b.note("%s: %s", map[bool]string{true: "this stops a virtual machine, with the node it runs on",
-			false: fmt.Sprintf("this stops %d virtual machines, with the nodes they run on", n)}[n == 1], few(slices.Sorted(maps.Keys(b.stops))))
 	}
 	return ops
 }
@@ -218,18 +178,6 @@ func few(list []plan.Subject) string {
 		names = append(names, fmt.Sprintf("and %d more", len(list)-most))
 	}
 	return strings.Join(names, ", ")
-}
-
-// restarts reports whether a virtual machine, whose node is no target, is stopped on another node and has to be started again.
-func (b *builder) restarts(vm model.VM) bool {
-	if b.stops[plan.VMSubject(vm.Name)] == "" {
-		return false
-	}
-	ready := b.state.Get(plan.NodeSubject(vm.Node), plan.AttrKVM) == facts.KVMReady
-	if !ready {
-		b.note("virtual machine %s is stopped with the node it runs on, and not started again: its own node %s is not known to be ready and no target of this plan", vm.Name, vm.Node)
-	}
-	return ready
 }
 
 // unpinnedImages notes the images that are to be installed and are not built, since a plan with one can be read but not applied.

@@ -15,17 +15,20 @@ import (
 // upgrade plans the rollout of new host specifications, or back to older ones, in batches. The certificate is a function of what is desired and observed alone; the state says
 // how far it has been carried out, and batches that are over are left out of the plan.
 func (b *builder) upgrade(p *plan.Plan) error {
-	policy, err := facts.Policy(b.in.Desired)
+	policy, err := facts.PolicyFor(b.in.Goal, b.in.Desired)
 	if err != nil {
 		return err
 	}
-	if policy.Method != facts.MethodSlot {
-		return &Refusal{Reasons: []Reason{{Invariant: "I12", Text: "rollout.method " + policy.Method + " cannot be planned yet", Remedy: "set rollout { method = \"slot\" }"}}}
+	if policy.Method == facts.MethodPackages {
+		return &Refusal{Reasons: []Reason{{Invariant: "I12", Text: "rollout.method " + policy.Method + " cannot be planned yet", Remedy: "set rollout { method = \"slot\" } or \"reinstall\""}}}
 	}
 	r := &rollout{builder: b, want: map[model.Path]string{}, back: map[model.Path]model.Digest{}, nodes: map[model.Path]*model.Node{}}
-	if b.in.Goal == plan.GoalRollback {
+	switch b.in.Goal {
+	case plan.GoalRollback:
 		err = r.chooseBack()
-	} else {
+	case plan.GoalReinstall:
+		r.chooseAnew()
+	default:
 		r.choose()
 	}
 	if err != nil || len(r.want) == 0 {
@@ -223,6 +226,9 @@ func (r *rollout) tell() {
 		}
 	}
 	r.note("%s", text)
+	if r.lays() {
+		r.note("hosts are laid down anew, onto the disk of their system only: what is in their slots goes, and there is none to go back to; their OSDs and what outlives slots stay")
+	}
 	r.tellStops("started again on the same host")
 }
 
@@ -302,7 +308,7 @@ func (r *rollout) host(h int32, batch plan.Subject, certify []plan.OpID) []plan.
 	host := r.cert.Fleet.Hosts[h]
 	n, want := r.nodes[host.Path], r.want[host.Path]
 	sub := plan.NodeSubject(host.Path)
-	c := &chain{sub: sub, st: plan.State{sub: cloneFacts(r.state[sub])}, uses: []string{"rack:" + string(host.Path.Rack())}}
+	c := &chain{sub: sub, st: plan.State{sub: cloneFacts(r.state[sub])}, uses: []string{"rack:" + string(host.Path.Rack())}, bmc: n.BMC.Address}
 	if len(n.NICs) > 0 {
 		c.boot = n.NICs[0].Network
 	}
@@ -310,7 +316,11 @@ func (r *rollout) host(h int32, batch plan.Subject, certify []plan.OpID) []plan.
 	ceph := r.osd[h] || r.state.Get(sub, plan.AttrCeph) != ""
 	if was := c.get(plan.AttrHost); was != want {
 		r.down(c, n, want, guests, r.osd[h], ceph)
-		r.boot(c, want, was, guests, r.osd[h], ceph)
+		if emptied := emptied(c, guests, r.osd[h], ceph); r.lays() {
+			r.lay(c, n, want, emptied)
+		} else {
+			c.add(plan.SlotBoot, nil, append(c.facts(plan.AttrIdle, want), emptied...), c.facts(plan.AttrHost, want, plan.AttrIdle, was)) // what ran before is then in the idle one
+		}
 	}
 	if !r.finished(c, want) {
 		r.up(c, n, want, guests, ceph)
@@ -328,9 +338,14 @@ func behind(c *chain, batch plan.Subject, certify []plan.OpID) []plan.Op {
 	return c.ops
 }
 
-// down empties a host: slot, cordon, drain, noout, daemons.
+// down empties a host: slot, cordon, drain, noout, daemons. The order of one that is laid down anew is armed when nothing of it can be called off for want of
+// room, and before noout begins to run.
 func (r *rollout) down(c *chain, n *model.Node, want string, guests, osd, ceph bool) {
-	if c.get(plan.AttrIdle) != want && r.in.Goal != plan.GoalRollback {
+	var noout map[string]string
+	if r.lays() {
+		r.identify(c, *n)
+		noout = map[string]string{"noout": NooutHolds}
+	} else if c.get(plan.AttrIdle) != want && r.in.Goal != plan.GoalRollback {
 		w := &chain{sub: c.sub, st: c.st, uses: c.uses, boot: c.boot}
 		w.add(plan.SlotWrite, map[string]string{"config": string(n.Config), "image": string(r.in.Images[n.Image.Name]), "image_name": n.Image.Name},
 			w.facts(plan.AttrHost, c.get(plan.AttrHost)), w.facts(plan.AttrIdle, want))
@@ -342,21 +357,26 @@ func (r *rollout) down(c *chain, n *model.Node, want string, guests, osd, ceph b
 	if guests && c.get(plan.AttrGuests) != plan.None {
 		c.add(plan.HostDrain, nil, c.facts(plan.AttrCordon, plan.Set), c.facts(plan.AttrGuests, plan.None))
 	}
+	if r.lays() {
+		r.arm(c, n, want)
+	}
 	if osd && c.get(plan.AttrNoout) != plan.Set {
-		c.add(plan.CephNoout, nil, nil, c.facts(plan.AttrNoout, plan.Set))
+		c.add(plan.CephNoout, noout, nil, c.facts(plan.AttrNoout, plan.Set))
 	}
 	if ceph && c.get(plan.AttrCeph) != plan.Stopped {
 		var pre []plan.Fact
 		if osd {
 			pre = c.facts(plan.AttrNoout, plan.Set)
 		}
-		c.add(plan.CephStop, nil, pre, c.facts(plan.AttrCeph, plan.Stopped))
+		if data := c.get(plan.AttrKept); data != "" && r.lays() {
+			pre = append(pre, c.fact(plan.AttrKept, data))
+		}
+		c.add(plan.CephStop, noout, pre, c.facts(plan.AttrCeph, plan.Stopped))
 	}
 }
 
-// boot restarts an emptied host into its other slot; what ran before is then in the idle one.
-func (r *rollout) boot(c *chain, want, was string, guests, osd, ceph bool) {
-	pre := c.facts(plan.AttrIdle, want)
+// emptied are the facts without which a host must not go down.
+func emptied(c *chain, guests, osd, ceph bool) (pre []plan.Fact) {
 	if guests {
 		pre = append(pre, c.facts(plan.AttrCordon, plan.Set, plan.AttrGuests, plan.None)...)
 	}
@@ -366,29 +386,38 @@ func (r *rollout) boot(c *chain, want, was string, guests, osd, ceph bool) {
 	if ceph {
 		pre = append(pre, c.facts(plan.AttrCeph, plan.Stopped)...)
 	}
-	c.add(plan.SlotBoot, nil, pre, c.facts(plan.AttrHost, want, plan.AttrIdle, was))
+	return pre
 }
 
 // finished reports whether a host that runs what is wanted bears no mark of a rollout any more. A default that nobody has looked at is taken as
 // right unless the idle slot shows that this rollout has just restarted it.
 func (r *rollout) finished(c *chain, want string) bool {
-	settled := c.get(plan.AttrDefault) == want || (c.get(plan.AttrDefault) == "" && c.get(plan.AttrIdle) == "")
+	settled := r.lays() || c.get(plan.AttrDefault) == want || (c.get(plan.AttrDefault) == "" && c.get(plan.AttrIdle) == "")
 	return settled && c.get(plan.AttrCordon) == "" && c.get(plan.AttrNoout) == "" && c.get(plan.AttrCeph) != plan.Stopped
 }
 
-// up brings a restarted host back: services, daemons, noout, slot, cordon.
+// up brings a restarted host back: services, daemons, noout, slot, cordon. One that was laid down anew has to have the OSDs that it had.
 func (r *rollout) up(c *chain, n *model.Node, want string, guests, ceph bool) {
 	r.services(c, *n, want)
+	runs := c.facts(plan.AttrHost, want, plan.AttrDefault, want)
+	if r.lays() {
+		r.disks(c, n, want)
+		runs = c.facts(plan.AttrHost, want)
+	}
 	if ceph && c.get(plan.AttrCeph) != plan.Up {
-		c.add(plan.CephStart, nil, c.facts(plan.AttrHost, want), c.facts(plan.AttrCeph, plan.Up))
+		post := c.facts(plan.AttrCeph, plan.Up)
+		if data := c.get(plan.AttrKept); data != "" && r.lays() {
+			post = append(post, c.fact(plan.AttrKept, data))
+		}
+		c.add(plan.CephStart, nil, c.facts(plan.AttrHost, want), post)
 	}
 	if c.get(plan.AttrNoout) == plan.Set {
 		c.add(plan.CephRestore, nil, c.facts(plan.AttrCeph, plan.Up), c.facts(plan.AttrNoout, ""))
 	}
-	if c.get(plan.AttrDefault) != want {
+	if c.get(plan.AttrDefault) != want && !r.lays() {
 		c.add(plan.SlotCommit, nil, c.facts(plan.AttrHost, want), c.facts(plan.AttrDefault, want))
 	}
 	if guests && c.get(plan.AttrCordon) == plan.Set {
-		c.add(plan.HostUncordon, nil, c.facts(plan.AttrHost, want, plan.AttrDefault, want), c.facts(plan.AttrCordon, "", plan.AttrGuests, ""))
+		c.add(plan.HostUncordon, nil, runs, c.facts(plan.AttrCordon, "", plan.AttrGuests, ""))
 	}
 }

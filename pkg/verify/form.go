@@ -96,7 +96,7 @@ func policyForm(c *checker) {
 		"the policy keeps %d %% in reserve and lets %d %% or %d be unavailable", p.ReservePercent, u.Percent, u.Count)
 	c.must(slices.Contains([]string{"", "zone", "region", "site"}, u.Per) && (u.Count == 0 || slices.Contains([]string{"host", "chassis", "rack"}, u.Unit)), "",
 		"max_unavailable counts %q per %q", u.Unit, u.Per)
-	c.must(p.Method == "slot" || p.Drains(), "", "method %q is not one that this program can check", p.Method)
+	c.must(p.Method == plan.MethodSlot || p.Reinstalls() || p.Drains(), "", "method %q is not one that this program can check", p.Method)
 	c.must(isGrade(p.Survive), "", "%q is no grade", p.Survive)
 }
 
@@ -161,9 +161,6 @@ func machinesForm(c *checker) {
 			c.wrong("", "%s: %s", name, text)
 		}
 		last = name
-	}
-	for _, vm := range v.Consent {
-		c.must(has(v.Fixed, vm), "", "there is consent to stop %s, which need not be stopped", c.vm(vm))
 	}
 }
 

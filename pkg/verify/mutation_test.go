@@ -88,8 +88,6 @@ var mutations = []mutation{
 		}},
 	{name: "a region without a cluster", rule: "regions", text: "has no cluster", damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.Clusters = nil }},
 	{name: "a machine that frees memory", rule: "shapes", text: "beyond belief", only: true, damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.Shapes[0].MemoryMiB = -4096 }},
-	{name: "consent to stop what can be migrated", rule: "machines", text: "need not be stopped", only: true,
-		damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.VMs.Consent = plan.Ints{0, 26, 27} }},
 	{name: "columns of two lengths", rule: "numbers", text: "27 shapes", damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.VMs.Shape = cert(p).Fleet.VMs.Shape[:27] }},
 	{name: "a name twice", rule: "machines", text: "not in order", damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.VMs.Names[1] = "vm-00" }},
 	{name: "a link that leads nowhere", rule: "numbers", text: "hosts of link wire: number 99", only: true,
@@ -305,7 +303,7 @@ var mutations = []mutation{
 	{name: "no certification", rule: "ops that are needed", text: "lacks batch.certify", only: true, damage: func(t *testing.T, p *plan.Plan) { drop(t, p, "batch.certify") }},
 	{name: "a host forgotten", rule: "ops that are needed", text: "lacks host.uncordon", damage: func(t *testing.T, p *plan.Plan) { drop(t, p, "host.uncordon "+first) }},
 	{name: "an op that nobody needs", rule: "ops of others", text: "which it does not need", only: true, damage: func(_ *testing.T, p *plan.Plan) {
-		o := plan.Op{Kind: plan.PowerOff, Target: first, ID: plan.ID(plan.PowerOff, first), Post: []plan.Fact{{Attr: plan.AttrPower, Subject: first, Value: "off"}}}
+		o := plan.Op{Kind: plan.BMCIdentify, Target: first, ID: plan.ID(plan.BMCIdentify, first), Post: []plan.Fact{{Attr: plan.AttrMachine, Subject: first, Value: "any"}}}
 		p.Stages[2].Ops = append(p.Stages[2].Ops, o)
 	}},
 	{name: "daemons stopped while machines are there", rule: "ops in order", text: "does not wait for host.drain", only: true, damage: func(t *testing.T, p *plan.Plan) {

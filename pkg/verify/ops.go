@@ -20,8 +20,23 @@ var stageRules = []rule{
 var chain = []plan.Kind{plan.SlotWrite, plan.HostCordon, plan.HostDrain, plan.CephNoout, plan.CephStop, plan.SlotBoot, plan.CephStart, plan.CephRestore,
 	plan.SlotCommit, plan.HostUncordon}
 
-// between are the kinds that a host may have between SlotBoot and SlotCommit.
-var between = []plan.Kind{plan.HostVerify, plan.HostConfig, plan.OVSEnsure, plan.KVMEnsure, plan.KVMMigrate}
+// anew is the chain of a host that is laid down anew.
+var anew = []plan.Kind{plan.HostCordon, plan.HostDrain, plan.OrderArm, plan.CephNoout, plan.CephStop, plan.HostOff, plan.BootNetwork, plan.PowerOn, plan.InstallWait,
+	plan.HostVerify, plan.CephStart, plan.CephRestore, plan.HostUncordon}
+
+// between are the kinds that a host may have once it runs the new specification, before SlotCommit or, laid down anew, before the gate.
+var between = []plan.Kind{plan.HostVerify, plan.HostConfig, plan.OVSEnsure, plan.KVMEnsure, plan.KVMMigrate, plan.KVMStorage}
+
+// way is the chain under the policy, the op of it that brings the new specification, and the kinds that may stand beside it.
+func (c *checker) way() (kinds []plan.Kind, brings plan.Kind, beside []plan.Kind) {
+	switch {
+	case c.policy.Drains():
+		return chain, plan.SlotBoot, nil
+	case c.policy.Reinstalls():
+		return anew, plan.HostVerify, append([]plan.Kind{plan.BMCIdentify}, between[1:]...)
+	}
+	return chain, plan.SlotBoot, append(between[:5:5], plan.SlotWrite)
+}
 
 // spec stands for the specification that a host is brought to.
 const spec = "the new specification"
@@ -36,6 +51,13 @@ var contract = map[plan.Kind]struct{ pre, post map[plan.Attr]string }{
 	plan.CephStop:     {facts{plan.AttrNoout: plan.Set}, facts{plan.AttrCeph: plan.Stopped}},
 	plan.SlotBoot:     {facts{plan.AttrIdle: spec, plan.AttrGuests: plan.None, plan.AttrCeph: plan.Stopped}, facts{plan.AttrHost: spec}},
 	plan.HostVerify:   {nil, facts{plan.AttrHost: spec}},
+	plan.OrderArm:     {nil, facts{plan.AttrOrder: spec, plan.AttrInstall: ""}},
+	plan.HostOff: {facts{plan.AttrOrder: spec, plan.AttrInstall: "", plan.AttrGuests: plan.None, plan.AttrCeph: plan.Stopped, plan.AttrNoout: plan.Set},
+		facts{plan.AttrPower: "off", plan.AttrHost: "", plan.AttrDefault: ""}},
+	plan.BootNetwork: {facts{plan.AttrPower: "off"}, facts{plan.AttrBoot: "network"}},
+	plan.PowerOn: {facts{plan.AttrOrder: spec, plan.AttrInstall: "", plan.AttrPower: "off", plan.AttrBoot: "network"},
+		facts{plan.AttrPower: "on", plan.AttrInstall: "started"}},
+	plan.InstallWait:  {facts{plan.AttrInstall: "started"}, facts{plan.AttrInstall: "installed"}},
 	plan.CephStart:    {facts{plan.AttrHost: spec}, facts{plan.AttrCeph: plan.Up}},
 	plan.CephRestore:  {facts{plan.AttrCeph: plan.Up}, facts{plan.AttrNoout: ""}},
 	plan.SlotCommit:   {facts{plan.AttrHost: spec}, facts{plan.AttrDefault: spec}},
@@ -46,7 +68,7 @@ var contract = map[plan.Kind]struct{ pre, post map[plan.Attr]string }{
 
 type facts = map[plan.Attr]string
 
-var guarded = []plan.Attr{plan.AttrCordon, plan.AttrGuests, plan.AttrNoout, plan.AttrCeph, plan.AttrHost, plan.AttrDefault, plan.AttrCertified, plan.AttrGate, plan.AttrBaked}
+var guarded = []plan.Attr{plan.AttrCordon, plan.AttrGuests, plan.AttrNoout, plan.AttrCeph, plan.AttrHost, plan.AttrDefault, plan.AttrPower, plan.AttrOrder, plan.AttrInstall, plan.AttrCertified, plan.AttrGate, plan.AttrBaked}
 
 // aboutKind names the kind of op that a host has when an attribute concerns it.
 var aboutKind = map[plan.Attr]plan.Kind{plan.AttrGuests: plan.HostDrain, plan.AttrCeph: plan.CephStop, plan.AttrNoout: plan.CephNoout}
@@ -63,9 +85,10 @@ func (c *checker) needs(h int32) []plan.Kind {
 	host := c.fleet.Hosts[h]
 	runs, osd := host.Class >= 0 || host.ClassAfter >= 0, c.keepsData(h)
 	ceph := osd || c.plan.Initial.Get(plan.NodeSubject(host.Path), plan.AttrCeph) != ""
-	has := map[plan.Kind]bool{plan.HostCordon: runs, plan.HostDrain: runs, plan.HostUncordon: runs, plan.CephNoout: osd, plan.CephRestore: osd,
+	kinds, _, _ := c.way()
+	has := map[plan.Kind]bool{plan.OrderArm: true, plan.HostOff: true, plan.BootNetwork: true, plan.PowerOn: true, plan.InstallWait: true, plan.HostVerify: true, plan.HostCordon: runs, plan.HostDrain: runs, plan.HostUncordon: runs, plan.CephNoout: osd, plan.CephRestore: osd,
 		plan.CephStop: ceph, plan.CephStart: ceph, plan.SlotBoot: true, plan.SlotCommit: true}
-	return slices.DeleteFunc(slices.Clone(chain), func(k plan.Kind) bool { return !has[k] })
+	return slices.DeleteFunc(slices.Clone(kinds), func(k plan.Kind) bool { return !has[k] })
 }
 
 func neededOps(c *checker) {
@@ -88,11 +111,9 @@ func neededOps(c *checker) {
 }
 
 func foreignOps(c *checker) {
-	whole, more := !c.policy.Drains(), slices.Concat(between, chain[:1])
+	_, _, more := c.way()
+	whole := !c.policy.Drains()
 	fine := map[plan.OpID]bool{c.ofBatch(plan.BatchCertify): true, c.ofBatch(plan.BatchGate): whole, c.ofBatch(plan.BatchBake): whole}
-	if !whole {
-		more = nil
-	}
 	for _, h := range c.b.Hosts {
 		for _, k := range slices.Concat(c.needs(h), more) {
 			fine[c.id(k, h)] = true
@@ -106,11 +127,12 @@ func foreignOps(c *checker) {
 // opsInOrder demands that the batch is certified before its first host is touched, that each host goes through the chain, and that the gate
 // comes after all of them.
 func opsInOrder(c *checker) {
+	kinds, brings, beside := c.way()
 	c.follows(c.ofBatch(plan.BatchBake), c.ofBatch(plan.BatchGate))
 	done := c.ops.before(c.ofBatch(plan.BatchGate))
 	for _, h := range c.b.Hosts {
 		last := plan.OpID("")
-		for _, k := range chain {
+		for _, k := range kinds {
 			id := c.id(k, h)
 			if c.ops[id] == nil {
 				continue
@@ -122,9 +144,13 @@ func opsInOrder(c *checker) {
 			}
 			last = id
 		}
-		for _, k := range between {
-			c.follows(c.id(k, h), c.id(plan.SlotBoot, h))
+		for _, k := range beside {
+			if k == plan.SlotWrite || k == plan.BMCIdentify {
+				continue
+			}
+			c.follows(c.id(k, h), c.id(brings, h))
 			c.follows(c.id(plan.SlotCommit, h), c.id(k, h))
+			c.follows(c.ofBatch(plan.BatchGate), c.id(k, h))
 		}
 	}
 }
@@ -159,12 +185,14 @@ func opsBring(c *checker) {
 	}
 }
 
-// fact is what the contract says of an op's target. The new specification of a host is the one that SlotCommit makes the default.
+// fact is what the contract says of an op's target. The new specification of a host is the one that SlotCommit makes the default, or HostVerify finds.
 func (c *checker) fact(o plan.Op, attr plan.Attr, value string) plan.Fact {
 	if value == spec {
 		value = "none"
-		if commit := c.ops[plan.ID(plan.SlotCommit, o.Target)]; commit != nil && len(commit.Post) > 0 {
-			value = commit.Post[0].Value
+		for _, k := range []plan.Kind{plan.HostVerify, plan.SlotCommit} {
+			if last := c.ops[plan.ID(k, o.Target)]; last != nil && len(last.Post) > 0 {
+				value = last.Post[0].Value
+			}
 		}
 	}
 	return plan.Fact{Attr: attr, Subject: o.Target, Value: value}

@@ -123,6 +123,9 @@ func (c *checker) form() bool {
 // givingBack are the kinds of an undrain.
 var givingBack = []plan.Kind{plan.CephStart, plan.CephRestore, plan.HostUncordon}
 
+// installing are the kinds of the contract that a plan has also for a machine that carries nothing.
+var installing = []plan.Kind{plan.SlotWrite, plan.HostVerify, plan.OrderArm, plan.BootNetwork, plan.PowerOn, plan.InstallWait}
+
 // uncertified refuses ops that only a certificate can justify. Giving hosts back takes nothing out of service, and needs none.
 func uncertified(p plan.Plan) error {
 	for _, s := range p.Stages {
@@ -133,7 +136,7 @@ func uncertified(p plan.Plan) error {
 			if err := leaves(p, o); err != nil {
 				return err
 			}
-			if _, ok := contract[o.Kind]; ok && o.Kind != plan.SlotWrite && o.Kind != plan.HostVerify {
+			if _, ok := contract[o.Kind]; ok && !slices.Contains(installing, o.Kind) {
 				return fmt.Errorf("%w: %s takes a host out of service", ErrNoCertificate, o.ID)
 			}
 		}

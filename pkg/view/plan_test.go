@@ -46,7 +46,21 @@ func TestPlanText(t *testing.T) {
 			}
 			o.Nodes[12].Host.OVS = nil
 		}},
-		{"replace", 2, plan.GoalReinstall, asDesired},
+		{"replace", 2, plan.GoalReinstall, func(d *model.Desired, o *model.Observed) { // of what is off: nothing runs there
+			asDesired(d, o)
+			o.VMs = nil
+			for i, n := range d.Nodes {
+				o.Nodes[i].Host, o.Nodes[i].BMC.Power = model.ObservedHost{}, model.PowerOff
+				o.Nodes[i].Order = model.ObservedOrder{Spec: facts.HostSpec(n.Image.Digest, n.Config), Phase: facts.PhaseInstalled}
+			}
+		}},
+		{"reinstall", 2, plan.GoalReinstall, func(d *model.Desired, o *model.Observed) {
+			asDesired(d, o)
+			for i := range o.VMs {
+				o.VMs[i].Machine = "pc-q35-7.2"
+				o.Nodes[i].Host.QEMU = "10.0.2"
+			}
+		}},
 		{"notes", 1, plan.GoalInstall, func(d *model.Desired, _ *model.Observed) { d.Nodes[0].Image.Name = "debian-14" }},
 		{"many", 21, plan.GoalInstall, nil},
 	} {

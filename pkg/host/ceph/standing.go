@@ -38,6 +38,7 @@ type Standing struct {
 // OSD is one of them.
 type OSD struct {
 	ID     int
+	FSID   string // the identity of its data
 	Up, In bool
 }
 
@@ -110,7 +111,7 @@ func decodeStanding(host string, answers map[string]json.RawMessage) (Standing, 
 		s.Standbys = append(s.Standbys, b.Name)
 	}
 	for _, o := range osd.OSDs {
-		s.OSDs = append(s.OSDs, OSD{ID: o.ID, Up: o.Up == 1, In: o.In == 1})
+		s.OSDs = append(s.OSDs, OSD{ID: o.ID, FSID: o.UUID, Up: o.Up == 1, In: o.In == 1})
 	}
 	s.Noout = slices.Contains(osd.NodeFlags[host], "noout")
 	s.pools(osd, groups)

@@ -17,6 +17,15 @@ func Reboot(ctx context.Context, h remote.Host) error {
 	return nil
 }
 
+// PowerOff asks for an orderly shutdown that ends with the machine switched off. That the connection breaks over it is no failure: the BMC is the proof.
+func PowerOff(ctx context.Context, h remote.Host) error {
+	_, err := h.Run(ctx, remote.Command{Argv: []string{"systemctl", "poweroff"}})
+	if err != nil && !errors.Is(err, remote.ErrUnreachable) {
+		return fmt.Errorf("power off: %w", err)
+	}
+	return nil
+}
+
 // errSameBoot is what WaitRebooted waits over.
 var errSameBoot = errors.New("host has not restarted yet")
 

@@ -50,7 +50,11 @@ func AuthoritySteps() []AuthorityStep {
 func authority(t *testing.T, lab New) {
 	t.Run("authority", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			b := newRollout(t, lab)
+			site := Site(3)
+			for i := range site.VMs {
+				site.VMs[i].OnDrain = ""
+			}
+			b := newRolloutOf(t, lab, site)
 			d, w := b.lab.World().Desired, b.lab.World()
 			a := Authority{Guests: w.Guests, Cordons: w.Cordons, Clock: w.Clock, From: d.Nodes[0], To: d.Nodes[1], Movable: d.VMs[0].Name}
 			before, err := a.Guests.List(t.Context(), a.From)

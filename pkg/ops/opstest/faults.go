@@ -81,6 +81,8 @@ var failures = []failure{
 	{rack.Degraded, plan.CephStop, errHalts, "below min_size", 0, plan.NotApplied},
 	{rack.FallsBack, plan.SlotBoot, errHalts, "fell back", 0, plan.NotApplied},
 	{rack.Unsound, plan.SlotBoot, errHalts, "libvirt does not answer; it runs", 0, plan.NotApplied},
+	{rack.Unreachable, plan.HostOff, nil, "does not answer", 0, plan.Unknown},
+	{rack.LostReply, plan.HostOff, nil, "connection reset", 0, plan.NotApplied}, // it shuts down, and is not off yet
 	{rack.Hung, plan.SlotBoot, nil, "has not answered since its restart", 0, plan.Unknown},
 	{rack.LostReply, plan.SlotBoot, nil, "connection reset", 0, plan.Unknown},     // on its way down, and nobody can tell where it comes up
 	{rack.LostReply, plan.CephStart, nil, "connection reset", 0, plan.NotApplied}, // not yet: starting them again does no harm

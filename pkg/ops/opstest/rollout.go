@@ -17,8 +17,9 @@ var rolloutKinds = []plan.Kind{plan.SlotWrite, plan.BatchCertify, plan.HostCordo
 	plan.CephRestore, plan.SlotCommit, plan.HostUncordon, plan.BatchGate, plan.BatchBake}
 
 // newRollout is a bench with three hosts that run, of which the first gets another image.
-func newRollout(t *testing.T, lab New) *bench {
-	d := Site(3)
+func newRollout(t *testing.T, lab New) *bench { return newRolloutOf(t, lab, Site(3)) }
+
+func newRolloutOf(t *testing.T, lab New, d model.Desired) *bench {
 	b := &bench{T: t, lab: lab(d), node: d.Nodes[0]}
 	b.lab.Ready()
 	was := facts.HostSpec(d.Nodes[0].Image.Digest, d.Nodes[0].Config)

@@ -39,6 +39,7 @@ func Run(t *testing.T, lab New, planFor Plan) {
 	disturbances(t, lab)
 	ports(t, lab)
 	held(t, lab)
+	reinstalled(t, lab)
 	authority(t, lab)
 }
 
@@ -60,6 +61,9 @@ func benchFor(t *testing.T, lab New, planFor Plan, k plan.Kind) *bench {
 	}
 	if slices.Contains(leavingKinds, k) {
 		return newLeaving(t, lab, planFor)
+	}
+	if k == plan.HostOff {
+		return newReinstall(t, lab)
 	}
 	if slices.Contains(clusterKinds, k) {
 		b := newBench(t, lab, planFor, CephSite(2))
@@ -302,5 +306,6 @@ var blinds = map[plan.Kind]rack.Fault{
 	plan.HostVerify: rack.HostSilent, plan.OVSEnsure: rack.HostSilent, plan.KVMEnsure: rack.HostSilent, plan.HostConfig: rack.HostSilent, plan.KVMStorage: rack.HostSilent, plan.KVMMigrate: rack.HostSilent, plan.VMEnsure: rack.HostSilent,
 
 	plan.SlotWrite: rack.HostSilent, plan.HostCordon: rack.HostSilent, plan.HostDrain: rack.HostSilent, plan.CephNoout: rack.HostSilent, plan.CephStop: rack.HostSilent,
+	plan.HostOff:  rack.Unreachable,
 	plan.SlotBoot: rack.HostSilent, plan.CephStart: rack.HostSilent, plan.CephRestore: rack.HostSilent, plan.SlotCommit: rack.HostSilent, plan.HostUncordon: rack.HostSilent,
 }

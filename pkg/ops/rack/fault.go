@@ -19,6 +19,8 @@ const (
 	HostOther   Fault = "its host runs another image"
 	FallsBack   Fault = "its idle slot does not come up"
 	Unsound     Fault = "its libvirt does not come up in its idle slot"
+	Stubborn    Fault = "it does not shut itself down"
+	OtherData   Fault = "another disk is in the place of its OSD's"
 	Immovable   Fault = "its virtual machines do not migrate"
 	Unsafe      Fault = "its batch cannot be certified"
 	Degraded    Fault = "placement groups have lost a copy"

@@ -3,6 +3,7 @@ package rack
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/facts"
 	"github.com/nuboctl/nuboctl/pkg/model"
@@ -12,7 +13,7 @@ type hosts struct{ f *Rack }
 
 // answers reports whether a host can be reached under the keys that its install reported.
 func (b *blade) answers() bool {
-	return b.up && b.kept != nil && b.kept.Nonce == b.installed.Nonce && b.fault != HostSilent
+	return b.up && b.known != "" && b.known == b.installed.Nonce && b.fault != HostSilent
 }
 
 func (p hosts) Observe(ctx context.Context, n model.Node) (model.ObservedHost, error) {
@@ -50,6 +51,19 @@ func (p hosts) EnsureBridges(ctx context.Context, n model.Node) error {
 
 func (p hosts) EnsureHypervisor(ctx context.Context, n model.Node) error {
 	return p.alter(ctx, n, func(b *blade) { b.libvirt = "11.3.0" })
+}
+
+// haltTime is what a host takes to shut itself down.
+const haltTime = 10 * time.Second
+
+func (p hosts) Shutdown(ctx context.Context, n model.Node) error {
+	return p.alter(ctx, n, func(b *blade) {
+		if b.fault == Stubborn {
+			return
+		}
+		p.f.stop(b)
+		p.f.after(b, haltTime, func() { b.power = model.PowerOff })
+	})
 }
 
 func (p hosts) EnsureStorage(ctx context.Context, n model.Node) error {
@@ -99,6 +113,6 @@ func (p vms) Ensure(ctx context.Context, vm model.VM, spec model.Digest) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	p.f.vms[vm.Name] = model.ObservedVM{Name: vm.Name, Node: vm.Node, State: stateRunning, Spec: spec}
+	p.f.vms[vm.Name] = model.ObservedVM{Name: vm.Name, Node: vm.Node, State: stateRunning, Spec: spec, OnDrain: vm.OnDrain}
 	return b.reply("define the machine")
 }

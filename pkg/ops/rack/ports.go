@@ -156,7 +156,7 @@ func (p installs) Keep(ctx context.Context, n model.Node, result order.Installed
 	p.f.mu.Lock()
 	defer p.f.mu.Unlock()
 	b := p.f.blades[n.Path]
-	b.kept, b.unseen = &result, true
+	b.kept, b.known, b.unseen = &result, result.Nonce, true
 	return errors.Join(ctx.Err(), b.reply("keep"))
 }
 

@@ -31,8 +31,10 @@ type Rack struct {
 	Booted   func(n model.Path, spec model.Digest)
 	Down     func(n model.Path)
 	Firmware func(n model.Path) (time.Duration, Fault)
-	// Written is told when an install begins to write a root disk.
-	Written func(n model.Path)
+	// Installer is asked what goes wrong with a ramdisk that has begun to write: Failed, Silent or Sound. It may be nil, as the others.
+	Installer func(n model.Path) Fault
+	// Written is told when an install begins to write a root disk; again: one that carries its nonce already.
+	Written func(n model.Path, again bool)
 
 	mu     sync.Mutex
 	blades map[model.Path]*blade
@@ -55,6 +57,7 @@ type blade struct {
 	version int
 	bootID  string
 	kept    *order.Installed // as the state keeps it
+	known   string           // the nonce of the install whose host keys the state has; an order that is only armed changes nothing of that
 	disk    string           // the nonce that the root disk carries
 	unseen  bool             // laid down, and not seen to answer
 	begun   int
@@ -68,6 +71,7 @@ type blade struct {
 	cordon    time.Time
 	ceph      bool
 	noout     time.Time
+	data      string // of the OSD on its other disk
 	ovs       []model.Bridge
 	libvirt   string
 	files     string       // as observed; empty: nobody looked
@@ -83,7 +87,7 @@ type blade struct {
 func New(d model.Desired, clock ops.Clock) *Rack {
 	f := &Rack{desired: d, clock: clock, blades: make(map[model.Path]*blade, len(d.Nodes)), vms: map[string]model.ObservedVM{}, settled: map[model.Path]bool{}}
 	for _, n := range d.Nodes {
-		f.blades[n.Path] = &blade{node: n, power: model.PowerOn}
+		f.blades[n.Path] = &blade{node: n, power: model.PowerOn, data: "fsid-of-" + n.Name}
 	}
 	return f
 }
@@ -128,6 +132,9 @@ func (f *Rack) Rescue(n model.Path) {
 	b := f.blades[n]
 	if b.up {
 		return
+	}
+	if b.installed.Nonce == "" && b.rec != nil { // its install came to no end: they carry it out
+		f.layDown(b)
 	}
 	b.power = model.PowerOn
 	f.start(b)

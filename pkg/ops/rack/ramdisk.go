@@ -32,14 +32,20 @@ func (f *Rack) write(b *blade) {
 		f.report(b, order.Report{Kind: order.ReportRefused, Problem: &order.Problem{Tried: "be granted the first write", Got: err.Error()}})
 		return
 	}
+	again := b.disk == rec.Order.Nonce
 	*b.rec, b.disk, b.installed = rec, rec.Order.Nonce, order.Installed{}
 	b.ovs, b.libvirt, b.disks, b.move, b.files = nil, "", "", "", ""
+	b.idle, b.def, b.once = slot{}, slot{}, false // the other slot is emptied
 	b.begun++
 	if f.Written != nil {
-		f.Written(b.node.Path)
+		f.Written(b.node.Path, again)
 	}
 	f.news(b)
-	switch b.fault {
+	fault := b.fault
+	if f.Installer != nil && fault == Sound {
+		fault = f.Installer(b.node.Path)
+	}
+	switch fault {
 	case Silent:
 		return
 	case Failed:
@@ -51,6 +57,13 @@ func (f *Rack) write(b *blade) {
 		f.report(b, order.Report{Kind: order.ReportProgress, Progress: &order.Progress{Phase: "image", Done: 1 << 20, Total: 2 << 20}})
 		f.after(b, stepTime, func() { f.finish(b) })
 	})
+}
+
+// layDown has a machine installed by its order without anybody being told.
+func (f *Rack) layDown(b *blade) {
+	o := b.rec.Order
+	b.installed = order.Installed{Nonce: o.Nonce, Slot: "a", Image: o.Image.Digest, Config: b.node.Config}
+	b.disk, b.known = o.Nonce, o.Nonce
 }
 
 // finish reports the host's keys and reboots into it.

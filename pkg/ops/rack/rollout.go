@@ -60,10 +60,11 @@ func (f *Rack) Ready() {
 			}
 		}
 		f.settled[n.Path.Region()] = true
+		b.known = kept.Nonce
 		b.kept, b.up, b.ceph, b.libvirt, b.ovs = &kept, true, true, "11.3.0", append([]model.Bridge{{Name: "br-int"}}, facts.Bridges(f.desired, n)...)
 	}
 	for _, vm := range f.desired.VMs {
-		f.vms[vm.Name] = model.ObservedVM{Name: vm.Name, Node: vm.Node, State: stateRunning, Spec: facts.VMSpec(vm, vm.Image.Digest)}
+		f.vms[vm.Name] = model.ObservedVM{Name: vm.Name, Node: vm.Node, State: stateRunning, Spec: facts.VMSpec(vm, vm.Image.Digest), OnDrain: vm.OnDrain}
 	}
 }
 
@@ -264,7 +265,10 @@ func (p storage) Observe(ctx context.Context, n model.Node) (ops.Ceph, error) {
 			Pools: []ops.CephPool{{Name: "vms", Size: 2, MinSize: 1}}}
 		for i, other := range p.f.desired.Nodes {
 			if other.Path == n.Path {
-				c.OSDs = []int32{int32(i)}
+				c.OSDs, c.Data = []int32{int32(i)}, facts.OSDData(map[int]string{i: b.data})
+				if b.fault == OtherData {
+					c.Data = facts.OSDData(map[int]string{i: "another"})
+				}
 			}
 		}
 		count := int32(len(p.f.desired.Nodes))
@@ -321,7 +325,7 @@ func (p batches) Certify(ctx context.Context, i int) error {
 	return err
 }
 
-// Destinations sends everything to the next blade.
+// Destinations sends everything to the next blade; a blade that is alone has none.
 func (p batches) Destinations(ctx context.Context, n model.Node, again bool) (map[string]model.Path, error) {
 	p.f.mu.Lock()
 	defer p.f.mu.Unlock()
@@ -329,7 +333,7 @@ func (p batches) Destinations(ctx context.Context, n model.Node, again bool) (ma
 	nodes := p.f.desired.Nodes
 	i := slices.IndexFunc(nodes, func(m model.Node) bool { return m.Path == n.Path })
 	for name, vm := range p.f.vms {
-		if vm.Node == n.Path && (again || vm.Spec != "") { // what is not ours came after the batch was certified
+		if len(nodes) > 1 && vm.Node == n.Path && (again || vm.Spec != "") { // what is not ours came after the batch was certified
 			out[name] = nodes[(i+1)%len(nodes)].Path
 		}
 	}

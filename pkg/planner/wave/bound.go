@@ -238,7 +238,7 @@ func (c *cloud) confined(z *zone) []confinement {
 		if !is || slices.ContainsFunc(out, func(x confinement) bool { return slices.Equal(x.classes, row) }) {
 			continue
 		}
-		x := confinement{name: " for " + c.f.Shapes[s].CPU + " guests", classes: row, shapes: make([]bool, len(here))}
+		x := confinement{name: " for " + shortCPU(c.f.Shapes[s].CPU) + " guests", classes: row, shapes: make([]bool, len(here))}
 		for t := range here {
 			x.shapes[t] = here[t] && within(c.can[t*n:(t+1)*n], row)
 		}
@@ -264,6 +264,7 @@ func (c *cloud) supply(z *zone, set confinement, d int) supply {
 		h := c.f.VMs.Host[v]
 		switch n := amount(&c.f.Shapes[c.f.VMs.Shape[v]], d); {
 		case c.f.Hosts[h].Down || n == 0:
+		case c.consent[v] && !c.fixed[v]: // it may be stopped, and then needs no room elsewhere
 		case c.fixed[v]:
 			fixed[h] += n
 		case set.shapes[c.f.VMs.Shape[v]]:

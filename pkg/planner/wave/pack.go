@@ -28,8 +28,9 @@ type packing struct {
 	shapes  []int32 // in the order in which they are placed
 	order   [][]int // class it leaves → the trees to look into, one after the other
 	members map[spot]int32
-	mixed   bool   // the order that placed the last batch
-	moves   []move // of the batch at hand
+	mixed   bool    // the order that placed the last batch
+	moves   []move  // of the batch at hand
+	held    []int32 // and those of it that find no place, and are stopped with their owners' consent
 	batch   []int32
 }
 
@@ -265,15 +266,59 @@ func (k *packing) place(batch []int32) int32 {
 	return failed
 }
 
+// placeOrHold is place for a batch that cannot be had otherwise: whoever consents to a stop and finds no place is stopped. The others are placed first.
+func (k *packing) placeOrHold(batch []int32) int32 {
+	failed := k.place(batch)
+	if failed < 0 {
+		return failed
+	}
+	leaving := k.leaving(batch, false)
+	slices.SortStableFunc(leaving, func(a, b int32) int { return order(k.c.consent[a]) - order(k.c.consent[b]) })
+	return k.placeAll(batch, leaving, true)
+}
+
+func order(late bool) int {
+	if late {
+		return 1
+	}
+	return 0
+}
+
+// mayHold reports whether a virtual machine may be stopped with the batch at hand and started again on its host: of an anti-affinity group one at most, those on lost
+// hosts counted.
+func (k *packing) mayHold(v int32) bool {
+	if !k.c.consent[v] || !k.c.startsAgain(*k.shape(v), k.c.f.Hosts[k.at[v]].ClassAfter) {
+		return false
+	}
+	for _, g := range k.c.apart.of(v) {
+		for _, o := range k.c.f.Apart[g].VMs {
+			stopped := k.c.fixed[o] && slices.Contains(k.batch, k.c.local[k.at[o]]) && k.c.zoneOf[k.at[o]] == k.z
+			if h := k.c.f.VMs.Host[o]; o != v && (stopped || h >= 0 && k.c.f.Hosts[h].Down || slices.Contains(k.held, o)) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // placeIn does it in one of the orders: largest first, or mixed as they occur, so that hosts run out of memory and VCPUs at the same time.
 func (k *packing) placeIn(batch []int32, mixed bool) int32 {
+	return k.placeAll(batch, k.leaving(batch, mixed), false)
+}
+
+// placeAll places the virtual machines of a batch in this order.
+func (k *packing) placeAll(batch, leaving []int32, hold bool) int32 {
 	k.batch = append(k.batch[:0], batch...)
 	for _, l := range batch {
 		k.hide(l)
 	}
 	repairs := 200
-	for _, v := range k.leaving(batch, mixed) {
-		if !k.find(v) && !k.repair(v, &repairs) {
+	for _, v := range leaving {
+		switch {
+		case k.find(v) || k.repair(v, &repairs):
+		case hold && k.mayHold(v):
+			k.held = append(k.held, v)
+		default:
 			k.rollback()
 			return v
 		}
@@ -451,6 +496,7 @@ func (k *packing) rollback() {
 	for i := len(k.moves) - 1; i >= 0; i-- {
 		k.leave(i)
 	}
+	k.held = k.held[:0]
 	for _, l := range k.batch {
 		k.show(l)
 	}
@@ -480,5 +526,5 @@ func (k *packing) commit() {
 		k.settled[l], k.class[l] = true, k.c.f.Hosts[k.z.hosts[l]].ClassAfter
 		k.show(l)
 	}
-	k.moves = k.moves[:0]
+	k.moves, k.held = k.moves[:0], k.held[:0]
 }

@@ -32,13 +32,16 @@ func Place(f plan.Fleet, p plan.Policy, b plan.Batch) (plan.Batch, error) {
 		if reasons = append(reasons, s.gather(b.Hosts)...); len(reasons) > 0 {
 			break
 		}
-		v := s.place(s.chosen)
+		v, last := s.place(s.chosen), how == (manner{byVCPUs: true, fullest: true})
+		if v >= 0 && last {
+			v = s.placeOrHold(s.chosen)
+		}
 		if v < 0 {
 			out := c.describe(z, s.finish(slices.Clone(s.chosen)))
 			out.Stage = b.Stage
 			return out, nil
 		}
-		if how == (manner{byVCPUs: true, fullest: true}) {
+		if last {
 			reasons = append(reasons, plan.Reason{Invariant: "I3", Place: z.path, Text: "virtual machine " + f.VMs.Names[v] + " has to leave, and: " + s.lacks(v),
 				Remedy: "free capacity, or plan again"})
 		}

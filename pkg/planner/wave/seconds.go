@@ -80,7 +80,7 @@ func (c *cloud) seconds(d draft, osd map[int32]bool) int64 {
 }
 
 // boundSeconds is what no rollout of the zone can do faster: every batch restarts and bakes, every host sends what is on it at least once over its own
-// card, and no more hosts send at once than a batch may have.
+// card, and no more hosts send at once than a batch may have. Whoever may be stopped need not be sent.
 func (c *cloud) boundSeconds(z *zone, rounds int) int64 {
 	if rounds == 0 {
 		return 0
@@ -88,7 +88,7 @@ func (c *cloud) boundSeconds(z *zone, rounds int) int64 {
 	chain := map[int32]int64{}
 	for _, v := range z.vms {
 		h := c.f.VMs.Host[v]
-		if !c.toChange(h) || c.fixed[v] {
+		if !c.toChange(h) || c.fixed[v] || c.consent[v] {
 			continue
 		}
 		chain[h] += c.p.Times.Settle

@@ -72,7 +72,7 @@ func (s *solver) run(most int) ([]draft, []int32) {
 
 // finish commits a batch that is placed.
 func (s *solver) finish(batch []int32) draft {
-	d := draft{moves: slices.Clone(s.moves)}
+	d := draft{moves: slices.Clone(s.moves), stops: slices.Clone(s.held)}
 	s.forget()
 	for _, l := range batch {
 		d.hosts = append(d.hosts, s.z.hosts[l])
@@ -112,6 +112,15 @@ func (s *solver) next() []int32 {
 	for _, l := range s.left { // whatever goes alone
 		s.clear()
 		if s.add(l) && s.place(s.chosen) < 0 {
+			return slices.Clone(s.chosen)
+		}
+	}
+	for _, l := range s.left { // whatever goes alone when those are stopped whose owners consent to it
+		s.clear()
+		if s.limit == 0 || s.forbidden(l) != nil {
+			continue
+		}
+		if s.include(l); s.placeOrHold(s.chosen) < 0 {
 			return slices.Clone(s.chosen)
 		}
 	}

@@ -30,6 +30,7 @@ const (
 	Domain   = "I6 one failure domain at a time"
 	Twice    = "no host that is changed is restarted again"
 	Erased   = "no disk is written twice under one approval"
+	Emptied  = "I8 no disk is written of a host that is not emptied"
 	Flags    = "I10 every flag has an end, and is gone at the end"
 )
 
@@ -110,8 +111,28 @@ func (m *Monitor) Act(t *world.Truth, now time.Time, a world.Act) {
 	case world.Left:
 		m.left(t, now, a.Host)
 	case world.Began:
+		m.written(t, now, a.Host)
+		if a.Again {
+			return
+		}
 		if m.began[a.Host]++; m.began[a.Host] > 1 {
 			m.violated(now, Erased, "%s: %d times", name(t, a.Host), m.began[a.Host])
+		}
+	}
+}
+
+// written looks at a host whose root disk an installer begins to write: nothing runs on it, and it is not done already.
+func (m *Monitor) written(t *world.Truth, now time.Time, h int32) {
+	host := &t.Hosts[h]
+	if host.New {
+		m.violated(now, Twice, "%s runs what the rollout brings, and is laid down anew", name(t, h))
+	}
+	if host.Up || host.Daemons {
+		m.violated(now, Emptied, "%s is in service (daemons %v) and its disk is written", name(t, h), host.Daemons)
+	}
+	for _, v := range host.Guests {
+		if vm := &t.VMs[v]; vm.State != world.Held {
+			m.violated(now, Emptied, "%s is on %s, whose disk is written", vm.Name, name(t, h))
 		}
 	}
 }

@@ -6,8 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nuboctl/nuboctl/pkg/facts"
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/ops"
+	"github.com/nuboctl/nuboctl/pkg/order"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/sim/monitor"
 	"github.com/nuboctl/nuboctl/pkg/sim/vtime"
@@ -72,6 +74,18 @@ func (d desk) move(vm string, from, to int) {
 	d.do(d.Guests.Migrate(context.Background(), vm, d.node(from), d.node(to), func(plan.Progress) {}))
 }
 
+// lay installs a machine, whatever is on it.
+func (d desk) lay(h int) {
+	n := d.node(h)
+	m, err := d.Machines.Open(context.Background(), n)
+	d.do(err)
+	d.do(m.SetPower(context.Background(), model.PowerOff))
+	d.do(d.Installs.Arm(context.Background(), n, order.Reinstall, facts.HostSpec(n.Image.Digest, n.Config), func(string, int64, int64) {}))
+	d.do(m.SetBootOnce(context.Background()))
+	d.do(m.SetPower(context.Background(), model.PowerOn))
+	d.w.Time.Until(d.w.Time.Since() + time.Hour)
+}
+
 func (d desk) boot(h int) { d.do(d.Slots.BootOnce(context.Background(), d.node(h))) }
 
 // dead makes the copy of a placement group on a host one whose OSD has failed.
@@ -111,6 +125,10 @@ func TestTheMonitorSeesHarm(t *testing.T) {
 		{"to a host without its processor", func(d desk) { d.move("d", 3, 2) }, []string{monitor.Version, monitor.Suits}},
 		{"to another zone", func(d desk) { d.move("a", 0, 5) }, []string{monitor.Zones}},
 		{"a host that is changed", func(d desk) { d.w.Truth.Hosts[3].Guests = nil; d.stop(3); d.boot(3) }, []string{monitor.Twice}},
+		{"a host is laid down with care", func(d desk) { d.stop(4); d.lay(4) }, nil},
+		{"a host is laid down under a virtual machine", func(d desk) { d.stop(1); d.lay(1) }, []string{monitor.Emptied, monitor.Stopped}},
+		{"a host that is changed is laid down", func(d desk) { d.w.Truth.Hosts[3].Guests = nil; d.stop(3); d.lay(3) }, []string{monitor.Twice}},
+		{"a host is laid down, and once more", func(d desk) { d.stop(4); d.lay(4); d.stop(4); d.lay(4) }, []string{monitor.Erased, monitor.Twice}},
 		{"noout over night", func(d desk) { d.do(d.Storage.SetNoout(t.Context(), d.node(1), d.Clock.Now().Add(12*time.Hour))) }, []string{monitor.Flags}},
 		{"a cordon for ever", func(d desk) { d.do(d.Cordons.SetCordon(t.Context(), d.node(1), d.Clock.Now().Add(1000*time.Hour))) }, []string{monitor.Flags}},
 		{"a cordon that is left", func(d desk) { d.do(d.Cordons.SetCordon(t.Context(), d.node(3), d.Clock.Now().Add(time.Hour))) }, []string{monitor.Flags}},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/engine"
+	"github.com/nuboctl/nuboctl/pkg/facts"
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/ops"
 	"github.com/nuboctl/nuboctl/pkg/ops/opstest"
@@ -113,6 +114,36 @@ func TestKillARolloutAtEveryOp(t *testing.T) {
 		}
 	}
 	t.Log(kinds)
+}
+
+// TestKillAReinstallAtEveryOp does the same while hosts are laid down anew: no disk is written twice, and none of a host that is not emptied.
+func TestKillAReinstallAtEveryOp(t *testing.T) {
+	f, p := plantest.Fleet(4, plantest.Tiny)
+	p.BakeSeconds = 300
+	p, err := facts.WithMethod(p, plan.MethodReinstall)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := rolled(t, f, p)
+	kinds := map[plan.Kind]int{}
+	for _, s := range newSite(t, f, p, Options{Seed: 1}).p.Stages[:2] { // the others are made of the same ops
+		for i, op := range s.Ops {
+			if testing.Short() && i%7 > 0 {
+				continue
+			}
+			for _, when := range moments {
+				if got := rolled(t, f, p, strike{op.ID, when}); got != want {
+					t.Errorf("%s, killed %s: it ends otherwise", op.ID, when)
+				}
+				kinds[op.Kind]++
+			}
+		}
+	}
+	for _, k := range []plan.Kind{plan.BMCIdentify, plan.OrderArm, plan.HostOff, plan.BootNetwork, plan.PowerOn, plan.InstallWait, plan.HostVerify, plan.CephStart} {
+		if kinds[k] == 0 && !testing.Short() {
+			t.Errorf("no op of kind %s was killed", k)
+		}
+	}
 }
 
 // TestKillARolloutTwice kills at two moments by the seed.

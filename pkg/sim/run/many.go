@@ -30,6 +30,7 @@ type Set struct {
 	Faults   string // a key of world.Profiles
 	Without  []string
 	Only     []model.Path
+	Method   string // as Case.Method
 	Fleet    Fleet
 	// Options are those of every rollout, without seed and faults.
 	Options Options
@@ -81,5 +82,5 @@ func (s Set) one(seed uint64) Result {
 
 // Case is the rollout of a seed.
 func (s Set) Case(seed uint64) Case {
-	return Case{Seed: seed, Faults: s.Faults, Without: s.Without, Only: s.Only}
+	return Case{Seed: seed, Faults: s.Faults, Without: s.Without, Only: s.Only, Method: s.Method}
 }

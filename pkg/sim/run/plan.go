@@ -50,6 +50,7 @@ func initial(f plan.Fleet, w *world.World, goal plan.Goal) plan.State {
 		}
 		if ceph[int32(i)] {
 			st.Set(plan.Fact{Subject: sub, Attr: plan.AttrCeph, Value: plan.Up})
+			st.Set(plan.Fact{Subject: sub, Attr: plan.AttrKept, Value: w.Data(i)})
 		}
 	}
 	return st

@@ -27,6 +27,7 @@ type Settings struct {
 	Faults    string       `json:"faults"`
 	Without   []string     `json:"without,omitempty"`
 	Only      []model.Path `json:"only,omitempty"`
+	Method    string       `json:"method,omitempty"`
 }
 
 // Record is a file of finished chunks of seeds: its settings in the first line, then a tally a line, each written at once and synced. What was cut off

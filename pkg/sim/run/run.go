@@ -203,6 +203,11 @@ func (s *site) replan() {
 	if s.plan(f) != nil {
 		return // the next try may find more hosts up
 	}
+	for i := range f.Hosts { // what we took down and has failed is lost from here on: the new plan reckons without it
+		if h := &s.world.Truth.Hosts[i]; f.Hosts[i].Down && h.Ours {
+			h.Ours, h.OursCeph = false, false
+		}
+	}
 	s.out.Replans++
 	s.release()
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nuboctl/nuboctl/pkg/facts"
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/sim/world"
@@ -16,6 +17,7 @@ type Case struct {
 	Faults  string
 	Without []string     // names of faults, see FaultNames
 	Only    []model.Path // the hosts that are changed; nil: all
+	Method  string       // how hosts are changed; empty: as the fleet's policy says
 }
 
 // knobs are the faults that can be left out.
@@ -68,8 +70,13 @@ func (c Case) only(f plan.Fleet) plan.Fleet {
 	return f
 }
 
-// Check tells whether the faults have the names that they are called by.
-func (c Case) Check() (world.Faults, error) { return c.faults() }
+// Check tells whether faults and method have the names that they are called by.
+func (c Case) Check() (world.Faults, error) {
+	if c.Method != "" && c.Method != facts.MethodSlot && c.Method != facts.MethodReinstall {
+		return world.Faults{}, fmt.Errorf("there is no method %q to simulate; there are slot and reinstall", c.Method)
+	}
+	return c.faults()
+}
 
 // Run carries the case out.
 func (c Case) Run(fleet Fleet, opt Options) (Result, error) {
@@ -78,6 +85,11 @@ func (c Case) Run(fleet Fleet, opt Options) (Result, error) {
 		return Result{}, err
 	}
 	f, p := fleet(c.Seed)
+	if c.Method != "" {
+		if p, err = facts.WithMethod(p, c.Method); err != nil {
+			return Result{}, err
+		}
+	}
 	opt.Seed, opt.Faults = c.Seed, faults
 	return Rollout(c.only(f), p, opt), nil
 }
@@ -128,6 +140,9 @@ func changed(f plan.Fleet) []model.Path {
 // Args are the case as flags of nuboctl simulate.
 func (c Case) Args() string {
 	out := fmt.Sprintf("--rollouts 1 --seed %d --faults %s", c.Seed, c.Faults)
+	if c.Method != "" {
+		out += " --method " + c.Method
+	}
 	if len(c.Without) > 0 {
 		out += " --without " + strings.Join(c.Without, ",")
 	}

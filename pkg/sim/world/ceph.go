@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nuboctl/nuboctl/pkg/facts"
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/ops"
 	"github.com/nuboctl/nuboctl/pkg/ops/rack"
@@ -136,6 +137,11 @@ func (w *World) daemonsUp(i int32) {
 
 type storage struct{ w *World }
 
+// Data is what identifies the OSDs of a host: installs leave their disks alone.
+func (w *World) Data(host int) string {
+	return facts.OSDData(map[int]string{host: "data-of-" + w.Truth.Fleet.Hosts[host].Path.Name()})
+}
+
 // reach is a host that answers, for what is asked of it over SSH.
 func (w *World) reach(ctx context.Context, n model.Node) (int32, *Host, error) {
 	if err := ctx.Err(); err != nil {
@@ -160,6 +166,9 @@ func (s storage) Observe(ctx context.Context, n model.Node) (ops.Ceph, error) {
 	}
 	t := &s.w.Truth
 	c := ops.Ceph{Daemons: map[bool]string{true: plan.Up, false: plan.Stopped}[h.Daemons], OSDs: []int32{i}}
+	if c.Data = s.w.Data(int(i)); s.w.broken[i] == rack.OtherData {
+		c.Data = ""
+	}
 	if h.Noout.After(s.w.Time.Now()) {
 		c.Noout = h.Noout
 	}

@@ -43,7 +43,7 @@ func (w *World) Fleet(ctx context.Context) (plan.Fleet, error) {
 		if vm.Fixed {
 			f.VMs.Fixed = append(f.VMs.Fixed, k)
 		}
-		if vm.Fixed && vm.Consent {
+		if vm.Consent {
 			f.VMs.Consent = append(f.VMs.Consent, k)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/ops"
 	"github.com/nuboctl/nuboctl/pkg/ops/rack"
+	"github.com/nuboctl/nuboctl/pkg/order"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 )
 
@@ -84,6 +85,36 @@ func (s slots) Abandon(ctx context.Context, n model.Node) error {
 // Commit implements ops.Slots.
 func (s slots) Commit(ctx context.Context, n model.Node) error {
 	return errors.Join(s.Slots.Commit(ctx, n), s.w.reply(-1))
+}
+
+// hosts are those of the rack, which tell before they go down because of us.
+type hosts struct {
+	w *World
+	ops.Hosts
+}
+
+// Shutdown implements ops.Hosts.
+func (h hosts) Shutdown(ctx context.Context, n model.Node) error {
+	i, _, err := h.w.reach(ctx, n)
+	if err != nil {
+		return err
+	}
+	h.w.tell(Act{Kind: Restart, Host: i, Ours: true})
+	return errors.Join(h.Hosts.Shutdown(ctx, n), h.w.reply(-1))
+}
+
+// installs are those of the rack, with a relay that fails now and then.
+type installs struct {
+	w *World
+	ops.Installs
+}
+
+// Arm implements ops.Installs.
+func (p installs) Arm(ctx context.Context, n model.Node, goal order.Goal, spec model.Digest, report func(string, int64, int64)) error {
+	if p.w.chance(p.w.opt.Faults.Install) {
+		return fmt.Errorf("%s: the relay has no room for chunk 17 of the image", n.Path)
+	}
+	return errors.Join(p.Installs.Arm(ctx, n, goal, spec, report), p.w.reply(-1))
 }
 
 type cordons struct{ w *World }

@@ -135,6 +135,8 @@ type Act struct {
 	VM   int32 // of the acts about virtual machines
 	From int32 // of Arrived: the source, -1 when it was started here
 	Ours bool  // we did it
+	// Again says of Began that the disk carries the nonce of the same order, which goes on.
+	Again bool
 }
 
 // ActKind says what happened.

@@ -56,8 +56,9 @@ var (
 func New(f plan.Fleet, opt Options) *World {
 	before := model.Desired{Cloud: model.Cloud{Name: "simulated"}}
 	after := before
-	for _, h := range f.Hosts {
-		n := model.Node{Path: h.Path, Name: h.Path.Name(), Image: imageNew, Config: model.Digest(h.Path), Serial: h.Path.Name()}
+	for i, h := range f.Hosts {
+		n := model.Node{Path: h.Path, Name: h.Path.Name(), Image: imageNew, Config: model.DigestBytes([]byte(h.Path)), Serial: h.Path.Name(), RootDevice: model.DeviceHints{Serial: "root-*"},
+			NICs: []model.NIC{{Name: "eth0", MAC: fmt.Sprintf("02:00:00:%02x:%02x:%02x", i>>16, i>>8&0xff, i&0xff), Network: "provision"}}}
 		after.Nodes = append(after.Nodes, n)
 		if h.Change || h.Down {
 			n.Image = imageOld
@@ -85,7 +86,15 @@ func assemble(f plan.Fleet, d model.Desired, opt Options) *World {
 	}
 	w.rack = rack.New(d, w.Time)
 	w.rack.Booted, w.rack.Down, w.rack.Firmware = w.booted, w.down, w.firmware
-	w.rack.Written = func(n model.Path) { w.tell(Act{Kind: Began, Host: w.index[n], Ours: true}) }
+	w.rack.Installer = func(model.Path) rack.Fault {
+		if !w.chance(opt.Faults.Install) {
+			return rack.Sound
+		}
+		return []rack.Fault{rack.Failed, rack.Silent}[w.rng.IntN(2)]
+	}
+	w.rack.Written = func(n model.Path, again bool) {
+		w.tell(Act{Kind: Began, Host: w.index[n], Ours: true, Again: again})
+	}
 	w.build(f)
 	return w
 }
@@ -166,6 +175,7 @@ func (w *World) pool(c, p int32) {
 func (w *World) Ports(b ops.Batches) ops.World {
 	r := w.rack.World()
 	r.Desired, r.Machines, r.Guests, r.Slots, r.Cordons, r.Storage, r.Batches = w.desired, machines{w, r.Machines}, guests{w}, slots{w, r.Slots}, cordons{w}, storage{w}, b
+	r.Hosts, r.Installs = hosts{w, r.Hosts}, installs{w, r.Installs}
 	return r
 }
 
