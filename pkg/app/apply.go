@@ -69,7 +69,7 @@ func Apply(ctx context.Context, e Env, o ApplyOptions) (err error) {
 	}
 	err = s.carryOut(ctx, p, lease, o.JUnit)
 	if errors.Is(err, engine.ErrAborted) && p.Certificate != nil {
-		err = errors.Join(err, s.giveBack(ctx, lease, s.marked))
+		err = errors.Join(err, s.giveBack(ctx, lease, s.marked, p.Goal != plan.GoalDrain))
 	}
 	return err
 }

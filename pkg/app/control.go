@@ -83,10 +83,11 @@ func Settle(ctx context.Context, e Env, op string, applied bool) error {
 // abortInterrupted ends the runs that are not under way, so that they do not go on, and takes back what they have left set on hosts.
 func abortInterrupted(ctx context.Context, e Env) error {
 	var left []model.Path
-	if err := closeInterrupted(ctx, e, &left); err != nil || len(left) == 0 {
+	rollout := false
+	if err := closeInterrupted(ctx, e, &left, &rollout); err != nil || len(left) == 0 {
 		return err
 	}
-	if err := takeBack(ctx, e, left); err != nil {
+	if err := takeBack(ctx, e, left, rollout); err != nil {
 		return fmt.Errorf("the run is closed, and what it has set is not taken back everywhere (it ends by itself): %w; see to it with nuboctl undrain for each of: %s", err, names(left))
 	}
 	return nil
@@ -100,7 +101,7 @@ func names(list []model.Path) string {
 	return strings.Join(out, ", ")
 }
 
-func takeBack(ctx context.Context, e Env, nodes []model.Path) (err error) {
+func takeBack(ctx context.Context, e Env, nodes []model.Path, rollout bool) (err error) {
 	s, err := e.open(ctx)
 	if err != nil {
 		return err
@@ -111,11 +112,11 @@ func takeBack(ctx context.Context, e Env, nodes []model.Path) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lease.Release()) }()
-	return s.giveBack(ctx, lease, nodes)
+	return s.giveBack(ctx, lease, nodes, rollout)
 }
 
-// closeInterrupted closes the runs, and adds the nodes on which they have set something to left.
-func closeInterrupted(ctx context.Context, e Env, left *[]model.Path) error {
+// closeInterrupted closes the runs, and adds the nodes on which they have set something to left; rollout is set when one of them did more than drain.
+func closeInterrupted(ctx context.Context, e Env, left *[]model.Path, rollout *bool) error {
 	return e.withJournal(ctx, "journal", func(j runJournal) error {
 		runs := j.Runs()
 		if len(runs) == 0 {
@@ -124,6 +125,9 @@ func closeInterrupted(ctx context.Context, e Env, left *[]model.Path) error {
 		var errs []error
 		for _, run := range runs {
 			*left = append(*left, markedBy(run)...)
+			for id := range run.Ops {
+				*rollout = *rollout || strings.HasPrefix(string(id), string(plan.CephNoout)+" ") || strings.HasPrefix(string(id), string(plan.CephStop)+" ")
+			}
 			err := engine.Close(ctx, j, run, whoAmI(), e.Now())
 			if errs = append(errs, err); err == nil {
 				e.note("Run %s is closed. The next plan begins from what is there.", run.ID)

@@ -44,8 +44,9 @@ func mark(list []model.Path, id plan.OpID) []model.Path {
 	return list
 }
 
-// giveBack takes back what an aborted run has left set on nodes: cordons, noout and stopped daemons. Each node keeps the slot that it runs.
-func (s *session) giveBack(ctx context.Context, lease state.Lease, nodes []model.Path) error {
+// giveBack takes back what an aborted run has left set on nodes: cordons, noout and stopped daemons. Each node keeps the slot that it runs, and one that an
+// operator had drained before a rollout came stays drained.
+func (s *session) giveBack(ctx context.Context, lease state.Lease, nodes []model.Path, rollout bool) error {
 	if len(nodes) == 0 {
 		s.env.note("Nothing was set on hosts that would have to be taken back.")
 		return nil
@@ -54,7 +55,7 @@ func (s *session) giveBack(ctx context.Context, lease state.Lease, nodes []model
 	for i, n := range nodes {
 		targets[i] = string(n)
 	}
-	p, err := s.plan(ctx, PlanOptions{Goal: string(plan.GoalUndrain), Targets: targets})
+	p, err := s.plan(ctx, PlanOptions{Goal: string(plan.GoalUndrain), Targets: targets, keepDrained: rollout})
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/observe"
@@ -31,6 +32,8 @@ type PlanOptions struct {
 	All              bool   // show every batch and every op
 	Sign             SignOptions
 	DetailedExitCode bool
+
+	keepDrained bool // an undrain takes nothing back that a drain has set
 }
 
 // Plan computes a plan, explains it and saves it.
@@ -122,6 +125,11 @@ func (s *session) plan(ctx context.Context, o PlanOptions) (plan.Plan, error) {
 	if goal == plan.GoalUndrain && o.Observed == "" {
 		if err := s.marks(ctx, seen); err != nil {
 			return plan.Plan{}, err
+		}
+	}
+	for i := range seen.Nodes {
+		if h := &seen.Nodes[i].Host; o.keepDrained && h.Drained {
+			h.Cordoned, h.Drained = time.Time{}, false
 		}
 	}
 	for _, n := range seen.Nodes {

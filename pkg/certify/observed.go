@@ -52,7 +52,7 @@ func (o *Observed) changes(seen model.Observed) facts.Changes {
 	c := facts.Changes{Drain: drains, Back: o.Plan.Goal == plan.GoalRollback, Nodes: func(n model.Node) bool {
 		sub := plan.NodeSubject(n.Path)
 		if drains {
-			return batched[n.Path] && (st.Get(sub, plan.AttrCordon) != plan.Set || st.Get(sub, plan.AttrGuests) != plan.None)
+			return batched[n.Path] && (st.Get(sub, plan.AttrCordon) != plan.Drained || st.Get(sub, plan.AttrGuests) != plan.None)
 		}
 		// A host that is laid down anew as it was shows nothing of whether that is over: it is reckoned as still to go, which is never too little.
 		return batched[n.Path] && (o.Plan.Goal == plan.GoalReinstall || st.Get(sub, plan.AttrHost) != final.Get(sub, plan.AttrHost))

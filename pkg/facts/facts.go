@@ -76,7 +76,7 @@ func projectGuests(o model.Observed, st plan.State) {
 		used[vm.Node] = used[vm.Node] || Occupies(vm)
 	}
 	for _, n := range o.Nodes {
-		if sub := plan.NodeSubject(n.Path); n.Host.Libvirt != "" && !used[n.Path] && st.Get(sub, plan.AttrCordon) == plan.Set {
+		if sub := plan.NodeSubject(n.Path); n.Host.Libvirt != "" && !used[n.Path] && st.Get(sub, plan.AttrCordon) != "" {
 			st.Set(plan.Fact{Subject: sub, Attr: plan.AttrGuests, Value: plan.None})
 		}
 	}
@@ -136,7 +136,11 @@ func projectHost(d model.Desired, n model.Node, h model.ObservedHost, set func(p
 	if !h.Noout.IsZero() {
 		set(plan.AttrNoout, plan.Set)
 	}
-	if !h.Cordoned.IsZero() {
+	switch {
+	case h.Cordoned.IsZero():
+	case h.Drained:
+		set(plan.AttrCordon, plan.Drained)
+	default:
 		set(plan.AttrCordon, plan.Set)
 	}
 }

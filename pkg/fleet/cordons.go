@@ -22,13 +22,13 @@ type Cordons struct {
 	Now   func() time.Time
 }
 
-// Cordon tells when the mark on a host ends.
-func (c *Cordons) Cordon(ctx context.Context, n model.Node) (time.Time, error) {
+// Cordon tells of the mark on a host.
+func (c *Cordons) Cordon(ctx context.Context, n model.Node) (ops.Mark, error) {
 	mark, err := kvm.ReadCordon(ctx, c.Links.To(n))
 	if err != nil {
-		return time.Time{}, fmt.Errorf("%s: %w", n.Path, err)
+		return ops.Mark{}, fmt.Errorf("%s: %w", n.Path, err)
 	}
-	return ends(mark, c.Now()), nil
+	return ops.Mark{Until: ends(mark, c.Now()), Drained: mark.Drain}, nil
 }
 
 // ends is when a mark ends by a clock of ours; zero when there is none. Hosts are asked how long it lasts, so that their clocks need not be ours.
@@ -39,19 +39,19 @@ func ends(mark kvm.Cordon, now time.Time) time.Time {
 	return now.Add(mark.Left).Round(time.Second)
 }
 
-// SetCordon sets the mark, or removes it when until is zero.
-func (c *Cordons) SetCordon(ctx context.Context, n model.Node, until time.Time) error {
+// SetCordon sets the mark, or removes it when its end is zero.
+func (c *Cordons) SetCordon(ctx context.Context, n model.Node, m ops.Mark) error {
 	link := remote.Fenced{Host: c.Links.To(n), Epoch: c.Epoch}
 	err := error(nil)
 	switch {
-	case until.IsZero():
+	case m.Until.IsZero():
 		err = kvm.RemoveCordon(ctx, link)
 	default:
 		if facts.Carries(n) {
 			err = kvm.EnsureHook(ctx, link)
 		}
 		if err == nil {
-			err = kvm.SetCordon(ctx, link, kvm.Cordon{Left: until.Sub(c.Now()), Owner: c.Owner})
+			err = kvm.SetCordon(ctx, link, kvm.Cordon{Left: m.Until.Sub(c.Now()), Owner: c.Owner, Drain: m.Drained})
 		}
 	}
 	if err != nil {

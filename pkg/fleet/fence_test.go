@@ -14,6 +14,7 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/host/hosttest"
 	"github.com/nuboctl/nuboctl/pkg/host/kvm"
 	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/ops"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/remote"
 )
@@ -54,8 +55,8 @@ func TestHostsRefuseOlderEpochs(t *testing.T) {
 		"a move":           func() error { return guests.Migrate(t.Context(), vm.Name, n, n, func(plan.Progress) {}) },
 		"a stop":           func() error { return guests.Hold(t.Context(), vm.Name, n) },
 		"a start":          func() error { return guests.Release(t.Context(), vm.Name, n) },
-		"a cordon":         func() error { return cordons.SetCordon(t.Context(), n, time.Now().Add(time.Hour)) },
-		"its end":          func() error { return cordons.SetCordon(t.Context(), n, time.Time{}) },
+		"a cordon":         func() error { return cordons.SetCordon(t.Context(), n, ops.Mark{Until: time.Now().Add(time.Hour)}) },
+		"its end":          func() error { return cordons.SetCordon(t.Context(), n, ops.Mark{}) },
 		"bridges":          func() error { return hosts.EnsureBridges(t.Context(), n) },
 		"shutdown":         func() error { return hosts.Shutdown(t.Context(), n) },
 		"hypervisor":       func() error { return hosts.EnsureHypervisor(t.Context(), n) },
@@ -68,7 +69,7 @@ func TestHostsRefuseOlderEpochs(t *testing.T) {
 	if _, err := os.Stat(pushed); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("files were brought to the host under an older epoch: %v", err)
 	}
-	if until, err := cordons.Cordon(t.Context(), n); err != nil || !until.IsZero() {
+	if until, err := cordons.Cordon(t.Context(), n); err != nil || !until.Until.IsZero() {
 		t.Errorf("a cordon was set under an older epoch, until %v (%v)", until, err)
 	}
 	if o, err := hosts.Observe(t.Context(), n); err != nil || strings.Contains(o.Error, "epoch") {

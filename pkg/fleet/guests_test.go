@@ -249,7 +249,7 @@ func (s *site) hook(t *testing.T) {
 	ctx, n := t.Context(), s.from()
 	s.define(t, n, "stray")
 	start := "virsh start stray 2>&1"
-	if err := s.cordons.SetCordon(ctx, n, time.Now().Add(time.Hour)); err != nil {
+	if err := s.cordons.SetCordon(ctx, n, ops.Mark{Until: time.Now().Add(time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { s.must(t, n, "rm", "-f", "/var/lib/nubo/cordon") }()
@@ -277,7 +277,7 @@ func (s *site) hook(t *testing.T) {
 		}
 		s.must(t, n, "virsh", "destroy", "stray")
 	}
-	if err := s.cordons.SetCordon(ctx, n, time.Time{}); err != nil {
+	if err := s.cordons.SetCordon(ctx, n, ops.Mark{}); err != nil {
 		t.Fatal(err)
 	}
 	s.must(t, n, "virsh", "undefine", "stray")

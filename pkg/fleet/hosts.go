@@ -54,7 +54,7 @@ func (h *Hosts) Observe(ctx context.Context, n model.Node) (model.ObservedHost, 
 		observeSlots(ctx, link, &out)
 	}
 	if mark, err := kvm.ReadCordon(ctx, link); err == nil {
-		out.Cordoned = ends(mark, h.now())
+		out.Cordoned, out.Drained = ends(mark, h.now()), mark.Drain
 	} else {
 		out.Error = err.Error()
 	}

@@ -68,6 +68,8 @@ type ObservedHost struct {
 	FailedUnits []string `json:"failed_units,omitempty"`
 	// Cordoned is when nuboctl's mark that no virtual machine may come ends by itself, by the observer's clock; zero when there is none.
 	Cordoned time.Time `json:"cordoned_until,omitzero"`
+	// Drained says that the mark is an operator's drain, and not a rollout's that is under way or was broken off.
+	Drained bool `json:"drained,omitempty"`
 	// Noout is when the noout that nuboctl set for the host's OSDs ends by itself; zero when there is none, or nobody asked.
 	Noout time.Time `json:"noout_until,omitzero"`
 	// Idle is what the slot that does not run holds; nil when that is not complete, or was not looked at. Default is what boots by default.

@@ -37,9 +37,9 @@ func (r *reader) unmet(ctx context.Context, list []plan.Fact) error {
 	return nil
 }
 
-// satisfies reports whether a value is what a fact asks for. An install that is done was begun.
+// satisfies reports whether a value is what a fact asks for. An install that is done was begun, and a drained host is cordoned.
 func satisfies(f plan.Fact, got string) bool {
-	return got == f.Value || (f.Attr == plan.AttrInstall && f.Value == facts.PhaseStarted && got == facts.PhaseInstalled)
+	return got == f.Value || (f.Attr == plan.AttrCordon && f.Value == plan.Set && got == plan.Drained) || (f.Attr == plan.AttrInstall && f.Value == facts.PhaseStarted && got == facts.PhaseInstalled)
 }
 
 func (r *reader) read(ctx context.Context, f plan.Fact) (string, error) {

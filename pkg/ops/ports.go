@@ -124,11 +124,21 @@ type SlotState struct {
 
 // Cordons keep new virtual machines away from nodes. What is seen and changed is nuboctl's own mark; somebody else's stays as it is.
 type Cordons interface {
-	// Cordon is when the mark ends by itself; zero when there is none.
-	Cordon(ctx context.Context, n model.Node) (until time.Time, err error)
-	// SetCordon sets the mark, or removes it when until is zero.
-	SetCordon(ctx context.Context, n model.Node, until time.Time) error
+	// Cordon is the mark; the zero value when there is none.
+	Cordon(ctx context.Context, n model.Node) (Mark, error)
+	// SetCordon sets the mark in the place of the one there is, or removes it when Until is zero.
+	SetCordon(ctx context.Context, n model.Node, m Mark) error
 }
+
+// Mark is a cordon.
+type Mark struct {
+	Until time.Time // when it ends by itself
+	// Drained says that an operator wants the host empty, whatever rollouts do meanwhile.
+	Drained bool
+}
+
+// Is reports whether there is a mark at a time.
+func (m Mark) Is(now time.Time) bool { return m.Until.After(now) }
 
 // Clusters makes Ceph clusters out of hosts.
 type Clusters interface {

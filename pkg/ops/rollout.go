@@ -33,7 +33,7 @@ var restores = map[plan.Kind][]plan.Attr{
 // restorer is what brings a precondition about; nil when nothing does.
 func restorer(f plan.Fact) apply {
 	switch {
-	case f.Attr == plan.AttrCordon && f.Value == plan.Set:
+	case f.Attr == plan.AttrCordon && (f.Value == plan.Set || f.Value == plan.Drained):
 		return cordon
 	case f.Attr == plan.AttrNoout && f.Value == plan.Set:
 		return noout
@@ -51,6 +51,9 @@ func restorer(f plan.Fact) apply {
 func restorable(op plan.Op, f plan.Fact) bool {
 	if f.Subject != op.Target || restorer(f) == nil {
 		return false
+	}
+	if f.Value == plan.Drained && op.Kind != plan.HostDrain {
+		return false // who has undrained a host in the middle of a rollout meant it: the plan is stale
 	}
 	for _, a := range restores[op.Kind] {
 		if a == f.Attr {
@@ -90,7 +93,8 @@ func cordon(ctx context.Context, w World, op plan.Op, report func(plan.Progress)
 		return err
 	}
 	report(plan.Progress{Waiting: "the scheduler to leave the host alone"})
-	return w.Cordons.SetCordon(ctx, n, w.Clock.Now().Add(hold))
+	drained := plan.Fact{Attr: plan.AttrCordon, Subject: op.Target, Value: plan.Drained}
+	return w.Cordons.SetCordon(ctx, n, Mark{Until: w.Clock.Now().Add(hold), Drained: slices.Contains(op.Pre, drained) || slices.Contains(op.Post, drained)})
 }
 
 // holdTime is how long a mark of the op holds: as its argument says, or as usual.
@@ -126,7 +130,7 @@ func uncordon(ctx context.Context, w World, op plan.Op, report func(plan.Progres
 		}
 	}
 	report(plan.Progress{Waiting: "the scheduler to use the host"})
-	return w.Cordons.SetCordon(ctx, n, time.Time{})
+	return w.Cordons.SetCordon(ctx, n, Mark{})
 }
 
 // guestsHeld is the value of plan.AttrCordon of a host that is not cordoned and has machines that wait to be started again.
@@ -152,9 +156,9 @@ func (w World) loadRollout(ctx context.Context, s plan.Subject, n model.Node, so
 		set(plan.AttrDefault, string(slots.Default))
 		return st, err
 	case fromCordon:
-		until, err := w.Cordons.Cordon(ctx, n)
-		if !until.IsZero() {
-			set(plan.AttrCordon, plan.Set)
+		mark, err := w.Cordons.Cordon(ctx, n)
+		if !mark.Until.IsZero() {
+			set(plan.AttrCordon, map[bool]string{true: plan.Drained, false: plan.Set}[mark.Drained])
 			return st, err
 		}
 		// A host whose cordon has ended by itself is not given back while machines that we stopped wait on it.

@@ -93,7 +93,7 @@ const (
 const (
 	AttrIdle    Attr = "idle"    // the specification that the idle slot holds, complete
 	AttrDefault Attr = "default" // the specification of the slot that boots by default
-	AttrCordon  Attr = "cordon"  // "set"
+	AttrCordon  Attr = "cordon"  // "set", or "drained" when it is the mark of a drain and not of a rollout
 	AttrGuests  Attr = "guests"  // "none" once the host is drained; unknown while it may be used
 	AttrNoout   Attr = "noout"   // "set" for the host's bucket
 	AttrCeph    Attr = "ceph"    // "up" or "stopped": the host's daemons; absent on hosts without any
@@ -107,6 +107,7 @@ const (
 // The values of AttrCordon and AttrNoout, AttrGuests, AttrCeph, AttrData, AttrCertified and AttrBaked, and AttrGate.
 const (
 	Set     = "set"
+	Drained = "drained"
 	None    = "none"
 	Up      = "up"
 	Stopped = "stopped"

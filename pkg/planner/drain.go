@@ -80,7 +80,7 @@ func (r *rollout) chooseDrained() error {
 
 func drained(st plan.State, at model.Path) bool {
 	sub := plan.NodeSubject(at)
-	return st.Get(sub, plan.AttrCordon) == plan.Set && st.Get(sub, plan.AttrGuests) == plan.None
+	return st.Get(sub, plan.AttrCordon) == plan.Drained && st.Get(sub, plan.AttrGuests) == plan.None
 }
 
 // cordoned adds to a refusal that cordoned hosts take no virtual machines, where there are some.
@@ -105,11 +105,12 @@ func (r *rollout) empties(h int32, batch plan.Subject, certify []plan.OpID) []pl
 	sub := plan.NodeSubject(at)
 	c := &chain{sub: sub, st: plan.State{sub: cloneFacts(r.state[sub])}, uses: []string{"rack:" + string(at.Rack())}}
 	hold := map[string]string{"for": DrainHolds}
-	if c.get(plan.AttrCordon) != plan.Set {
-		c.add(plan.HostCordon, hold, nil, c.facts(plan.AttrCordon, plan.Set))
+	fresh := c.get(plan.AttrCordon) != plan.Drained
+	if fresh {
+		c.add(plan.HostCordon, hold, nil, c.facts(plan.AttrCordon, plan.Drained))
 	}
-	if c.get(plan.AttrGuests) != plan.None {
-		c.add(plan.HostDrain, hold, c.facts(plan.AttrCordon, plan.Set), c.facts(plan.AttrGuests, plan.None))
+	if fresh || c.get(plan.AttrGuests) != plan.None {
+		c.add(plan.HostDrain, hold, c.facts(plan.AttrCordon, plan.Drained), c.facts(plan.AttrGuests, plan.None))
 	}
 	return behind(c, batch, certify)
 }

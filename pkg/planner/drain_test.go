@@ -58,7 +58,7 @@ func TestDrainIsCertified(t *testing.T) {
 		t.Errorf("batch: %+v", b)
 	}
 	sub := plan.NodeSubject(in.Targets[0])
-	if final := p.Final(); final.Get(sub, plan.AttrCordon) != plan.Set || final.Get(sub, plan.AttrGuests) != plan.None {
+	if final := p.Final(); final.Get(sub, plan.AttrCordon) != plan.Drained || final.Get(sub, plan.AttrGuests) != plan.None {
 		t.Errorf("final: %v", final[sub])
 	}
 	if !slices.ContainsFunc(p.Notes, func(n string) bool { return strings.Contains(n, "nuboctl undrain") }) {
@@ -87,7 +87,7 @@ func TestDrainOfARack(t *testing.T) {
 // Nothing goes to a host that was drained before.
 func TestADrainedHostTakesNothing(t *testing.T) {
 	in := draining("s/r/az1/rack-0/n01")
-	in.Observed.Nodes[0].Host.Cordoned = time.Unix(1e9, 0)
+	in.Observed.Nodes[0].Host.Cordoned, in.Observed.Nodes[0].Host.Drained = time.Unix(1e9, 0), true
 	in.Observed.VMs = slices.DeleteFunc(in.Observed.VMs, func(v model.ObservedVM) bool { return v.Node == in.Observed.Nodes[0].Path })
 	p := mustMake(t, in)
 	if err := verify.Plan(p); err != nil {
@@ -99,6 +99,11 @@ func TestADrainedHostTakesNothing(t *testing.T) {
 	in.Targets = []model.Path{"s/r/az1/rack-0/n00"}
 	if p := mustMake(t, in); !p.Empty() || !slices.ContainsFunc(p.Notes, func(n string) bool { return strings.Contains(n, "n00 is drained already") }) {
 		t.Errorf("%v, %q", kindsIn(p), p.Notes)
+	}
+	in.Observed.Nodes[0].Host.Drained = false // the cordon is of a rollout that was broken off, and ends earlier
+	p = mustMake(t, in)
+	if err := verify.Plan(p); err != nil || p.Empty() {
+		t.Errorf("%v: %v", kindsIn(p), err)
 	}
 }
 

@@ -351,11 +351,11 @@ func (r *rollout) down(c *chain, n *model.Node, want string, guests, osd, ceph b
 			w.facts(plan.AttrHost, c.get(plan.AttrHost)), w.facts(plan.AttrIdle, want))
 		r.writes = append(r.writes, w.ops...)
 	}
-	if guests && c.get(plan.AttrCordon) != plan.Set {
+	if guests && c.get(plan.AttrCordon) == "" { // what an operator has drained stays so
 		c.add(plan.HostCordon, nil, nil, c.facts(plan.AttrCordon, plan.Set))
 	}
 	if guests && c.get(plan.AttrGuests) != plan.None {
-		c.add(plan.HostDrain, nil, c.facts(plan.AttrCordon, plan.Set), c.facts(plan.AttrGuests, plan.None))
+		c.add(plan.HostDrain, nil, c.facts(plan.AttrCordon, c.get(plan.AttrCordon)), c.facts(plan.AttrGuests, plan.None))
 	}
 	if r.lays() {
 		r.arm(c, n, want)
@@ -378,7 +378,7 @@ func (r *rollout) down(c *chain, n *model.Node, want string, guests, osd, ceph b
 // emptied are the facts without which a host must not go down.
 func emptied(c *chain, guests, osd, ceph bool) (pre []plan.Fact) {
 	if guests {
-		pre = append(pre, c.facts(plan.AttrCordon, plan.Set, plan.AttrGuests, plan.None)...)
+		pre = append(pre, c.facts(plan.AttrCordon, c.get(plan.AttrCordon), plan.AttrGuests, plan.None)...)
 	}
 	if osd {
 		pre = append(pre, c.facts(plan.AttrNoout, plan.Set)...)
@@ -393,7 +393,7 @@ func emptied(c *chain, guests, osd, ceph bool) (pre []plan.Fact) {
 // right unless the idle slot shows that this rollout has just restarted it.
 func (r *rollout) finished(c *chain, want string) bool {
 	settled := r.lays() || c.get(plan.AttrDefault) == want || (c.get(plan.AttrDefault) == "" && c.get(plan.AttrIdle) == "")
-	return settled && c.get(plan.AttrCordon) == "" && c.get(plan.AttrNoout) == "" && c.get(plan.AttrCeph) != plan.Stopped
+	return settled && c.get(plan.AttrCordon) != plan.Set && c.get(plan.AttrNoout) == "" && c.get(plan.AttrCeph) != plan.Stopped
 }
 
 // up brings a restarted host back: services, daemons, noout, slot, cordon. One that was laid down anew has to have the OSDs that it had.

@@ -73,6 +73,35 @@ func TestUpgradeAroundACordonedHost(t *testing.T) {
 	}
 }
 
+// What an operator has drained is changed with the others, and stays drained: it is not for a rollout to give it back.
+func TestADrainedHostStaysDrained(t *testing.T) {
+	for _, method := range []string{facts.MethodSlot, facts.MethodReinstall} {
+		for _, stray := range []bool{false, true} {
+			in := rolled(6)
+			in.Desired.Rollout.Method = method
+			host := &in.Observed.Nodes[5]
+			host.Host.Cordoned, host.Host.Drained = time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC), true
+			in.Observed.VMs = slices.DeleteFunc(in.Observed.VMs, func(vm model.ObservedVM) bool { return vm.Node == host.Path && (!stray || !strings.HasSuffix(vm.Name, "-0")) })
+			p := mustMake(t, in)
+			if err := verify.Plan(p); err != nil {
+				t.Fatalf("%s, stray %v: %v", method, stray, err)
+			}
+			sub := plan.NodeSubject(host.Path)
+			if got := p.Final().Get(sub, plan.AttrCordon); got != plan.Drained || p.Final().Get(sub, plan.AttrHost) != string(facts.HostSpec(imageDigest, in.Desired.Nodes[5].Config)) {
+				t.Errorf("%s, stray %v: afterwards its cordon is %q", method, stray, got)
+			}
+			for _, s := range p.Stages {
+				for _, o := range s.Ops {
+					drains := o.Kind == plan.HostDrain && !stray
+					if o.Target == sub && (o.Kind == plan.HostCordon || o.Kind == plan.HostUncordon || drains) {
+						t.Errorf("%s, stray %v: the plan has %s", method, stray, o.ID)
+					}
+				}
+			}
+		}
+	}
+}
+
 func TestUpgradeIsCertified(t *testing.T) {
 	in := rolled(6)
 	p := mustMake(t, in)

@@ -23,6 +23,15 @@ func drain(t testing.TB, batches ...plan.Ints) plan.Plan {
 	out := rolloutOf(f, p, batches, func(f plan.Fleet, hosts plan.Ints, batch int) plan.Stage {
 		s := stageOf(f, hosts, batch, func(int32) []plan.Kind { return []plan.Kind{plan.HostCordon, plan.HostDrain} })
 		s.Ops = slices.DeleteFunc(s.Ops, func(o plan.Op) bool { return o.Kind == plan.BatchGate || o.Kind == plan.BatchBake })
+		for i := range s.Ops {
+			for _, list := range [][]plan.Fact{s.Ops[i].Pre, s.Ops[i].Post} {
+				for j := range list {
+					if list[j].Attr == plan.AttrCordon {
+						list[j].Value = plan.Drained
+					}
+				}
+			}
+		}
 		return s
 	})
 	out.Goal = plan.GoalDrain

@@ -86,9 +86,16 @@ func (c *checker) needs(h int32) []plan.Kind {
 	runs, osd := host.Class >= 0 || host.ClassAfter >= 0, c.keepsData(h)
 	ceph := osd || c.plan.Initial.Get(plan.NodeSubject(host.Path), plan.AttrCeph) != ""
 	kinds, _, _ := c.way()
-	has := map[plan.Kind]bool{plan.OrderArm: true, plan.HostOff: true, plan.BootNetwork: true, plan.PowerOn: true, plan.InstallWait: true, plan.HostVerify: true, plan.HostCordon: runs, plan.HostDrain: runs, plan.HostUncordon: runs, plan.CephNoout: osd, plan.CephRestore: osd,
+	sub := plan.NodeSubject(host.Path)
+	has := map[plan.Kind]bool{plan.OrderArm: true, plan.HostOff: true, plan.BootNetwork: true, plan.PowerOn: true, plan.InstallWait: true, plan.HostVerify: true, plan.HostCordon: runs && !c.drained(sub), plan.HostUncordon: runs && !c.drained(sub),
+		plan.HostDrain: runs && !(c.drained(sub) && c.plan.Initial.Get(sub, plan.AttrGuests) == plan.None), plan.CephNoout: osd, plan.CephRestore: osd,
 		plan.CephStop: ceph, plan.CephStart: ceph, plan.SlotBoot: true, plan.SlotCommit: true}
 	return slices.DeleteFunc(slices.Clone(kinds), func(k plan.Kind) bool { return !has[k] })
+}
+
+// drained reports whether an operator has drained a host, who is not to find it given back.
+func (c *checker) drained(host plan.Subject) bool {
+	return c.plan.Initial.Get(host, plan.AttrCordon) == plan.Drained
 }
 
 func neededOps(c *checker) {
@@ -187,6 +194,9 @@ func opsBring(c *checker) {
 
 // fact is what the contract says of an op's target. The new specification of a host is the one that SlotCommit makes the default, or HostVerify finds.
 func (c *checker) fact(o plan.Op, attr plan.Attr, value string) plan.Fact {
+	if attr == plan.AttrCordon && value == plan.Set && (c.policy.Drains() || c.drained(o.Target)) {
+		value = plan.Drained
+	}
 	if value == spec {
 		value = "none"
 		for _, k := range []plan.Kind{plan.HostVerify, plan.SlotCommit} {

@@ -21,6 +21,7 @@ var ErrCordoned = errors.New("the host is cordoned")
 type Cordon struct {
 	Left  time.Duration // until it ends by itself; zero when there is none
 	Owner string        // who set it, in one line
+	Drain bool          // it is what a drain is for, and no step of a rollout
 }
 
 const (
@@ -53,7 +54,8 @@ const readCordon = `[ -e "$1" ] || exit 0
 { read -r word until && read -r word2 owner; } <"$1" || { word=broken; }
 case "$word $until" in until\ *[!0-9]*|until\ ) word=broken ;; esac
 if [ "$word" != until ]; then echo "$1 cannot be read as a cordon: remove it" >&2; exit 65; fi
-echo "$((until - $(date +%s))) $owner"`
+why=$(sed -n 's/^for //p' "$1")
+echo "$((until - $(date +%s))) ${why:-rollout} $owner"`
 
 // ReadCordon reads the mark. One that has ended is none.
 func ReadCordon(ctx context.Context, h remote.Host) (Cordon, error) {
@@ -61,7 +63,8 @@ func ReadCordon(ctx context.Context, h remote.Host) (Cordon, error) {
 	if err != nil {
 		return Cordon{}, fmt.Errorf("read the cordon: %w", err)
 	}
-	left, owner, _ := strings.Cut(strings.TrimSpace(string(res.Stdout)), " ")
+	left, rest, _ := strings.Cut(strings.TrimSpace(string(res.Stdout)), " ")
+	why, owner, _ := strings.Cut(rest, " ")
 	if left == "" {
 		return Cordon{}, nil
 	}
@@ -72,12 +75,15 @@ func ReadCordon(ctx context.Context, h remote.Host) (Cordon, error) {
 	if seconds <= 0 {
 		return Cordon{}, nil
 	}
-	return Cordon{Left: time.Duration(seconds) * time.Second, Owner: owner}, nil
+	return Cordon{Left: time.Duration(seconds) * time.Second, Owner: owner, Drain: why == drainWord}, nil
 }
 
-// setCordon writes the mark in one step: seconds, owner.
+// drainWord stands in the mark of a drain.
+const drainWord = "drain"
+
+// setCordon writes the mark in one step: seconds, owner, what it is for.
 const setCordon = `mkdir -p -- "${1%/*}"
-printf 'until %s\nowner %s\n' "$(($(date +%s) + $2))" "$3" >"$1.new"
+printf 'until %s\nowner %s\nfor %s\n' "$(($(date +%s) + $2))" "$3" "$4" >"$1.new"
 sync -- "$1.new"
 mv -f -- "$1.new" "$1"
 sync -- "${1%/*}"`
@@ -88,8 +94,11 @@ func SetCordon(ctx context.Context, h remote.Host, c Cordon) error {
 	if seconds <= 0 {
 		return fmt.Errorf("set a cordon for %s: that is over already", c.Left)
 	}
-	owner := strings.Join(strings.Fields(c.Owner), " ")
-	if _, err := h.Run(ctx, remote.Command{Argv: []string{"sh", "-euc", setCordon, "cordon", cordonFile, fmt.Sprint(seconds), owner}}); err != nil {
+	owner, why := strings.Join(strings.Fields(c.Owner), " "), "rollout"
+	if c.Drain {
+		why = drainWord
+	}
+	if _, err := h.Run(ctx, remote.Command{Argv: []string{"sh", "-euc", setCordon, "cordon", cordonFile, fmt.Sprint(seconds), owner, why}}); err != nil {
 		return fmt.Errorf("set the cordon: %w", err)
 	}
 	return nil

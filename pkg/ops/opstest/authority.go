@@ -165,14 +165,14 @@ func heldAndReleased(t testing.TB, a Authority) {
 func (a Authority) until(t testing.TB, n model.Node, want time.Time) {
 	t.Helper()
 	got, err := a.Cordons.Cordon(t.Context(), n)
-	if err != nil || got.IsZero() != want.IsZero() || got.Sub(want).Abs() > time.Minute {
+	if err != nil || got.Until.IsZero() != want.IsZero() || got.Until.Sub(want).Abs() > time.Minute {
 		t.Errorf("the cordon of %s ends %v (%v), want %v", n.Path, got, err, want)
 	}
 }
 
 func (a Authority) cordon(t testing.TB, n model.Node, until time.Time) {
 	t.Helper()
-	if err := a.Cordons.SetCordon(t.Context(), n, until); err != nil {
+	if err := a.Cordons.SetCordon(t.Context(), n, ops.Mark{Until: until}); err != nil {
 		t.Fatalf("set the cordon of %s: %v", n.Path, err)
 	}
 }
@@ -207,11 +207,11 @@ func (a Authority) waitFor(t testing.TB, what string, holds func() bool) {
 func expires(t testing.TB, a Authority) {
 	a.cordon(t, a.From, a.Clock.Now().Add(5*time.Second))
 	a.waitFor(t, "the cordon's end", func() bool {
-		until, err := a.Cordons.Cordon(t.Context(), a.From)
+		mark, err := a.Cordons.Cordon(t.Context(), a.From)
 		if err != nil {
 			t.Fatalf("read the cordon: %v", err)
 		}
-		return until.IsZero()
+		return mark == ops.Mark{}
 	})
 }
 

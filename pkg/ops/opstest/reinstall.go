@@ -85,7 +85,7 @@ func reinstalled(t *testing.T, lab New) {
 		},
 		"the daemons start by themselves before it goes": func(b *bench) error { return b.lab.World().Storage.SetDaemons(b.Context(), b.node, true) },
 		"an operator unsets noout before it goes":        func(b *bench) error { return b.lab.World().Storage.SetNoout(b.Context(), b.node, time.Time{}) },
-		"an operator uncordons before it goes":           func(b *bench) error { return b.lab.World().Cordons.SetCordon(b.Context(), b.node, time.Time{}) },
+		"an operator uncordons before it goes":           func(b *bench) error { return b.lab.World().Cordons.SetCordon(b.Context(), b.node, ops.Mark{}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -120,8 +120,8 @@ func (d *downLook) Shutdown(ctx context.Context, n model.Node) error {
 	d.told = true
 	guests, err1 := d.world.Guests.List(ctx, n)
 	c, err2 := d.world.Storage.Observe(ctx, n)
-	until, err3 := d.world.Cordons.Cordon(ctx, n)
-	for what, is := range map[string]bool{"machines run": len(guests) > 0, "its daemons run": c.Daemons != plan.Stopped, "it has no noout": c.Noout.IsZero(), "it is not cordoned": until.IsZero()} {
+	mark, err3 := d.world.Cordons.Cordon(ctx, n)
+	for what, is := range map[string]bool{"machines run": len(guests) > 0, "its daemons run": c.Daemons != plan.Stopped, "it has no noout": c.Noout.IsZero(), "it is not cordoned": mark.Until.IsZero()} {
 		if is {
 			d.wrong = append(d.wrong, what)
 		}

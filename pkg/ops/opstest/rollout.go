@@ -83,7 +83,7 @@ func disturbances(t *testing.T, lab New) {
 			}
 		}},
 		{"an operator uncordons", plan.HostDrain, func(b *bench) {
-			if err := b.lab.World().Cordons.SetCordon(b.Context(), b.node, time.Time{}); err != nil {
+			if err := b.lab.World().Cordons.SetCordon(b.Context(), b.node, ops.Mark{}); err != nil {
 				b.Fatal(err)
 			}
 		}},
@@ -118,7 +118,7 @@ func held(t *testing.T, lab New) {
 			b.lab.Place(model.ObservedVM{Name: "pinned", Node: b.node.Path, Fixed: "pci", OnDrain: "stop_start"})
 			op := b.before(plan.HostUncordon)
 			w := b.lab.World()
-			if err := w.Cordons.SetCordon(b.Context(), b.node, time.Time{}); err != nil {
+			if err := w.Cordons.SetCordon(b.Context(), b.node, ops.Mark{}); err != nil {
 				b.Fatal(err)
 			}
 			if err := b.driver.Check(b.Context(), op); err != nil {

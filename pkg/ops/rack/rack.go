@@ -68,7 +68,7 @@ type blade struct {
 	once      bool // the next boot is from the idle slot
 	boots     int  // of hosts
 	up        bool
-	cordon    time.Time
+	cordon    ops.Mark
 	ceph      bool
 	noout     time.Time
 	data      string // of the OSD on its other disk

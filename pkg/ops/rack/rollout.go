@@ -171,12 +171,17 @@ func (p slots) Commit(ctx context.Context, n model.Node) error {
 
 type cordons struct{ f *Rack }
 
-func (p cordons) Cordon(ctx context.Context, n model.Node) (time.Time, error) {
-	return at(ctx, p.f, n, func(b *blade) time.Time { return until(b.cordon, p.f.clock) })
+func (p cordons) Cordon(ctx context.Context, n model.Node) (ops.Mark, error) {
+	return at(ctx, p.f, n, func(b *blade) ops.Mark {
+		if !b.cordon.Is(p.f.clock.Now()) {
+			return ops.Mark{}
+		}
+		return b.cordon
+	})
 }
 
-func (p cordons) SetCordon(ctx context.Context, n model.Node, until time.Time) error {
-	return p.f.change(ctx, n, "set the cordon", func(b *blade) error { b.cordon = until; return nil })
+func (p cordons) SetCordon(ctx context.Context, n model.Node, m ops.Mark) error {
+	return p.f.change(ctx, n, "set the cordon", func(b *blade) error { b.cordon = m; return nil })
 }
 
 // until is a mark's end, or zero once it is past.
@@ -209,7 +214,7 @@ func (p guests) Migrate(ctx context.Context, vm string, from, to model.Node, rep
 		return err
 	}
 	err = p.f.change(ctx, to, "take the machine", func(b *blade) error {
-		if !until(b.cordon, p.f.clock).IsZero() {
+		if b.cordon.Is(p.f.clock.Now()) {
 			return fmt.Errorf("%s is cordoned: %w", to.Path, ops.ErrNoRoom)
 		}
 		if v := p.f.vms[vm]; v.Fixed != "" {

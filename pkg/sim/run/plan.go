@@ -46,7 +46,7 @@ func initial(f plan.Fleet, w *world.World, goal plan.Goal) plan.State {
 			st.Set(plan.Fact{Subject: sub, Attr: plan.AttrIdle, Value: string(want)})
 		}
 		if goal == plan.GoalDrain && now.Cordon.After(w.Time.Now()) {
-			st.Set(plan.Fact{Subject: sub, Attr: plan.AttrCordon, Value: plan.Set})
+			st.Set(plan.Fact{Subject: sub, Attr: plan.AttrCordon, Value: map[bool]string{true: plan.Drained, false: plan.Set}[now.Drained]})
 		}
 		if ceph[int32(i)] {
 			st.Set(plan.Fact{Subject: sub, Attr: plan.AttrCeph, Value: plan.Up})

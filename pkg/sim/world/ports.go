@@ -120,24 +120,24 @@ func (p installs) Arm(ctx context.Context, n model.Node, goal order.Goal, spec m
 type cordons struct{ w *World }
 
 // Cordon implements ops.Cordons.
-func (c cordons) Cordon(ctx context.Context, n model.Node) (time.Time, error) {
+func (c cordons) Cordon(ctx context.Context, n model.Node) (ops.Mark, error) {
 	_, h, err := c.w.reach(ctx, n)
 	if err != nil {
-		return time.Time{}, err
+		return ops.Mark{}, err
 	}
 	if until := h.Cordon; until.After(c.w.Time.Now()) {
-		return until, nil
+		return ops.Mark{Until: until, Drained: h.Drained}, nil
 	}
-	return time.Time{}, nil
+	return ops.Mark{}, nil
 }
 
 // SetCordon implements ops.Cordons.
-func (c cordons) SetCordon(ctx context.Context, n model.Node, until time.Time) error {
+func (c cordons) SetCordon(ctx context.Context, n model.Node, m ops.Mark) error {
 	i, h, err := c.w.reach(ctx, n)
 	if err != nil {
 		return err
 	}
-	h.Cordon = until
+	h.Cordon, h.Drained = m.Until, m.Drained
 	c.w.tell(Act{Kind: CordonSet, Host: i, Ours: true})
 	return c.w.reply(i)
 }

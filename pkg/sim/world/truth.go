@@ -31,6 +31,7 @@ type Host struct {
 	// Daemons says that its Ceph daemons are in service; OursCeph that they are not because of us.
 	Daemons, OursCeph bool
 	Cordon, Noout     time.Time // our marks' ends; zero: not set
+	Drained           bool      // the cordon is a drain's
 	Foreign           bool      // an operator's own cordon
 	Guests            []int32   // the virtual machines whose place it is, in no order
 	VCPUs, MemoryMiB  int64     // promised to floating virtual machines, those on their way included
