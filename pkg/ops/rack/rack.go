@@ -87,7 +87,7 @@ type blade struct {
 func New(d model.Desired, clock ops.Clock) *Rack {
 	f := &Rack{desired: d, clock: clock, blades: make(map[model.Path]*blade, len(d.Nodes)), vms: map[string]model.ObservedVM{}, settled: map[model.Path]bool{}}
 	for _, n := range d.Nodes {
-		f.blades[n.Path] = &blade{node: n, power: model.PowerOn, data: "fsid-of-" + n.Name}
+		f.blades[n.Path] = &blade{node: n, power: model.PowerOn, data: n.Name}
 	}
 	return f
 }
