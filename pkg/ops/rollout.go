@@ -52,7 +52,7 @@ func restorable(op plan.Op, f plan.Fact) bool {
 	if f.Subject != op.Target || restorer(f) == nil {
 		return false
 	}
-	if f.Value == plan.Drained && op.Kind != plan.HostDrain {
+	if f.Value == plan.Drained && op.Kind != plan.HostDrain && op.Kind != plan.PowerOff {
 		return false // who has undrained a host in the middle of a rollout meant it: the plan is stale
 	}
 	for _, a := range restores[op.Kind] {

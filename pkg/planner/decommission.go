@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -88,7 +89,7 @@ func (b *builder) departure(n model.Node) []plan.Op {
 	if c.get(plan.AttrPower) != string(model.PowerOff) {
 		pre = append(slices.Clone(pre), c.fact(plan.AttrMachine, facts.MachineValue(n)))
 		if facts.Carries(n) {
-			pre = append(pre, c.facts(plan.AttrCordon, plan.Set, plan.AttrGuests, plan.None)...)
+			pre = append(pre, c.facts(plan.AttrCordon, cmp.Or(c.get(plan.AttrCordon), plan.Set), plan.AttrGuests, plan.None)...)
 		}
 		b.identify(c, n)
 		// What is on its disks is not to be seen once it is off.

@@ -38,7 +38,7 @@ func retiring() planner.Input {
 	}
 	leaves := &in.Desired.Nodes[1]
 	leaves.State, leaves.Consent = model.Retired, []string{"osd-1", "root-1"}
-	in.Observed.Nodes[1].Host.Cordoned = time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC)
+	in.Observed.Nodes[1].Host.Drained, in.Observed.Nodes[1].Host.Cordoned = true, time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC)
 	in.Observed.VMs = slices.DeleteFunc(in.Observed.VMs, func(vm model.ObservedVM) bool { return vm.Node == leaves.Path })
 	in.Targets = []model.Path{leaves.Path}
 	return in

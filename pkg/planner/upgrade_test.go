@@ -81,7 +81,9 @@ func TestADrainedHostStaysDrained(t *testing.T) {
 			in.Desired.Rollout.Method = method
 			host := &in.Observed.Nodes[5]
 			host.Host.Cordoned, host.Host.Drained = time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC), true
-			in.Observed.VMs = slices.DeleteFunc(in.Observed.VMs, func(vm model.ObservedVM) bool { return vm.Node == host.Path && (!stray || !strings.HasSuffix(vm.Name, "-0")) })
+			in.Observed.VMs = slices.DeleteFunc(in.Observed.VMs, func(vm model.ObservedVM) bool {
+				return vm.Node == host.Path && (!stray || !strings.HasSuffix(vm.Name, "-0"))
+			})
 			p := mustMake(t, in)
 			if err := verify.Plan(p); err != nil {
 				t.Fatalf("%s, stray %v: %v", method, stray, err)

@@ -56,6 +56,9 @@ func leaves(p plan.Plan, o plan.Op) error {
 	}
 	for _, a := range needs {
 		want := plan.Fact{Attr: a, Subject: o.Target, Value: leaveFact(o.Kind, a)}
+		if a == plan.AttrCordon && p.Initial.Get(o.Target, a) == plan.Drained {
+			want.Value = plan.Drained
+		}
 		if concerned(p, o.Target, a) && !slices.Contains(o.Pre, want) {
 			return fmt.Errorf("%s does not expect %s to be %q", o.ID, want.Attr, want.Value)
 		}

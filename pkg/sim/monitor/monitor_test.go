@@ -130,9 +130,15 @@ func TestTheMonitorSeesHarm(t *testing.T) {
 		{"a host that is changed is laid down", func(d desk) { d.w.Truth.Hosts[3].Guests = nil; d.stop(3); d.lay(3) }, []string{monitor.Twice}},
 		{"a host is laid down, and once more", func(d desk) { d.stop(4); d.lay(4); d.stop(4); d.lay(4) }, []string{monitor.Erased, monitor.Twice}},
 		{"noout over night", func(d desk) { d.do(d.Storage.SetNoout(t.Context(), d.node(1), d.Clock.Now().Add(12*time.Hour))) }, []string{monitor.Flags}},
-		{"a cordon for ever", func(d desk) { d.do(d.Cordons.SetCordon(t.Context(), d.node(1), ops.Mark{Until: d.Clock.Now().Add(1000*time.Hour)})) }, []string{monitor.Flags}},
-		{"a cordon that is left", func(d desk) { d.do(d.Cordons.SetCordon(t.Context(), d.node(3), ops.Mark{Until: d.Clock.Now().Add(time.Hour)})) }, []string{monitor.Flags}},
-		{"a cordon on a host that was left out", func(d desk) { d.do(d.Cordons.SetCordon(t.Context(), d.node(1), ops.Mark{Until: d.Clock.Now().Add(time.Hour)})) }, nil},
+		{"a cordon for ever", func(d desk) {
+			d.do(d.Cordons.SetCordon(t.Context(), d.node(1), ops.Mark{Until: d.Clock.Now().Add(1000 * time.Hour)}))
+		}, []string{monitor.Flags}},
+		{"a cordon that is left", func(d desk) {
+			d.do(d.Cordons.SetCordon(t.Context(), d.node(3), ops.Mark{Until: d.Clock.Now().Add(time.Hour)}))
+		}, []string{monitor.Flags}},
+		{"a cordon on a host that was left out", func(d desk) {
+			d.do(d.Cordons.SetCordon(t.Context(), d.node(1), ops.Mark{Until: d.Clock.Now().Add(time.Hour)}))
+		}, nil},
 		{"a fault takes two racks", func(d desk) {
 			d.w.Lose(2)
 			d.w.Lose(3)

@@ -69,7 +69,7 @@ func (w *World) Observe(ctx context.Context) model.Observed {
 				on.Host.Libvirt = "11"
 			}
 			if h.Cordon.After(w.Time.Now()) {
-				on.Host.Cordoned = h.Cordon
+				on.Host.Cordoned, on.Host.Drained = h.Cordon, h.Drained
 			}
 		} else if !h.Up && h.Gone {
 			on.BMC.Power = model.PowerOff
