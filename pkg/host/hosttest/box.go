@@ -194,7 +194,7 @@ func (b *Box) cable(t testing.TB) {
 
 // enter gives the words that run a command on the host.
 func (b *Box) enter() []string {
-	return []string{"nsenter", "--target", fmt.Sprint(b.host.Process.Pid), "--net", "--uts", "--mount"}
+	return []string{"nsenter", "--target", fmt.Sprint(b.host.Process.Pid), "--net", "--uts", "--mount", "--root"}
 }
 
 // Must runs a command on the host, and fails the test when it fails.
