@@ -185,6 +185,7 @@ func TestLibvirtIsAnAuthority(t *testing.T) {
 	if testing.Short() {
 		t.Skip("two hosts in namespaces of their own, with virtual machines that are moved")
 	}
+	t.Parallel() // beside TestStorage: both wait more than they work
 	s := newSite(t)
 	a := opstest.Authority{Guests: s.guests, Cordons: s.cordons, Clock: ops.SystemClock{}, From: s.from(), To: s.to(), Movable: "mover", Tied: "tied"}
 	for _, step := range opstest.AuthoritySteps() {

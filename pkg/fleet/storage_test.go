@@ -76,6 +76,7 @@ func daemons(want string) func(ops.Ceph) bool {
 
 // TestStorage takes a host of a real cluster out of service and brings it back.
 func TestStorage(t *testing.T) {
+	t.Parallel()
 	h := newThreeHosts(t)
 	s, n := h.storage(3), h.nodes[0]
 	c := h.sees(s, n, "all is in service", daemons(plan.Up))
