@@ -58,13 +58,12 @@ func vanish(l net.Listener, key ssh.Signer) {
 				return
 			}
 			go ssh.DiscardRequests(requests)
-			for c := range channels {
-				_, asked, err := c.Accept()
-				if err != nil {
-					return
-				}
-				<-asked
+			c, open := <-channels
+			if !open {
 				return
+			}
+			if _, asked, err := c.Accept(); err == nil {
+				<-asked
 			}
 		}()
 	}
