@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/bmc"
@@ -33,6 +35,15 @@ func peer(args []string) int {
 	return 0
 }
 
+// untilEnded waits for the test to end this process. It listens for the signal, since a program in which nothing can happen any more is ended by Go's
+// runtime, where no C library is linked in.
+func untilEnded() error {
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, os.Interrupt, syscall.SIGTERM)
+	<-ended
+	return nil
+}
+
 // holdLock takes the lease of a state directory, writes a file when it has it, and keeps it until the test ends.
 func holdLock(dir, told string) error {
 	s, err := local.Open(dir)
@@ -46,7 +57,7 @@ func holdLock(dir, told string) error {
 	if err := os.WriteFile(told, nil, 0o644); err != nil {
 		return err
 	}
-	select {}
+	return untilEnded()
 }
 
 // saySomethingNever listens on a free port, writes it into a file, and another file when somebody has connected.
@@ -101,5 +112,5 @@ func serveRedfish(port, pin, revert string) error {
 	if err := tell(port, s.Listener.Addr()); err != nil {
 		return err
 	}
-	select {}
+	return untilEnded()
 }

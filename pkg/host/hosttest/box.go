@@ -97,6 +97,9 @@ func newBox(t testing.TB, name string) *Box {
 			t.Fatal(err)
 		}
 	}
+	if err := os.WriteFile(filepath.Join(b.Dir, "bcrypt.py"), []byte(bcrypt), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	b.stubSystemd(t)
 	b.addAccounts(t)
 	b.operator = hold(t, "--net", "")
@@ -144,8 +147,18 @@ func (b *Box) mounts() string {
 		source := filepath.Join(b.Dir, from)
 		fmt.Fprintf(&s, "if [ -e %[2]s ] || mkdir -p %[2]s; then mount --bind %[1]s %[2]s; fi\n", source, to)
 	}
+	fmt.Fprintf(&s, "if [ -e %[2]s ]; then mount --bind %[1]s %[2]s; fi\n", filepath.Join(b.Dir, "bcrypt.py"), "/usr/lib/python3/dist-packages/bcrypt/__init__.py")
 	return s.String()
 }
+
+// bcrypt stands in for Python's bcrypt in ceph-mgr, which cannot load the real one on Debian 13 and no module with it (PyO3 issue 576): the image of
+// hosts has such a one too. Nothing here asks it for anything.
+const bcrypt = `def _refuse(*_args, **_kwargs):
+    raise NotImplementedError
+
+
+gensalt = hashpw = checkpw = kdf = _refuse
+`
 
 // hold starts a process in new namespaces, prepares them, and keeps them until the test ends.
 func hold(t testing.TB, namespaces, prepare string) *exec.Cmd {
@@ -194,7 +207,7 @@ func (b *Box) cable(t testing.TB) {
 
 // enter gives the words that run a command on the host.
 func (b *Box) enter() []string {
-	return []string{"nsenter", "--target", fmt.Sprint(b.host.Process.Pid), "--net", "--uts", "--mount", "--root"}
+	return []string{"nsenter", "--target", fmt.Sprint(b.host.Process.Pid), "--net", "--uts", "--mount", "--root", "--wdns=/"}
 }
 
 // Must runs a command on the host, and fails the test when it fails.

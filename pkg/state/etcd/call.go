@@ -70,8 +70,12 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, askTime, errAsked)
 }
 
-// passing reports whether an error may pass by itself: no connection, no leader, no answer in time.
+// passing reports whether an error may pass by itself: no connection, no leader, no answer in time, a member that does not know yet who has logged in
+// with another.
 func passing(err error) bool {
+	if errors.Is(err, rpctypes.ErrInvalidAuthToken) || errors.Is(err, rpctypes.ErrAuthOldRevision) {
+		return true
+	}
 	switch code(err) {
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Unknown, codes.Aborted:
 		return !errors.Is(err, rpctypes.ErrLeaseNotFound)
@@ -103,7 +107,7 @@ func translate(err error) error {
 		return fmt.Errorf("%w: %w; compact and defragment it, raise its quota, then disarm its alarm", state.ErrFull, err)
 	case errors.Is(err, rpctypes.ErrPermissionDenied):
 		return fmt.Errorf("%w; the user needs a role that may read and write everything under the prefix", err)
-	case errors.Is(err, rpctypes.ErrAuthFailed), errors.Is(err, rpctypes.ErrUserEmpty), code(err) == codes.Unauthenticated:
+	case errors.Is(err, rpctypes.ErrAuthFailed), errors.Is(err, rpctypes.ErrUserEmpty), code(err) == codes.Unauthenticated && !passing(err):
 		return fmt.Errorf("%w; check the secret that credentials names in the state block", err)
 	case passing(err) || code(err) == codes.Unknown:
 		return fmt.Errorf("%w: %w; see whether a majority of its members runs and can be reached, and whether their certificates are signed by ca", ErrUnreachable, err)

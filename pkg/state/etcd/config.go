@@ -24,7 +24,7 @@ const (
 	// tryTime bounds one attempt of one call: a member that hangs must not use up the time for the others.
 	tryTime = 3 * time.Second
 	// askTime bounds a call that no lease bounds, with all its attempts.
-	askTime = 15 * time.Second
+	askTime = 30 * time.Second
 	// probeAfter and probeTime end connections to members that hang; servers forbid probing more often than every 5 s.
 	probeAfter = 6 * time.Second
 	probeTime  = 2 * time.Second

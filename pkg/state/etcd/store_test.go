@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 	if name := os.Getenv("NUBO_TEST_HOLD"); name != "" {
 		other := &etcdtest.Cluster{Dir: os.Getenv("NUBO_TEST_DIR"), Endpoints: strings.Split(os.Getenv("NUBO_TEST_ETCD"), ",")}
 		cfg := other.Config(name)
-		cfg.TTL = etcd.MinTTL
+		cfg.TTL = 3 * etcd.MinTTL // it has to write within it before it is stopped, on a busy machine too
 		holdIn(cfg)
 		return
 	}
