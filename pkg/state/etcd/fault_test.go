@@ -18,7 +18,7 @@ import (
 )
 
 // patience bounds every wait of these tests.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // until waits for a condition.
 func until(t *testing.T, what string, holds func() bool) {
