@@ -66,7 +66,8 @@ func TestHTTPFilesAndRanges(t *testing.T) {
 		st := s.Stats()
 		return st.HTTPTransfers+st.HTTPFailures == 8 && st.HTTPActive == 0
 	})
-	if ev, ok := rec.find(func(e Event) bool { return e.Request == "GET /boot/vmlinuz" }); !ok || ev.Bytes != int64(len(whole)) || ev.Err != nil {
+	// Transfers on connections of their own are told in the order in which they end, whatever was asked first.
+	if ev, ok := rec.find(func(e Event) bool { return e.Request == "GET /boot/vmlinuz" && e.Bytes == int64(len(whole)) }); !ok || ev.Err != nil {
 		t.Errorf("event %+v, %v", ev, ok)
 	}
 }
