@@ -51,7 +51,23 @@ plan, 4 locked by someone else, 5 stale plan, 6 halted by a gate, resumable, 130
 	root.AddCommand(lookCommands(g)...)
 	root.AddCommand(simulateCommand(g))
 	root.AddCommand(partCommands(g)...)
+	tellUsage(root)
 	return root
+}
+
+// tellUsage has every command that is given too few or too many arguments say how it is written.
+func tellUsage(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return fmt.Errorf("%w; usage: %s", err, cmd.UseLine())
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		tellUsage(sub)
+	}
 }
 
 // env makes the environment of a command from its flags.
