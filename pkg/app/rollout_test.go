@@ -26,7 +26,7 @@ type ill struct {
 	until int
 }
 
-func (r *ill) Fleet(context.Context) (plan.Fleet, error) {
+func (r *ill) Fleet(context.Context, map[model.Path]bool) (plan.Fleet, error) {
 	f := r.f
 	f.Hosts = slices.Clone(f.Hosts)
 	return f, nil

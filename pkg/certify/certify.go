@@ -4,6 +4,7 @@ package certify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -17,8 +18,9 @@ import (
 
 // Region tells how a region is now, and whether the services of a host can do without it.
 type Region interface {
-	// Fleet is what an observation shows now; its hosts are those of the certificate, in the same order.
-	Fleet(ctx context.Context) (plan.Fleet, error)
+	// Fleet is what an observation shows now; its hosts are those of the certificate, in the same order. A virtual machine that is being moved off one
+	// of the leaving hosts counts where it goes, any other takes room at both its places.
+	Fleet(ctx context.Context, leaving map[model.Path]bool) (plan.Fleet, error)
 	Stoppable(ctx context.Context, n model.Node) error
 	// Health lists what is wrong in the region. An error that halts ends the waiting for it to be well.
 	Health(ctx context.Context, region model.Path) ([]string, error)
@@ -30,15 +32,16 @@ type Certifier struct {
 	now   Region
 	batch map[model.Path]int // of each host that is changed
 
-	mu     sync.Mutex // guards places, and is not held while anybody waits
-	places map[int]map[string]model.Path
+	mu     sync.Mutex // guards the rest, and is not held while anybody waits
+	places map[int]map[string]place
+	moves  moves
 }
 
 var _ ops.Batches = (*Certifier)(nil)
 
 // New makes the certifier of a plan's certificate.
 func New(c plan.Certificate, now Region) *Certifier {
-	out := &Certifier{cert: c, now: now, batch: map[model.Path]int{}, places: map[int]map[string]model.Path{}}
+	out := &Certifier{cert: c, now: now, batch: map[model.Path]int{}, places: map[int]map[string]place{}, moves: newMoves()}
 	for i, b := range c.Batches {
 		for _, h := range b.Hosts {
 			out.batch[c.Fleet.Hosts[h].Path] = i
@@ -52,26 +55,49 @@ func (c *Certifier) Certify(ctx context.Context, batch int) error {
 	if batch < 0 || batch >= len(c.cert.Batches) {
 		return fmt.Errorf("batch %d: %w", batch+1, ops.ErrNotInInventory)
 	}
-	f, err := c.now.Fleet(ctx)
-	if err != nil {
-		return err
+	leaving := map[model.Path]bool{}
+	for _, h := range c.cert.Batches[batch].Hosts {
+		leaving[c.cert.Fleet.Hosts[h].Path] = true
 	}
-	if !slices.EqualFunc(f.Hosts, c.cert.Fleet.Hosts, func(a, b plan.Host) bool { return a.Path == b.Path }) {
-		return fmt.Errorf("certify batch %d: what is observed has other hosts than the plan: plan again", batch+1)
-	}
-	places := map[string]model.Path{}
-	if b := c.left(&f, batch); len(b.Hosts) > 0 {
-		if b, err = c.place(&f, batch, b); err != nil {
-			return &ops.HaltedError{What: fmt.Sprintf("certify batch %d", batch+1), Why: []string{err.Error()}}
+	for {
+		began := c.began()
+		f, err := c.now.Fleet(ctx, leaving)
+		if err != nil {
+			return err
 		}
-		for i, vm := range b.Moves.VM {
-			places[f.VMs.Names[vm]] = f.Hosts[b.Moves.To[i]].Path
+		if !slices.EqualFunc(f.Hosts, c.cert.Fleet.Hosts, func(a, b plan.Host) bool { return a.Path == b.Path }) {
+			return fmt.Errorf("certify batch %d: what is observed has other hosts than the plan: plan again", batch+1)
+		}
+		if done, err := c.settle(f, batch, began); done || err != nil {
+			return errors.Join(err, ctx.Err())
 		}
 	}
+}
+
+// settle places what was observed, and keeps that, unless a move has failed since the observation began: then it is to be made anew. Nothing is given a
+// destination meanwhile, so that what is observed or given away is all that there is.
+func (c *Certifier) settle(f plan.Fleet, batch, began int) (done bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.moves.failed > began {
+		return false, nil
+	}
+	c.moves.apply(&f, began)
+	places := map[string]place{}
+	if b := c.left(&f, batch); len(b.Hosts) > 0 {
+		if b, err = c.place(&f, batch, b); err != nil {
+			return true, &ops.HaltedError{What: fmt.Sprintf("certify batch %d", batch+1), Why: []string{err.Error()}}
+		}
+		for i, vm := range b.Moves.VM {
+			p := place{host: b.Moves.To[i]}
+			if len(b.Moves.Cells) > 0 {
+				p.cells = b.Moves.Cells[i]
+			}
+			places[f.VMs.Names[vm]] = p
+		}
+	}
 	c.places[batch] = places
-	return ctx.Err()
+	return true, nil
 }
 
 // place finds placements that the verifier accepts: those of the certificate where they still do, since the batches after this one were solved on top of
@@ -96,11 +122,10 @@ func (c *Certifier) place(f *plan.Fleet, batch int, b plan.Batch) (plan.Batch, e
 
 // keep gives a batch the destinations that the certificate has for what is on its hosts now; false when it has none for some.
 func (c *Certifier) keep(f *plan.Fleet, batch int, b plan.Batch) (plan.Batch, bool) {
-	type move struct{ to, cells int32 }
 	was := c.cert.Batches[batch].Moves
-	moves := make(map[string]move, len(was.VM))
+	moves := make(map[string]place, len(was.VM))
 	for i, vm := range was.VM {
-		m := move{to: was.To[i]}
+		m := place{host: was.To[i]}
 		if len(was.Cells) > 0 {
 			m.cells = was.Cells[i]
 		}
@@ -123,7 +148,7 @@ func (c *Certifier) keep(f *plan.Fleet, batch int, b plan.Batch) (plan.Batch, bo
 		if !ok {
 			return b, false
 		}
-		out.VM, out.To = append(out.VM, int32(vm)), append(out.To, m.to)
+		out.VM, out.To = append(out.VM, int32(vm)), append(out.To, m.host)
 		if len(f.VMs.Cells) > 0 {
 			out.Cells = append(out.Cells, m.cells)
 		}
@@ -150,25 +175,46 @@ func (c *Certifier) left(f *plan.Fleet, batch int) plan.Batch {
 	return b
 }
 
-// Destinations implements ops.Batches.
-func (c *Certifier) Destinations(ctx context.Context, n model.Node, again bool) (map[string]model.Path, error) {
+// Destination implements ops.Batches.
+func (c *Certifier) Destination(ctx context.Context, n model.Node, vm string, again bool) (to model.Path, over func(error), err error) {
 	batch, ok := c.batch[n.Path]
 	if !ok {
-		return nil, fmt.Errorf("%s: in no batch: %w", n.Path, ops.ErrNotInInventory)
+		return "", nil, fmt.Errorf("%s: in no batch: %w", n.Path, ops.ErrNotInInventory)
 	}
-	if c.placed(batch) == nil || again {
+	if again || !c.certified(batch) {
 		if err := c.Certify(ctx, batch); err != nil {
-			return nil, err
+			return "", nil, err
 		}
 	}
-	return c.placed(batch), ctx.Err()
-}
-
-// placed are the places that a batch was certified with in this process; nil: it was not. They are not changed afterwards.
-func (c *Certifier) placed(batch int) map[string]model.Path {
+	if err := ctx.Err(); err != nil {
+		return "", nil, err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.places[batch]
+	p, ok := c.places[batch][vm]
+	if !ok {
+		return "", nil, nil
+	}
+	c.moves.begin(vm, p)
+	return c.cert.Fleet.Hosts[p.host].Path, func(err error) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.moves.end(vm, err)
+	}, nil
+}
+
+// certified reports whether a batch was certified in this process.
+func (c *Certifier) certified(batch int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.places[batch] != nil
+}
+
+// began is the moment at which an observation begins.
+func (c *Certifier) began() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.moves.now
 }
 
 // Stoppable implements ops.Batches.

@@ -28,12 +28,14 @@ type Observed struct {
 var _ Region = (*Observed)(nil)
 
 // Fleet implements Region.
-func (o *Observed) Fleet(ctx context.Context) (plan.Fleet, error) {
+func (o *Observed) Fleet(ctx context.Context, leaving map[model.Path]bool) (plan.Fleet, error) {
 	seen, err := o.Look(ctx, "")
 	if err != nil {
 		return plan.Fleet{}, fmt.Errorf("observe what there is now: %w", err)
 	}
-	f, err := facts.FleetFor(o.Desired, seen, o.changes(seen))
+	changes := o.changes(seen)
+	changes.Leaving = leaving
+	f, err := facts.FleetFor(o.Desired, seen, changes)
 	if err != nil {
 		return plan.Fleet{}, fmt.Errorf("what is observed now is not enough to certify from: %w", err)
 	}

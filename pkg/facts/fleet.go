@@ -34,6 +34,9 @@ type Changes struct {
 	Back bool
 	// Drain tells that hosts are drained only: they stay what they are.
 	Drain bool
+	// Leaving are the hosts that virtual machines are being moved off. One that is on its way from there counts where it goes, one that is on its way
+	// between others takes room at both. Nil: nothing may be on its way.
+	Leaving map[model.Path]bool
 }
 
 // FleetFor is Fleet for changes other than to what the inventory names.

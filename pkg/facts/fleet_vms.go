@@ -31,34 +31,23 @@ const passthrough = "host-passthrough"
 
 // machines fills in the virtual machines that occupy a host of the inventory: all but those that are shut off.
 func (b *fleet) machines() {
-	order := b.byName()
-	v := plan.VMs{Host: make(plan.Ints, 0, len(order)), Shape: make(plan.Ints, 0, len(order)), Names: make([]string, 0, len(order))}
+	residents := b.residents(b.byName())
+	v := plan.VMs{Host: make(plan.Ints, 0, len(residents)), Shape: make(plan.Ints, 0, len(residents)), Names: make([]string, 0, len(residents))}
 	intern := map[shapeKey]int32{}
 	apart := map[string]plan.Ints{}
 	declared := make(map[string]model.VM, len(b.d.VMs))
 	for _, vm := range b.d.VMs {
 		declared[vm.Name] = vm
 	}
-	var last *model.ObservedVM
-	for _, i := range order {
-		vm := &b.o.VMs[i]
-		host, ok := b.index[vm.Node]
-		if !ok || !Occupies(*vm) {
-			continue
-		}
-		if last != nil && last.Name == vm.Name {
-			b.wrong("virtual machine %s is on %s and on %s at once: wait until its migration has ended, or rename one of the two", vm.Name, last.Node, vm.Node)
-			continue
-		}
-		last = vm
-		at := int32(len(v.Names))
-		v.Names, v.Host, v.Shape = append(v.Names, vm.Name), append(v.Host, host), append(v.Shape, b.shape(intern, vm, host))
+	for _, p := range residents {
+		vm, at := p.vm, int32(len(v.Names))
+		v.Names, v.Host, v.Shape = append(v.Names, p.name), append(v.Host, p.host), append(v.Shape, b.shape(intern, vm, p.host))
 		own := declared[vm.Name]
 		if group := cmp.Or(vm.AntiAffinity, own.AntiAffinity); group != "" {
 			group = string(vm.Node.Region()) + "/" + group
 			apart[group] = append(apart[group], at)
 		}
-		if vm.Fixed != "" {
+		if vm.Fixed != "" || p.arrives {
 			v.Fixed = append(v.Fixed, at)
 		}
 		if cmp.Or(vm.OnDrain, own.OnDrain) == "stop_start" {

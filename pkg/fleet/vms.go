@@ -88,7 +88,7 @@ func (v *VMs) list(ctx context.Context, n model.Node, rates bool) ([]model.Obser
 
 // observed is a domain in the words of an observation.
 func (v *VMs) observed(n model.Node, h kvm.Host, d kvm.Observed) model.ObservedVM {
-	o := model.ObservedVM{Name: d.Name, Node: n.Path, State: string(d.State), VCPUs: d.VCPUs, MemoryMiB: d.MemoryMiB,
+	o := model.ObservedVM{Name: d.Name, Node: n.Path, State: string(d.State), Arriving: d.Arriving, VCPUs: d.VCPUs, MemoryMiB: d.MemoryMiB,
 		CPUModel: d.Traits.CPU, Machine: d.Traits.MachineType, Networks: d.Traits.Networks, NUMACells: d.Traits.NUMACells}
 	o.Fixed, o.OnDrain = v.policy(d)
 	if vm, ok := v.declared(d.Name); ok && d.Ours && len(kvm.Diff(d.Domain, v.domain(vm, h.Accelerated))) == 0 {

@@ -90,9 +90,11 @@ type ObservedSlot struct {
 
 // ObservedVM is a virtual machine as its host or its authority tells it.
 type ObservedVM struct {
-	Name      string `json:"name"`
-	Node      Path   `json:"node"`
-	State     string `json:"state"` // running, paused, shutoff, …
+	Name  string `json:"name"`
+	Node  Path   `json:"node"`
+	State string `json:"state"` // running, paused, shutoff, …
+	// Arriving is set when it is on its way here, or just about to be gone: its other place has it, too.
+	Arriving  bool   `json:"arriving,omitempty"`
 	VCPUs     int    `json:"vcpus,omitempty"`
 	MemoryMiB int    `json:"memory_mib,omitempty"`
 	Spec      Digest `json:"spec,omitempty"` // digest under which nuboctl defined it; empty: not ours

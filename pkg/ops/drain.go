@@ -67,34 +67,35 @@ func (w World) evacuate(ctx context.Context, n model.Node, g Guest, again bool, 
 		}
 		return w.Guests.Hold(ctx, g.Name, n)
 	}
-	to, err := w.destination(ctx, n, g, again)
+	path, over, err := w.destination(ctx, n, g, again)
 	if errors.Is(err, errNowhere) && g.Consent {
 		return w.Guests.Hold(ctx, g.Name, n)
 	}
 	if err != nil {
 		return err
 	}
-	if err := w.Guests.Migrate(ctx, g.Name, n, to, report); err != nil {
-		return fmt.Errorf("migrate %s from %s to %s: %w", g.Name, n.Path, to.Path, err)
+	to, err := w.node(plan.NodeSubject(path))
+	if err == nil {
+		if err = w.Guests.Migrate(ctx, g.Name, n, to, report); err != nil {
+			err = fmt.Errorf("migrate %s from %s to %s: %w", g.Name, n.Path, path, err)
+		}
 	}
-	return nil
+	over(err)
+	return err
 }
 
 // errNowhere says that the certified placement has no place for a virtual machine: it is to be stopped, or the drain comes to no end.
 var errNowhere = errors.New("the certified placement has no place for it")
 
-// destination asks where a virtual machine goes, and has the batch certified again when nobody knows.
-func (w World) destination(ctx context.Context, n model.Node, g Guest, again bool) (model.Node, error) {
+// destination asks where a virtual machine goes, and has the batch certified again when nobody knows. The caller tells what came of the move.
+func (w World) destination(ctx context.Context, n model.Node, g Guest, again bool) (model.Path, func(error), error) {
 	for {
-		places, err := w.Batches.Destinations(ctx, n, again)
-		if err != nil {
-			return model.Node{}, err
-		}
-		if to, ok := places[g.Name]; ok {
-			return w.node(plan.NodeSubject(to))
+		to, over, err := w.Batches.Destination(ctx, n, g.Name, again)
+		if err != nil || to != "" {
+			return to, over, err
 		}
 		if again {
-			return model.Node{}, errors.Join(errNowhere, &HaltedError{What: "drain " + string(n.Path), Why: []string{"the certified placement has no place for " + g.Name}})
+			return "", nil, errors.Join(errNowhere, &HaltedError{What: "drain " + string(n.Path), Why: []string{"the certified placement has no place for " + g.Name}})
 		}
 		again = true
 	}

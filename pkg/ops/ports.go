@@ -205,9 +205,10 @@ type CephPool struct {
 type Batches interface {
 	// Certify solves the batch's placements again for what is there now, and has them verified. The error is a *HaltedError when none is safe.
 	Certify(ctx context.Context, batch int) error
-	// Destinations says where the certified placement puts the virtual machines of a node. It certifies the node's batch when this process has not
-	// yet, or when again is true.
-	Destinations(ctx context.Context, n model.Node, again bool) (map[string]model.Path, error)
+	// Destination says where the certified placement puts a virtual machine of a node; "" when it has no place for it. It certifies the node's batch
+	// when this process has not yet, or when again is true. The caller moves it there, and then calls over with what came of that: until then the
+	// machine counts where it goes, whoever has the batch certified.
+	Destination(ctx context.Context, n model.Node, vm string, again bool) (to model.Path, over func(error), err error)
 	// Stoppable tells whether the services that live on several hosts can do without the node now: every quorum keeps its majority and every service
 	// with standbys one member. Nil, or why not.
 	Stoppable(ctx context.Context, n model.Node) error

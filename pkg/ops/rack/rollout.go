@@ -330,19 +330,16 @@ func (p batches) Certify(ctx context.Context, i int) error {
 	return err
 }
 
-// Destinations sends everything to the next blade; a blade that is alone has none.
-func (p batches) Destinations(ctx context.Context, n model.Node, again bool) (map[string]model.Path, error) {
+// Destination sends everything to the next blade; a blade that is alone has none.
+func (p batches) Destination(ctx context.Context, n model.Node, name string, again bool) (to model.Path, over func(error), err error) {
 	p.f.mu.Lock()
 	defer p.f.mu.Unlock()
-	out := map[string]model.Path{}
 	nodes := p.f.desired.Nodes
 	i := slices.IndexFunc(nodes, func(m model.Node) bool { return m.Path == n.Path })
-	for name, vm := range p.f.vms {
-		if len(nodes) > 1 && vm.Node == n.Path && (again || vm.Spec != "") { // what is not ours came after the batch was certified
-			out[name] = nodes[(i+1)%len(nodes)].Path
-		}
+	if vm := p.f.vms[name]; len(nodes) > 1 && vm.Node == n.Path && (again || vm.Spec != "") { // what is not ours came after the batch was certified
+		to = nodes[(i+1)%len(nodes)].Path
 	}
-	return out, ctx.Err()
+	return to, func(error) {}, ctx.Err()
 }
 
 func (p batches) Stoppable(ctx context.Context, n model.Node) error { return ctx.Err() }

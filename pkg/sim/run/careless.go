@@ -12,18 +12,17 @@ type careless struct{ s *site }
 // Certify implements ops.Batches.
 func (careless) Certify(ctx context.Context, _ int) error { return ctx.Err() }
 
-// Destinations implements ops.Batches.
-func (c careless) Destinations(ctx context.Context, n model.Node, _ bool) (map[string]model.Path, error) {
-	out := map[string]model.Path{}
+// Destination implements ops.Batches.
+func (c careless) Destination(ctx context.Context, n model.Node, vm string, _ bool) (to model.Path, over func(error), err error) {
 	cert := c.s.p.Certificate
 	for _, b := range cert.Batches {
 		for i, v := range b.Moves.VM {
-			if to := cert.Fleet.Hosts[b.Moves.To[i]].Path; to != n.Path {
-				out[cert.Fleet.VMs.Names[v]] = to
+			if at := cert.Fleet.Hosts[b.Moves.To[i]].Path; at != n.Path && cert.Fleet.VMs.Names[v] == vm {
+				to = at
 			}
 		}
 	}
-	return out, ctx.Err()
+	return to, func(error) {}, ctx.Err()
 }
 
 // Stoppable implements ops.Batches.

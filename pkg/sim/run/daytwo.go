@@ -94,7 +94,7 @@ func (s *site) undrain(hosts []int32) {
 	for _, h := range hosts {
 		in.Targets = append(in.Targets, s.world.Truth.Fleet.Hosts[h].Path)
 	}
-	f, err := s.world.Fleet(context.Background())
+	f, err := s.world.Fleet(context.Background(), nil)
 	if err == nil {
 		s.p, err = planner.FromState(in, initial(f, s.world, plan.GoalDrain))
 	}

@@ -196,7 +196,7 @@ func (s *site) replan() {
 		}
 		return
 	}
-	f, err := s.world.Fleet(context.Background())
+	f, err := s.world.Fleet(context.Background(), nil)
 	if err != nil {
 		return
 	}

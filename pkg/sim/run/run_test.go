@@ -64,3 +64,13 @@ func TestARunIsItsSeed(t *testing.T) {
 		last = string(text)
 	}
 }
+
+// In each of these a host of a batch has its placements solved again while a machine of another is under way.
+func TestMachinesUnderWayStayApart(t *testing.T) {
+	for _, seed := range []uint64{41754, 52102, 75119} {
+		f, p := plantest.Fleet(seed, plantest.Small)
+		if r := run.Rollout(f, p, run.Options{Seed: seed, Faults: world.Profiles["default"]}); len(r.Violations) > 0 || r.Outcome != run.Completed {
+			t.Errorf("seed %d is %s %s: %+v", seed, r.Outcome, r.Why, r.Violations)
+		}
+	}
+}

@@ -27,7 +27,7 @@ func three(f Faults) *World {
 // missing counts the copies that an observation does not show.
 func missing(t *testing.T, w *World) int {
 	t.Helper()
-	f, err := w.Fleet(t.Context())
+	f, err := w.Fleet(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestADeadDiskWaits(t *testing.T) {
 func TestAZoneThatIsCutOffCountsAsLost(t *testing.T) {
 	w := three(Faults{Split: 1e-9})
 	cut := func() (n int) {
-		f, err := w.Fleet(t.Context())
+		f, err := w.Fleet(t.Context(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,14 +2,16 @@ package world
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
+	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/ops/rack"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 )
 
-// Fleet is what an observation shows now.
-func (w *World) Fleet(ctx context.Context) (plan.Fleet, error) {
+// Fleet is what an observation shows now. It implements certify.Region.
+func (w *World) Fleet(ctx context.Context, leaving map[model.Path]bool) (plan.Fleet, error) {
 	t := &w.Truth
 	f := t.Fleet
 	f.Hosts = slices.Clone(f.Hosts)
@@ -25,6 +27,7 @@ func (w *World) Fleet(ctx context.Context) (plan.Fleet, error) {
 	f.VMs = plan.VMs{Names: make([]string, 0, len(t.VMs)), Host: column(), Shape: column()}
 	at := column()[:len(t.VMs)]
 	pinned := len(t.Fleet.VMs.Cells) > 0
+	var both []int32 // being moved, and not off a leaving host
 	if pinned {
 		f.VMs.Cells = column()
 	}
@@ -34,11 +37,22 @@ func (w *World) Fleet(ctx context.Context) (plan.Fleet, error) {
 		if vm.State == Gone {
 			continue
 		}
+		host, cells := vm.Host, vm.Cells&0xffff
+		if m := vm.moving; m != nil {
+			switch {
+			case leaving == nil:
+				return f, fmt.Errorf("%s is being moved", vm.Name)
+			case leaving[t.Fleet.Hosts[m.from].Path]:
+				host, cells = m.to, vm.Cells>>16
+			case !leaving[t.Fleet.Hosts[m.to].Path]:
+				both = append(both, int32(i))
+			}
+		}
 		k := int32(len(f.VMs.Names))
 		at[i] = k
-		f.VMs.Names, f.VMs.Host, f.VMs.Shape = append(f.VMs.Names, vm.Name), append(f.VMs.Host, vm.Host), append(f.VMs.Shape, vm.Shape)
+		f.VMs.Names, f.VMs.Host, f.VMs.Shape = append(f.VMs.Names, vm.Name), append(f.VMs.Host, host), append(f.VMs.Shape, vm.Shape)
 		if pinned {
-			f.VMs.Cells = append(f.VMs.Cells, vm.Cells&0xffff)
+			f.VMs.Cells = append(f.VMs.Cells, cells)
 		}
 		if vm.Fixed {
 			f.VMs.Fixed = append(f.VMs.Fixed, k)
@@ -48,8 +62,26 @@ func (w *World) Fleet(ctx context.Context) (plan.Fleet, error) {
 		}
 	}
 	w.apart(&f, at)
+	w.both(&f, both, at)
 	w.clusters(&f)
 	return f, ctx.Err()
+}
+
+// both has machines that are being moved take room where they go as well.
+func (w *World) both(f *plan.Fleet, moving []int32, at plan.Ints) {
+	for _, i := range moving {
+		vm, k := &w.Truth.VMs[i], int32(len(f.VMs.Names))
+		f.VMs.Names, f.VMs.Host, f.VMs.Shape = append(f.VMs.Names, vm.Name+" (arriving)"), append(f.VMs.Host, vm.moving.to), append(f.VMs.Shape, vm.Shape)
+		f.VMs.Fixed = append(f.VMs.Fixed, k)
+		if len(f.VMs.Cells) > 0 {
+			f.VMs.Cells = append(f.VMs.Cells, vm.Cells>>16)
+		}
+		for g := range f.Apart {
+			if slices.Contains(f.Apart[g].VMs, at[i]) {
+				f.Apart[g].VMs = append(f.Apart[g].VMs, k)
+			}
+		}
+	}
 }
 
 // apart gives the groups with those of their members that there still are.

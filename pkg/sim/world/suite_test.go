@@ -92,12 +92,11 @@ func (b neighbour) Certify(ctx context.Context, i int) error {
 	return err
 }
 
-func (b neighbour) Destinations(ctx context.Context, n model.Node, _ bool) (map[string]model.Path, error) {
-	i, out := int(b.w.index[n.Path]), map[string]model.Path{}
-	for _, v := range b.w.Truth.Hosts[i].Guests {
-		out[b.w.Truth.VMs[v].Name] = b.w.Truth.Fleet.Hosts[(i+1)%len(b.w.Truth.Hosts)].Path
+func (b neighbour) Destination(ctx context.Context, n model.Node, vm string, _ bool) (to model.Path, over func(error), err error) {
+	if i := b.w.index[n.Path]; b.w.Truth.VMs[b.w.byName[vm]].Host == i {
+		to = b.w.Truth.Fleet.Hosts[(int(i)+1)%len(b.w.Truth.Hosts)].Path
 	}
-	return out, ctx.Err()
+	return to, func(error) {}, ctx.Err()
 }
 
 func (b neighbour) Stoppable(ctx context.Context, n model.Node) error { return b.w.Stoppable(ctx, n) }
