@@ -73,6 +73,12 @@ print(f"{size / (written - begun):.0f} {size / (time.monotonic() - written):.0f}
 func (s site) streams(t *testing.T) {
 	const size = 16 << 20
 	for _, g := range guests {
+		rack.Eventually(rack.Within(t, 15*time.Minute), t, g.name+" to take bytes for its disk", func() error { // it looks at its disks after its card is up
+			if run := s.Rack.On(t.Context(), t, "ws", "bash", "-c", "exec 3<>/dev/tcp/"+g.address+"/5002"); run.Code != 0 {
+				return errors.New(run.All())
+			}
+			return nil
+		})
 		out := s.Rack.Must(rack.Within(t, 30*time.Minute), t, "ws", "python3", "-c", stream, g.address, fmt.Sprint(size))
 		var write, read int64
 		if _, err := fmt.Sscan(out, &write, &read); err != nil {
