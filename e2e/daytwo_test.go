@@ -19,13 +19,13 @@ import (
 )
 
 // TestDayTwo rolls a region of three blades on while two virtual machines write to its Ceph cluster and are watched from outside: drain and
-// undrain, a new image, and one that does not boot.
+// undrain, a new image and back from it, one that does not boot, and a blade that is laid down anew.
 func TestDayTwo(t *testing.T) {
 	r := rack.Start(t, "site")
-	r.Explain(t, []string{"blade-01", "blade-02", "blade-03"})
+	r.Explain(t, blades)
 	c := r.NewCloud(t, "daytwo", "ws", "blades=3", "ceph=true")
 	vms := busy(t, c)
-	d := dayTwo{site: site{host{Cloud: c, name: "blade-01", address: "10.77.0.11"}}, vms: vms}
+	d := &dayTwo{site: site{host{Cloud: c, name: "blade-01", address: "10.77.0.11"}}, vms: vms}
 	if !t.Run("site", func(t *testing.T) {
 		began := time.Now()
 		c.Expect(rack.Within(t, 90*time.Minute), t, 0, "apply", "--yes")
@@ -42,11 +42,17 @@ func TestDayTwo(t *testing.T) {
 	step(t, "drain", d.drains)
 	step(t, "undrain", d.undrains)
 	step(t, "a new image", d.upgrades)
+	step(t, "back to the old slots", d.rollsBack)
 	step(t, "an image that panics", d.fallsBack)
+	step(t, "a blade is laid down anew", d.reinstalls)
 }
+
+// blades are the hosts of the region.
+var blades = []string{"blade-01", "blade-02", "blade-03"}
 
 type dayTwo struct {
 	site
+	next   string // the digest of the image that was rolled out
 	vms    []rack.VM
 	probes *rack.Probes
 }
@@ -85,7 +91,7 @@ func guestProgram(t *testing.T, dir string) string {
 }
 
 // undisturbed ends a part of the test.
-func (d dayTwo) undisturbed(t *testing.T, part string) {
+func (d *dayTwo) undisturbed(t *testing.T, part string) {
 	t.Helper()
 	for _, s := range d.probes.Mark(t, part) {
 		s.Undisturbed(t)
@@ -93,13 +99,13 @@ func (d dayTwo) undisturbed(t *testing.T, part string) {
 }
 
 // running are the virtual machines on a blade.
-func (d dayTwo) running(t *testing.T, blade string) []string {
+func (d *dayTwo) running(t *testing.T, blade string) []string {
 	t.Helper()
 	return strings.Fields(d.on(t, blade, "virsh list --name --state-running"))
 }
 
 // drains empties blade-02, on which world is, while its Ceph daemons go on.
-func (d dayTwo) drains(t *testing.T) {
+func (d *dayTwo) drains(t *testing.T) {
 	file := filepath.Join(d.Dir, "drain.nubo")
 	d.Expect(rack.Within(t, 10*time.Minute), t, 0, "drain", "blade-02", "-o", file)
 	d.Expect(rack.Within(t, oneCommand), t, 0, "verify", file)
@@ -118,7 +124,7 @@ func (d dayTwo) drains(t *testing.T) {
 	d.undisturbed(t, "drain")
 }
 
-func (d dayTwo) undrains(t *testing.T) {
+func (d *dayTwo) undrains(t *testing.T) {
 	d.Expect(rack.Within(t, 15*time.Minute), t, 0, "undrain", "blade-02", "--yes")
 	if got := d.on(t, "blade-02", "ls /var/lib/nubo"); strings.Contains(got, "cordon") {
 		t.Errorf("blade-02 keeps a cordon: %q", got)
@@ -127,7 +133,7 @@ func (d dayTwo) undrains(t *testing.T) {
 }
 
 // image builds an image like debian-13 with one more step of its own, and returns its digest.
-func (d dayTwo) image(t *testing.T, name, body string) string {
+func (d *dayTwo) image(t *testing.T, name, body string) string {
 	t.Helper()
 	dir := filepath.Join(d.Dir, "images")
 	if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
@@ -147,54 +153,86 @@ func (d dayTwo) image(t *testing.T, name, body string) string {
 }
 
 // upgrades rolls a new image through the region, one blade at a time.
-func (d dayTwo) upgrades(t *testing.T) {
-	next := d.image(t, "next", "  file \"/etc/nubo-next\" {\n    source = \"next/mark\"\n  }\n")
+func (d *dayTwo) upgrades(t *testing.T) {
+	d.next = d.image(t, "next", "  file \"/etc/nubo-next\" {\n    source = \"next/mark\"\n  }\n")
 	d.probes.Mark(t, "") // what the build did to this machine is not the rollout's
 	before := d.osds(t)
 	file := filepath.Join(d.Dir, "upgrade.nubo")
-	plan := d.Expect(rack.Within(t, 15*time.Minute), t, 0, "upgrade", "lab/r1", "--image", "debian-13@"+next, "-o", file)
+	plan := d.Expect(rack.Within(t, 15*time.Minute), t, 0, "upgrade", "lab/r1", "--image", "debian-13@"+d.next, "-o", file)
 	holds(t, plan.All(), "3 batches")
 	d.Expect(rack.Within(t, oneCommand), t, 0, "verify", file)
 	began := time.Now()
 	d.Expect(rack.Within(t, 120*time.Minute), t, 0, "apply", file)
 	rack.Figure(t, "upgrade of three blades", time.Since(began))
 	d.undisturbed(t, "upgrade")
-	for _, blade := range []string{"blade-01", "blade-02", "blade-03"} {
-		if got := d.on(t, blade, "cat /etc/nubo-next"); got != "next" {
-			t.Errorf("%s has %q", blade, got)
+	d.marked(t, "next")
+	d.asBefore(t, before)
+}
+
+// rollsBack boots the slots again that were run before the new image. Nothing is written.
+func (d *dayTwo) rollsBack(t *testing.T) {
+	before, began := d.osds(t), time.Now()
+	d.Expect(rack.Within(t, 90*time.Minute), t, 0, "rollback", "lab/r1", "--image", "debian-13@"+d.next, "--yes")
+	rack.Figure(t, "rollback of three blades", time.Since(began))
+	d.undisturbed(t, "rollback")
+	d.marked(t, "")
+	d.asBefore(t, before)
+}
+
+// reinstalls lays blade-03 down anew over the network: its OSD is the same afterwards.
+func (d *dayTwo) reinstalls(t *testing.T) {
+	before, began := d.osds(t), time.Now()
+	boot := d.on(t, "blade-03", "cat /proc/sys/kernel/random/boot_id")
+	d.Expect(rack.Within(t, 90*time.Minute), t, 0, "reinstall", "blade-03", "--yes")
+	rack.Figure(t, "reinstall of one blade", time.Since(began))
+	d.undisturbed(t, "reinstall")
+	if d.on(t, "blade-03", "cat /proc/sys/kernel/random/boot_id") == boot {
+		t.Error("blade-03 was not restarted")
+	}
+	d.marked(t, "")
+	d.asBefore(t, before)
+}
+
+// marked looks for the file that the new image has and the old one has not.
+func (d *dayTwo) marked(t *testing.T, want string) {
+	t.Helper()
+	for _, blade := range blades {
+		if got := d.on(t, blade, "cat /etc/nubo-next 2>/dev/null || true"); got != want {
+			t.Errorf("%s has %q, not %q", blade, got, want)
 		}
 	}
-	if after := d.osds(t); after != before {
-		t.Errorf("the OSDs were\n%s\nand are\n%s", before, after)
+}
+
+// asBefore: the OSDs are the same, the cluster is healthy, and no mark is left.
+func (d *dayTwo) asBefore(t *testing.T, osds string) {
+	t.Helper()
+	if after := d.osds(t); after != osds {
+		t.Errorf("the OSDs were\n%s\nand are\n%s", osds, after)
 	}
 	d.healthy(t)
 	d.nothingLeft(t)
 }
 
 // fallsBack rolls an image that cannot boot: one host is affected, comes back on its old slot, and nothing else is touched.
-func (d dayTwo) fallsBack(t *testing.T) {
+func (d *dayTwo) fallsBack(t *testing.T) {
 	bad := d.image(t, "bad", "  remove = [\"/usr/sbin/init\"]\n")
 	d.probes.Mark(t, "")
 	run := d.Expect(rack.Within(t, 60*time.Minute), t, 6, "upgrade", "lab/r1", "--image", "debian-13@"+bad, "--yes")
 	holds(t, run.All(), "halted")
 	d.undisturbed(t, "bad image")
-	for _, blade := range []string{"blade-01", "blade-02", "blade-03"} {
-		if got := d.on(t, blade, "cat /etc/nubo-next"); got != "next" {
-			t.Errorf("%s has %q", blade, got)
-		}
-	}
+	d.marked(t, "")
 	d.healthy(t)
 	d.nothingLeft(t)
 }
 
 // osds are the cluster's OSDs with what they are known by.
-func (d dayTwo) osds(t *testing.T) string {
+func (d *dayTwo) osds(t *testing.T) string {
 	t.Helper()
 	return d.ssh(t, `ceph osd dump --format json | python3 -c 'import json,sys; print(sorted((o["osd"],o["uuid"]) for o in json.load(sys.stdin)["osds"]))'`)
 }
 
 // nothingLeft: no flag is set, no host is cordoned.
-func (d dayTwo) nothingLeft(t *testing.T) {
+func (d *dayTwo) nothingLeft(t *testing.T) {
 	t.Helper()
 	ctx := rack.Within(t, 10*time.Minute)
 	rack.Eventually(ctx, t, "no flag to be set", func() error {

@@ -19,11 +19,11 @@ import (
 // it by hand.
 func TestSite(t *testing.T) {
 	r := rack.Start(t, "site")
-	r.Explain(t, []string{"blade-01", "blade-02", "blade-03"})
+	r.Explain(t, blades)
 	c := r.NewCloud(t, "site", "ws", "blades=3", "ceph=true")
 	s := site{host{Cloud: c, name: "blade-01", address: "10.77.0.11"}}
 	scribble(t, r.Disk("blade-03", "osd"))
-	for _, b := range []string{"blade-01", "blade-02", "blade-03"} {
+	for _, b := range blades {
 		if got := r.Power(t, b); got != "off" {
 			t.Fatalf("%s is %s at the start", b, got)
 		}
@@ -34,7 +34,7 @@ func TestSite(t *testing.T) {
 		began := time.Now()
 		c.Expect(rack.Within(t, 90*time.Minute), t, 0, "apply", "--yes")
 		rack.Figure(t, "three blades, the rest of the cluster and the virtual machines", time.Since(began))
-		for _, b := range []string{"blade-01", "blade-02", "blade-03"} {
+		for _, b := range blades {
 			rack.SizeFigure(t, b+" received in all", s.received(t, b))
 		}
 	})
