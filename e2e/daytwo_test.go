@@ -41,6 +41,7 @@ func TestDayTwo(t *testing.T) {
 	})
 	step(t, "drain", d.drains)
 	step(t, "undrain", d.undrains)
+	step(t, "moves beside virsh", d.beside)
 	step(t, "a new image", d.upgrades)
 	step(t, "back to the old slots", d.rollsBack)
 	step(t, "an image that panics", d.fallsBack)
@@ -130,6 +131,45 @@ func (d *dayTwo) undrains(t *testing.T) {
 		t.Errorf("blade-02 keeps a cordon: %q", got)
 	}
 	d.undisturbed(t, "undrain")
+}
+
+// beside has world move off blade-02 five times by a drain, and back by virsh: a drain must not leave it silent for longer than libvirt itself does.
+func (d *dayTwo) beside(t *testing.T) {
+	const times = 5
+	var ours, theirs []time.Duration
+	for range times {
+		d.probes.Mark(t, "")
+		d.Expect(rack.Within(t, 30*time.Minute), t, 0, "drain", "blade-02", "--yes")
+		ours = append(ours, d.silence(t, "world by a drain"))
+		d.Expect(rack.Within(t, 15*time.Minute), t, 0, "undrain", "blade-02", "--yes")
+		from := "blade-01"
+		if slices.Contains(d.running(t, "blade-03"), "world") {
+			from = "blade-03"
+		}
+		d.probes.Mark(t, "")
+		d.SSH(rack.Within(t, 20*time.Minute), t, from, migrateByHand("world", "10.77.1.12"))
+		theirs = append(theirs, d.silence(t, "world by virsh"))
+	}
+	slices.Sort(ours)
+	slices.Sort(theirs)
+	rack.Figure(t, "longest silence of a drain, median of five", ours[times/2])
+	rack.Figure(t, "longest silence of virsh migrate, median of five", theirs[times/2])
+	if ratio := float64(ours[times/2]) / float64(theirs[times/2]); ratio > 1.1 {
+		t.Errorf("a drain leaves it silent for %.2f times as long as virsh: %v beside %v", ratio, ours, theirs)
+	}
+}
+
+// silence is the longest time that world answered no ping since the last mark.
+func (d *dayTwo) silence(t *testing.T, part string) time.Duration {
+	t.Helper()
+	for _, s := range d.probes.Mark(t, part) {
+		s.Undisturbed(t)
+		if s.VM == "world" {
+			return s.PingSilence
+		}
+	}
+	t.Fatal("nobody watches world")
+	return 0
 }
 
 // image builds an image like debian-13 with one more step of its own, and returns its digest.

@@ -102,7 +102,7 @@ func (s site) moves(t *testing.T) {
 		ctx := rack.Within(t, 20*time.Minute)
 		asking := s.Rack.Begin(t, "ws", nil, "ping", "-i", "0.2", "-W", "5", g.address)
 		began := time.Now()
-		s.SSH(ctx, t, hop.from, "virsh migrate --live --p2p --tls --persistent --undefinesource "+g.name+" qemu+tls://"+hop.address+"/system tcp://"+hop.address)
+		s.SSH(ctx, t, hop.from, migrateByHand(g.name, hop.address))
 		rack.Figure(t, g.name+" moved from "+hop.from+" to "+hop.to, time.Since(began))
 		s.answers(t, g)
 		asking.Interrupt()
@@ -122,6 +122,11 @@ func (s site) moves(t *testing.T) {
 		}
 		s.plans(t, 0, "No changes")
 	}
+}
+
+// migrateByHand is the command that moves a machine to the host of an address.
+func migrateByHand(vm, address string) string {
+	return "virsh migrate --live --p2p --tls --persistent --undefinesource " + vm + " qemu+tls://" + address + "/system tcp://" + address
 }
 
 // received is how many bytes the switch has sent to a blade: boot files, image, and whatever else.
