@@ -158,8 +158,13 @@ func (a *allotter) give(r request) error {
 		addr = addr.Next()
 	}
 	a.next[n.Name] = end
-	return fmt.Errorf("network %s (%s) has no free address left for %s", n.Name, n.CIDR, r.key)
+	return &fullError{n.Name, fmt.Sprintf("network %s (%s) has no free address left for %s", n.Name, n.CIDR, r.key)}
 }
+
+// fullError says that a network has no address left for some card or port.
+type fullError struct{ network, text string }
+
+func (e *fullError) Error() string { return e.text }
 
 // reserved is the reserved prefix that holds an address, if any.
 func reserved(n model.Network, addr netip.Addr) netip.Prefix {

@@ -130,9 +130,27 @@ func checkIPMI(u *url.URL) error {
 	return nil
 }
 
+// bmcKey is the same for two ways to write one system: with the port that its scheme has by itself, in other letters of the host's name.
+func bmcKey(u *url.URL) string {
+	host, port := strings.ToLower(u.Hostname()), u.Port()
+	if a, err := netip.ParseAddr(host); err == nil {
+		host = a.String()
+	}
+	switch {
+	case port != "":
+	case u.Scheme == "ipmi":
+		port = "623"
+	case strings.HasSuffix(u.Scheme, "+http"):
+		port = "80"
+	default:
+		port = "443"
+	}
+	return host + ":" + port + strings.TrimSuffix(u.Path, "/")
+}
+
 // ownBMC reports two nodes behind one system. Several systems behind one controller are fine: a chassis manager has them.
 func (b *builder) ownBMC(own *object, m model.BMC, u *url.URL) {
-	key := strings.ToLower(u.Hostname()) + ":" + u.Port() + strings.TrimSuffix(u.Path, "/")
+	key := bmcKey(u)
 	what := "node " + string(own.parent.path)
 	if first, taken := b.macs["bmc "+key]; taken {
 		b.errorf(own.where("address"), "correct one; every machine has its own", "bmc address %s occurs twice: %s, and %s at %s", m.Address, what, first.what, first.at)

@@ -24,6 +24,10 @@ func (b *builder) network(o *object) {
 		b.errorf(o.where("cidr6"), "write the IPv4 prefix as cidr", "cidr6 %s is not IPv6", n.CIDR6)
 		n.CIDR6 = netip.Prefix{}
 	}
+	if n.CIDR.IsValid() && unusable(n.CIDR) {
+		b.errorf(o.where("cidr"), "write a prefix that hosts can have, such as 10.20.0.0/24", "no host has an address in %s", n.CIDR)
+		n.CIDR = netip.Prefix{}
+	}
 	if o.has("vlan") && (n.VLAN < 1 || n.VLAN > 4094) {
 		b.errorf(o.where("vlan"), "use 1 to 4094, or leave it out for an untagged network", "vlan %d does not exist", n.VLAN)
 	}
@@ -44,6 +48,16 @@ func (b *builder) network(o *object) {
 	b.bootService(o, &n)
 	b.d.Networks = append(b.d.Networks, n)
 	b.nets[n.Name] = &n
+}
+
+// unusable are prefixes in which no host has an address: this host's own, multicast, everything.
+func unusable(p netip.Prefix) bool {
+	for _, reserved := range []string{"0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3"} {
+		if p.Overlaps(netip.MustParsePrefix(reserved)) {
+			return true
+		}
+	}
+	return false
 }
 
 // planes reads which kinds of traffic a network carries.
@@ -87,6 +101,8 @@ func (b *builder) addressIn(o *object, attr string, n model.Network) netip.Addr 
 		b.errorf(o.where(attr), "write an address like 10.77.0.1", "%s %q is no address", attr, o.str(attr))
 	case n.CIDR.IsValid() && !n.CIDR.Contains(a) && (!n.CIDR6.IsValid() || !n.CIDR6.Contains(a)):
 		b.errorf(o.where(attr), "use an address of "+n.CIDR.String(), "%s %s is not in network %s", attr, a, n.Name)
+	case n.CIDR.IsValid() && n.CIDR.Bits() < 31 && (a == n.CIDR.Addr() || a == lastAddr(n.CIDR)):
+		b.errorf(o.where(attr), "use an address between", "%s %s is the first or last address of network %s, which no host can have", attr, a, n.Name)
 	default:
 		return a
 	}

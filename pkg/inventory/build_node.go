@@ -9,6 +9,8 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/model"
 )
 
+var digits = regexp.MustCompile(`^[0-9]+$`)
+
 var interfacePattern = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9._-]*$`)
 
 func (b *builder) node(o *object, in inherited, chassis model.Path) {
@@ -25,6 +27,12 @@ func (b *builder) node(o *object, in inherited, chassis model.Path) {
 		Roles: b.roles(o), Consent: o.strs("consent"), RootDevice: b.device(o.first("root_device")), OSDDevice: b.device(o.first("osd_device"))}
 	if chassis == "" && o.written("slot") {
 		b.errorf(o.where("slot"), "put the node into a chassis, or remove slot", "node %s has a slot but is in no chassis", o.path)
+	}
+	if n.Slot == 0 && o.has("slot") {
+		b.errorf(o.where("slot"), "count the bays of a chassis from 1", "node %s is in bay 0", o.path)
+	}
+	if digits.MatchString(o.name) {
+		b.errorf(o.where("name"), "put a letter into it, as in node-"+o.name, "%q is no host name: programs take a number for an address", o.name)
 	}
 	if b.oneOf(o, "state", string(model.Retired), string(model.Lost)); o.has("state") {
 		n.State = model.NodeState(o.str("state"))
@@ -181,6 +189,9 @@ func (b *builder) mac(o *object, what string) string {
 	case hw[0]&1 == 1:
 		b.errorf(o.where("mac"), "write the card's own address", "%s is a multicast address, which no card has", hw)
 		return ""
+	case hw.String() == "00:00:00:00:00:00":
+		b.errorf(o.where("mac"), "write the card's own address", "%s is no card's address", hw)
+		return ""
 	}
 	b.ownMAC(o, hw.String(), what)
 	return hw.String()
@@ -196,7 +207,7 @@ func (b *builder) ownMAC(o *object, mac, what string) {
 
 // ownSerial reports a second node behind one machine.
 func (b *builder) ownSerial(o *object) {
-	s := o.str("serial")
+	s := strings.ToUpper(strings.TrimSpace(o.str("serial"))) // as the BMC's answer is compared
 	if s == "" {
 		return
 	}

@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -223,6 +224,7 @@ func (b *builder) check() {
 	b.checkOverlaps()
 	b.checkCeph()
 	b.checkMemory()
+	b.checkApart()
 	b.checkRoom()
 	if len(b.d.Nodes) == 0 && !b.l.diags.HasErrors() {
 		b.warnf(diag.Range{}, "add nodes below site, region, zone and rack", "the inventory has no nodes")
@@ -257,12 +259,53 @@ func (b *builder) checkMemory() {
 	}
 }
 
+// checkApart finds virtual machines that are too large for their node, and members of one anti-affinity group on one node.
+func (b *builder) checkApart() {
+	nodes := map[model.Path]*model.Node{}
+	for i := range b.d.Nodes {
+		nodes[b.d.Nodes[i].Path] = &b.d.Nodes[i]
+	}
+	members := map[string]string{}
+	for _, vm := range b.d.VMs {
+		n, o := nodes[vm.Node], b.inv.objects["vm/"+vm.Name]
+		if n == nil {
+			continue
+		}
+		if p := b.profiles[n.Profile]; p != nil && n.Cores > 0 && float64(vm.VCPUs) > float64(n.Cores)*max(1, p.CPUOvercommit) {
+			b.errorf(o.where("vcpus"), "give it fewer vCPUs, or a node with more cores", "vm %s has %d vCPUs, and node %s has %d cores, %g of them to a core", vm.Name, vm.VCPUs, n.Path, n.Cores, max(1, p.CPUOvercommit))
+		}
+		if vm.AntiAffinity == "" {
+			continue
+		}
+		key := vm.AntiAffinity + " " + string(n.Path)
+		if other, taken := members[key]; taken {
+			b.errorf(o.where("node"), "give one of them another node, or another group", "vm %s and vm %s are of the anti-affinity group %q and both on %s", other, vm.Name, vm.AntiAffinity, n.Path)
+			continue
+		}
+		members[key] = vm.Name
+	}
+}
+
 // checkRoom finds networks without an address for every card.
 func (b *builder) checkRoom() {
 	if b.l.diags.HasErrors() {
 		return
 	}
-	if _, err := Allot(*b.d, nil); err != nil {
-		b.errorf(diag.Range{}, "use a larger network, or reserve less", "%v", err)
+	_, err := Allot(*b.d, nil)
+	list, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return
+	}
+	short := map[string]int{}
+	for _, e := range list.Unwrap() {
+		var full *fullError
+		if errors.As(e, &full) {
+			short[full.network]++
+		}
+	}
+	for _, name := range keysOf(short) {
+		at := b.inv.objects["network/"+name].where("cidr")
+		b.errorf(at, fmt.Sprintf("use a larger network, or reserve less; addresses are allotted from number %d on", firstHost),
+			"network %s (%s) has no address for %d of the cards and ports that are on it", name, b.nets[name].CIDR, short[name])
 	}
 }

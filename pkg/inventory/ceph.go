@@ -8,6 +8,9 @@ import (
 
 var uuidPattern = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
+// poolPattern is what adopt writes too.
+var poolPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
+
 func (b *builder) ceph(o *object) *model.Ceph {
 	noun := string(o.parent.path) + "/ceph"
 	b.note(noun, o)
@@ -32,6 +35,9 @@ func (b *builder) ceph(o *object) *model.Ceph {
 // pool reads a pool and what is impossible about it in itself.
 func (b *builder) pool(o *object) model.Pool {
 	p := model.Pool{Name: o.name, Size: o.num("size"), MinSize: o.num("min_size"), K: o.num("k"), M: o.num("m"), PGs: o.num("pgs"), Application: o.str("application"), DeviceClass: o.str("device_class")}
+	if !poolPattern.MatchString(p.Name) {
+		b.errorf(o.where("name"), "use letters, digits, dots, hyphens and underscores, and none of Ceph's own names, which begin with a dot", "%q is no name for a pool", p.Name)
+	}
 	b.oneOf(o, "application", "rbd", "rgw", "cephfs")
 	b.oneOf(o, "device_class", "ssd", "hdd", "nvme")
 	if p.Application == "" {
@@ -104,8 +110,16 @@ func (b *builder) checkCeph() {
 		}
 		byRegion[n.Path.Region()] = append(byRegion[n.Path.Region()], n)
 	}
+	fsids := map[string]model.Path{}
 	for i := range b.d.Regions {
 		r := &b.d.Regions[i]
+		if r.Ceph != nil && r.Ceph.FSID != "" {
+			if other, taken := fsids[r.Ceph.FSID]; taken {
+				b.errorf(b.inv.objects[string(r.Path)+"/ceph"].where("fsid"), "leave it out, or write another of uuidgen's: a cluster lies in one region",
+					"the clusters of %s and %s have the same fsid", other, r.Path)
+			}
+			fsids[r.Ceph.FSID] = r.Path
+		}
 		if r.Ceph == nil {
 			b.cephless(r, byRegion[r.Path])
 			continue
@@ -132,14 +146,20 @@ func (b *builder) cephless(r *model.Region, nodes []*model.Node) {
 }
 
 func (b *builder) checkMons(o *object, r *model.Region, nodes []*model.Node) {
-	mons, osds := 0, 0
+	mons, mgrs, osds := 0, 0, 0
 	for _, n := range nodes {
 		if hasRole(n, model.RoleCephMon) {
 			mons++
 		}
+		if hasRole(n, model.RoleCephMgr) {
+			mgrs++
+		}
 		if hasRole(n, model.RoleCephOSD) {
 			osds++
 		}
+	}
+	if mgrs == 0 && !r.Ceph.Adopted {
+		b.errorf(o.at(), `give the role "ceph-mgr" to two nodes`, "the cluster of %s has no manager, without which it is never healthy", r.Path)
 	}
 	switch {
 	case mons == 0:

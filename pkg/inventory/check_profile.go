@@ -18,6 +18,7 @@ func (b *builder) checkNodeProfile(o *object, n *model.Node, p *model.Profile) {
 		bonds[bond.Name] = bond
 		b.checkMembers(o, n, bond, cards, po)
 	}
+	b.checkNames(n, p, cards)
 	for _, br := range p.Bridges {
 		if br.Uplink == "" {
 			continue
@@ -35,6 +36,30 @@ func (b *builder) checkNodeProfile(o *object, n *model.Node, p *model.Profile) {
 		}
 	}
 	b.checkDisks(o, n, po)
+}
+
+// checkNames finds two interfaces of a host that would have one name: cards, bonds, bridges and their ports share one space.
+func (b *builder) checkNames(n *model.Node, p *model.Profile, cards map[string]*model.NIC) {
+	taken := map[string]string{}
+	for name := range cards {
+		taken[name] = "a card of node " + string(n.Path)
+	}
+	claim := func(noun, what, name string) {
+		if other, dup := taken[name]; dup {
+			b.errorf(b.inv.objects["profile/"+p.Name+noun].where("name"), "rename one: interfaces of a host share their names", "%s is %s and %s", name, what, other)
+			return
+		}
+		taken[name] = what + " of profile " + p.Name
+	}
+	for _, bond := range p.Bonds {
+		claim("/bond/"+bond.Name, "a bond", bond.Name)
+	}
+	for _, br := range p.Bridges {
+		claim("/bridge/"+br.Name, "a bridge", br.Name)
+		for _, v := range br.VLANs {
+			claim("/bridge/"+br.Name+"/"+v.Port, "a port of bridge "+br.Name, v.Port)
+		}
+	}
 }
 
 func (b *builder) checkMembers(o *object, n *model.Node, bond model.Bond, cards map[string]*model.NIC, po *object) {
@@ -65,11 +90,28 @@ func (b *builder) checkDisks(o *object, n *model.Node, po *object) {
 	if hasRole(n, model.RoleCephOSD) && n.OSDDevice.IsZero() && po.first("osd_device") == nil && o.first("osd_device") == nil {
 		b.errorf(po.at(), "add: osd_device { serial = \"…\" }, to the profile or the node", "node %s has role ceph-osd but no osd_device", n.Path)
 	}
+	if exact := sameDisk(n.RootDevice, n.OSDDevice); exact != "" && hasRole(n, model.RoleCephOSD) {
+		at := o
+		if o.first("osd_device") == nil {
+			at = po
+		}
+		b.errorf(at.first("osd_device").at(), "name another disk for the OSD", "node %s: root_device and osd_device are the same disk, %s", n.Path, exact)
+	}
 	for _, s := range n.Consent {
 		if strings.TrimSpace(s) == "" || strings.Contains(s, "*") {
 			b.errorf(o.where("consent"), "name each disk by its whole serial number", "consent %q is not the serial number of one disk", s)
 		}
 	}
+}
+
+// sameDisk is what two hints name, when both name one and the same disk and no other.
+func sameDisk(root, osd model.DeviceHints) string {
+	for _, pair := range [][2]string{{root.Serial, osd.Serial}, {root.WWN, osd.WWN}, {root.HCTL, osd.HCTL}} {
+		if pair[0] != "" && pair[0] == pair[1] && !strings.HasSuffix(pair[0], "*") {
+			return pair[0]
+		}
+	}
+	return ""
 }
 
 func hasRole(n *model.Node, r model.Role) bool {

@@ -46,7 +46,7 @@ func addrPlus(a netip.Addr, n *big.Int) netip.Addr {
 // subnet is subnet number n of a prefix that is made newbits longer.
 func subnet(p netip.Prefix, newbits, n int64) (netip.Prefix, error) {
 	bits := int64(p.Bits()) + newbits
-	if newbits < 0 || bits > int64(p.Addr().BitLen()) {
+	if newbits < 0 || newbits > 128 || bits > int64(p.Addr().BitLen()) {
 		return netip.Prefix{}, fmt.Errorf("prefix %s cannot be made %d bits longer", p, newbits)
 	}
 	if n < 0 || big.NewInt(n).BitLen() > int(newbits) {

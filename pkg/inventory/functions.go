@@ -36,19 +36,20 @@ func (l *loader) functions() map[string]function.Function {
 	return f
 }
 
-// standardFunctions come from go-cty as they are.
+// standardFunctions come from go-cty; some are kept from using up the memory.
 var standardFunctions = map[string]function.Function{
 	"abs": stdlib.AbsoluteFunc, "ceil": stdlib.CeilFunc, "floor": stdlib.FloorFunc, "int": stdlib.IntFunc, "log": stdlib.LogFunc,
 	"max": stdlib.MaxFunc, "min": stdlib.MinFunc, "parseint": stdlib.ParseIntFunc, "pow": stdlib.PowFunc, "signum": stdlib.SignumFunc,
-	"chomp": stdlib.ChompFunc, "format": stdlib.FormatFunc, "formatlist": stdlib.FormatListFunc, "indent": stdlib.IndentFunc,
-	"join": stdlib.JoinFunc, "lower": stdlib.LowerFunc, "upper": stdlib.UpperFunc, "title": stdlib.TitleFunc, "regex": stdlib.RegexFunc,
+	"chomp": stdlib.ChompFunc, "format": guarded(stdlib.FormatFunc, checkFormat), "formatlist": guarded(stdlib.FormatListFunc, checkFormat),
+	"indent": guarded(stdlib.IndentFunc, checkIndent),
+	"join":   stdlib.JoinFunc, "lower": stdlib.LowerFunc, "upper": stdlib.UpperFunc, "title": stdlib.TitleFunc, "regex": stdlib.RegexFunc,
 	"regexall": stdlib.RegexAllFunc, "regexreplace": stdlib.RegexReplaceFunc, "replace": stdlib.ReplaceFunc, "split": stdlib.SplitFunc,
 	"strrev": stdlib.ReverseFunc, "substr": stdlib.SubstrFunc, "trim": stdlib.TrimFunc, "trimprefix": stdlib.TrimPrefixFunc,
 	"trimspace": stdlib.TrimSpaceFunc, "trimsuffix": stdlib.TrimSuffixFunc,
 	"chunklist": stdlib.ChunklistFunc, "coalesce": stdlib.CoalesceFunc, "coalescelist": stdlib.CoalesceListFunc, "compact": stdlib.CompactFunc,
 	"concat": stdlib.ConcatFunc, "contains": stdlib.ContainsFunc, "distinct": stdlib.DistinctFunc, "element": stdlib.ElementFunc,
 	"flatten": stdlib.FlattenFunc, "index": stdlib.IndexFunc, "keys": stdlib.KeysFunc, "lookup": stdlib.LookupFunc, "merge": stdlib.MergeFunc,
-	"reverse": stdlib.ReverseListFunc, "setintersection": stdlib.SetIntersectionFunc, "setproduct": stdlib.SetProductFunc,
+	"reverse": stdlib.ReverseListFunc, "setintersection": stdlib.SetIntersectionFunc, "setproduct": guarded(stdlib.SetProductFunc, checkProduct),
 	"setsubtract": stdlib.SetSubtractFunc, "setunion": stdlib.SetUnionFunc, "slice": stdlib.SliceFunc, "sort": stdlib.SortFunc,
 	"values": stdlib.ValuesFunc, "zipmap": stdlib.ZipmapFunc,
 	"csvdecode": stdlib.CSVDecodeFunc, "jsondecode": stdlib.JSONDecodeFunc, "jsonencode": jsonencodeFunction,
@@ -109,12 +110,12 @@ var rangeFunction = function.New(&function.Spec{
 		if len(args) == 0 || step == 0 {
 			return cty.NilVal, errors.New("range needs an end, and a step that is not zero")
 		}
-		if span := end/step - start/step; span > maxRange {
-			return cty.NilVal, fmt.Errorf("range would have more than %d elements", maxRange)
-		}
 		var out []cty.Value
-		for i := start; (step > 0 && i < end) || (step < 0 && i > end); i += step {
-			out = append(out, cty.NumberIntVal(i))
+		for i := big.NewInt(start); i.Cmp(big.NewInt(end)) == -big.NewInt(step).Sign(); i.Add(i, big.NewInt(step)) {
+			if len(out) == maxRange {
+				return cty.NilVal, fmt.Errorf("range would have more than %d elements", maxRange)
+			}
+			out = append(out, cty.NumberIntVal(i.Int64()))
 		}
 		if out == nil {
 			return cty.ListValEmpty(cty.Number), nil

@@ -40,7 +40,7 @@ var remedies = map[string]string{
 // addHCL adds HCL's own diagnostics.
 func (l *loader) addHCL(diags hcl.Diagnostics) {
 	for _, d := range diags {
-		out := diag.Diagnostic{Severity: diag.Error, Summary: d.Summary, Detail: strings.TrimSpace(d.Detail), Remedy: remedies[d.Summary]}
+		out := diag.Diagnostic{Severity: diag.Error, Summary: d.Summary, Detail: strings.TrimSpace(withoutTrace(d.Detail)), Remedy: remedies[d.Summary]}
 		if d.Severity == hcl.DiagWarning {
 			out.Severity = diag.Warning
 		}

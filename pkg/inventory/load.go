@@ -81,9 +81,9 @@ type loader struct {
 // mistakes, as far as it could be read; it must not be acted on when the list has errors.
 func Load(dir string, opts Options) (*Inventory, diag.List) {
 	l := &loader{opts: opts, files: map[string][]byte{}, readFile: func(name string) ([]byte, error) {
-		return os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
+		return readBounded(filepath.Join(dir, filepath.FromSlash(name)))
 	}}
-	names, err := filepath.Glob(filepath.Join(dir, "*.hcl"))
+	names, err := filepath.Glob(filepath.Join(globbed(dir), "*.hcl"))
 	if err != nil || len(names) == 0 {
 		l.diags.Errorf(diag.Range{}, "make one with: nuboctl init DIR, or choose another directory with -C DIR", "no inventory: there is no *.hcl file in %s", dir)
 		return &Inventory{Dir: dir}, l.diags
@@ -94,6 +94,24 @@ func Load(dir string, opts Options) (*Inventory, diag.List) {
 	inv := l.load()
 	inv.Dir = dir
 	return inv, l.finish()
+}
+
+// globbed is a directory's name with what has a meaning in patterns escaped.
+func globbed(dir string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
+}
+
+// readBounded reads a plain file that is no larger than anything an inventory needs: neither a device nor an image of a disk.
+func readBounded(name string) ([]byte, error) {
+	switch info, err := os.Stat(name); {
+	case err != nil:
+		return nil, err
+	case info.Size() > maxFileBytes:
+		return nil, fmt.Errorf("has %d MiB; a file of an inventory has %d at most", info.Size()>>20, maxFileBytes>>20)
+	case !info.Mode().IsRegular() && !info.IsDir(): // that it is a directory is told by reading it
+		return nil, errors.New("is no plain file")
+	}
+	return os.ReadFile(name)
 }
 
 // LoadFiles reads an inventory that is in memory: the names ending in .hcl at the top are its sources.
@@ -137,6 +155,9 @@ func (l *loader) parse() []*hclsyntax.Body {
 		src, err := l.read(name)
 		if err != nil {
 			l.diags.Errorf(diag.Range{}, "make the file readable", "%v", err)
+			continue
+		}
+		if !l.checkText(name, src) || !l.bounded(name, src) {
 			continue
 		}
 		f, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
