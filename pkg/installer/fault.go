@@ -49,6 +49,7 @@ var remedies = []struct {
 	{disk.ErrForeign, "if nothing on it is needed, name its serial number in the node's consent and plan again"},
 	{disk.ErrTooSmall, "choose another disk with root_device, or set a smaller slot_gib"},
 	{disk.ErrState, "what the host keeps is on that partition: mend what is said of it; or, if nothing on the disk is needed, wipe its partition table and plan again"},
+	{disk.ErrChanged, "find out which disk comes and goes, or who writes to it, then plan again"},
 	{disk.ErrUnusable, "free the disk, or choose another with root_device"},
 	{hostfiles.ErrUnsupported, "remove these sections from the profile's Butane file"},
 	{boot.ErrKernelArg, "change kernel_args in the profile"},

@@ -127,6 +127,7 @@ func (i *Install) steps(ctx context.Context) error {
 		{"verify", "choose the root disk", i.chooseDisk, false},
 		{"verify", "compare its cables with the order", i.checkCabling, false},
 		{"verify", "ask for the first write", i.consume, false},
+		{"verify", "look at the root disk once more", i.lookAgain, false},
 		{"partition", "lay out the root disk", i.partition, true},
 		{"image", "fill slot a", i.fill, true},
 		{"bootloader", "install the boot loaders", i.bootLoaders, true},
@@ -213,7 +214,7 @@ func (i *Install) takeOrder(ctx context.Context) error {
 
 func (i *Install) checkMachine(ctx context.Context) error {
 	i.facts = i.machine.facts()
-	devices, err := disk.Scanner{Runner: i.Runner, Types: i.DiskTypes, Sys: i.Sys}.Scan(ctx)
+	devices, err := i.scan(ctx)
 	for _, d := range devices {
 		i.facts.Disks = append(i.facts.Disks, d.Disk)
 	}
@@ -312,6 +313,27 @@ func (i *Install) consume(ctx context.Context) error {
 	}
 	i.attempt = granted.Attempt
 	return nil
+}
+
+func (i *Install) scan(ctx context.Context) ([]disk.Device, error) {
+	return disk.Scanner{Runner: i.Runner, Types: i.DiskTypes, Sys: i.Sys}.Scan(ctx)
+}
+
+// lookAgain proves, right before the first write, that the device file still leads to the disk that was chosen, and that it holds what was found on it: since
+// then neighbours were listened for and the relay was asked, which can take minutes, and the kernel gives names anew when a disk goes and comes.
+func (i *Install) lookAgain(ctx context.Context) error {
+	if i.finished {
+		return nil // nothing is written
+	}
+	devices, err := i.scan(ctx)
+	if err != nil {
+		return err
+	}
+	now, err := disk.Choose(i.order.Disks.Root, devices)
+	if err != nil {
+		return err
+	}
+	return i.root.Same(now)
 }
 
 func (i *Install) partition(ctx context.Context) error {

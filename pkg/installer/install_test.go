@@ -43,6 +43,10 @@ type blade struct {
 	dir   string
 	relay *relay
 	ran   []string
+	// serial is what the disk shows; looked counts how often the disks were listed, and looking is called before each time.
+	serial  string
+	looked  int
+	looking func(n int)
 	// patience is how long a neighbour is waited for.
 	patience time.Duration
 	hear     func(ctx context.Context, card string, heard func(order.Neighbour, bool)) error
@@ -68,10 +72,13 @@ func (b *blade) Run(ctx context.Context, c run.Cmd) ([]byte, error) {
 	}
 	if c.Name == "lsblk" {
 		c.Args = append(slices.Clone(c.Args), b.loop)
+		if b.looked++; b.looking != nil {
+			b.looking(b.looked)
+		}
 	}
 	out, err := run.Exec{}.Run(ctx, c)
 	if c.Name == "lsblk" {
-		out = bytes.Replace(out, []byte(`"serial": null`), []byte(`"serial": "`+testSerial+`"`), 1)
+		out = bytes.Replace(out, []byte(`"serial": null`), []byte(`"serial": "`+b.serial+`"`), 1)
 	}
 	return out, err
 }
@@ -91,7 +98,7 @@ func newBlade(t *testing.T) *blade {
 	if os.Getuid() != 0 {
 		t.Skip("lays out a loop device: needs root")
 	}
-	b := &blade{dir: t.TempDir()}
+	b := &blade{dir: t.TempDir(), serial: testSerial}
 	b.image = filepath.Join(b.dir, "disk")
 	if err := os.WriteFile(b.image, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -431,5 +438,37 @@ func TestForeignDataIsRefused(t *testing.T) {
 	b.relay.arm(t, o, b.relay.key)
 	if err := b.install(t, "boot-2"); err != nil {
 		t.Fatalf("with consent: %v", err)
+	}
+}
+
+// The disk is looked at once more when the first write was granted: a name that leads to another disk by then, or a disk on which somebody has put something, is
+// not written.
+func TestDiskThatChangesBeforeTheFirstWrite(t *testing.T) {
+	for name, change := range map[string]func(*testing.T, *blade){
+		"another disk":  func(_ *testing.T, b *blade) { b.serial = "data-07" },
+		"a file system": func(t *testing.T, b *blade) { tool(t, "mkfs.ext4", "-q", "-F", b.loop) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBlade(t)
+			o := testOrder()
+			o.Disks.Root = model.DeviceHints{MinSizeGiB: 8}
+			b.relay.arm(t, o, b.relay.key)
+			var before model.Digest
+			b.looking = func(n int) {
+				if n == 2 {
+					change(t, b)
+					before = beginning(t, b.loop)
+				}
+			}
+			if err := b.install(t, "boot-1"); !errors.Is(err, disk.ErrChanged) {
+				t.Fatalf("got %v", err)
+			}
+			if after := beginning(t, b.loop); after != before {
+				t.Error("the disk was written")
+			}
+			if got := b.relay.state(); got.Phase != order.PhaseRefused || got.Problem == nil || !strings.Contains(got.Problem.Remedy, "find out which disk") {
+				t.Errorf("record: %+v", got)
+			}
+		})
 	}
 }

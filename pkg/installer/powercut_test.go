@@ -65,7 +65,7 @@ func TestAgentProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stops{next: bufio.NewReader(os.Stdin), out: os.Stdout, tool: &blade{loop: os.Getenv(agentLoop), dir: dir}}
+	s := &stops{next: bufio.NewReader(os.Stdin), out: os.Stdout, tool: &blade{loop: os.Getenv(agentLoop), dir: dir, serial: testSerial}}
 	i, err := New(Options{
 		Relay: os.Getenv(agentURL), OrderID: "o-1", Trust: trust, Agent: filepath.Join(dir, "agent"), Sysroot: filepath.Join(dir, "run", "sysroot"),
 		Sys: filepath.Join(dir, "sys"), Proc: filepath.Join(dir, "proc"), Runner: s, DiskTypes: []string{"loop"}, Patience: 10 * time.Second,

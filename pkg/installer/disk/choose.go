@@ -17,6 +17,7 @@ var (
 	ErrForeign   = errors.New("the disk carries data that the order does not give up")
 	ErrUnusable  = errors.New("the disk cannot be written")
 	ErrTooSmall  = errors.New("the disk is too small")
+	ErrChanged   = errors.New("the disk is not the one that was chosen any more")
 )
 
 // Choose returns the one device that satisfies the hints. With none or several the error wraps ErrNoDisk or ErrAmbiguous and holds a
@@ -107,4 +108,15 @@ func Admit(d Device, nonce string, consent []string) error {
 		return nil
 	}
 	return fmt.Errorf("%w: %s (serial %s) carries %s", ErrForeign, d.Name, dash(d.Serial), strings.Join(d.Signatures, ", "))
+}
+
+// Same refuses a later look at a disk that shows another disk under its name, or something else on it. The error wraps ErrChanged.
+func (d Device) Same(now Device) error {
+	id := func(d Device) string {
+		return fmt.Sprintf("%s, serial %s, WWN %s, %d bytes, in use %v, with %v", d.Path, dash(d.Serial), dash(d.WWN), d.SizeBytes, d.InUse, d.Signatures)
+	}
+	if was, is := id(d), id(now); was != is {
+		return fmt.Errorf("%w: it was %s, it is %s", ErrChanged, was, is)
+	}
+	return nil
 }
