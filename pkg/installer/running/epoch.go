@@ -59,13 +59,30 @@ func checkEpoch(path string, epoch int64) error {
 	if done, err := epochSeen(path, epoch); done || err != nil {
 		return err
 	}
-	if err := os.WriteFile(path+".new", []byte(strconv.FormatInt(epoch, 10)+"\n"), 0o644); err != nil {
-		return fmt.Errorf("keep the epoch: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
+	if err := keepEpoch(path, epoch); err != nil {
 		return fmt.Errorf("keep the epoch: %w", err)
 	}
 	return nil
+}
+
+// keepEpoch replaces the file so that it is whole after a power cut: one that is empty would refuse every command there is.
+func keepEpoch(path string, epoch int64) error {
+	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(strconv.FormatInt(epoch, 10) + "\n")
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // epochSeen compares an epoch with the one that is kept: true when it is that one, an error when it is older.

@@ -159,7 +159,7 @@ func (h Host) Status() (Status, error) {
 }
 
 // look reads one slot: the booted one where it is, the other mounted read-only without replaying its journal. A partition without our
-// file system is empty.
+// file system is empty. One whose file system is damaged, as after a power cut in the middle of its writing, holds nothing whole: it can be written anew.
 func (h Host) look(nonce, name string, env boot.Env) (Slot, error) {
 	s := Slot{Name: name, State: Empty}
 	if name == h.Booted {
@@ -180,6 +180,8 @@ func (h Host) look(nonce, name string, env boot.Env) (Slot, error) {
 	case errors.Is(err, unix.EBUSY): // mounted for writing
 		s.State = Writing
 		return s, nil
+	case errors.Is(err, unix.EUCLEAN), errors.Is(err, unix.EBADMSG): // EFSCORRUPTED and EFSBADCRC of ext4
+		return Slot{Name: name, State: Writing}, nil
 	default:
 		return s, err
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -120,7 +121,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.makeImage(t)
 	w.order = order.Order{
-		FormatVersion: 1, ID: "second", Goal: order.Install, Node: "r/z/blade-01", Hostname: "blade-01", Nonce: strings.Repeat("ab", 16),
+		FormatVersion: 1, ID: "second", Goal: order.Slot, Node: "r/z/blade-01", Hostname: "blade-01", Nonce: strings.Repeat("ab", 16),
 		Machine: order.Machine{MACs: []string{"52:54:00:77:00:01"}}, IssuedAt: time.Now().Add(-time.Minute), ExpiresAt: time.Now().Add(time.Hour), MaxAttempts: 1,
 		Spec: model.DigestBytes(nil), Image: w.order.Image, Disks: order.Disks{Root: model.DeviceHints{Serial: "x"}}, Config: []byte(`{"ignition":{"version":"3.3.0"}}`),
 	}
@@ -277,6 +278,10 @@ func TestWriteRefuses(t *testing.T) {
 		"another machine":    func(w *world) { w.write.MACs = []string{"52:54:00:00:00:00"} },
 		"the fallback":       func(w *world) { w.Booted, w.write.Slot = "b", "a" },
 		"no slot was booted": func(w *world) { w.Booted = "" },
+		"an order to install": func(w *world) {
+			w.order.Goal = order.Install
+			w.sign(t)
+		},
 	} {
 		changed := *w
 		change(&changed)
@@ -304,6 +309,40 @@ func TestBrokenWrite(t *testing.T) {
 		t.Errorf("try: %v", err)
 	}
 	w.images.frames = whole
+	if err := w.Write(t.Context(), w.write); err != nil || w.status(t).Slot("b").State != Written {
+		t.Errorf("again: %v", err)
+	}
+}
+
+// A slot whose file system is damaged is written anew, like one whose writing was cut off.
+func TestDamagedSlot(t *testing.T) {
+	w := newWorld(t)
+	if err := w.Write(t.Context(), w.write); err != nil {
+		t.Fatal(err)
+	}
+	device := w.Device(diskNonce, disk.PartB)
+	out, err := exec.Command("debugfs", "-R", "blocks /boot", device).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := strconv.ParseInt(strings.TrimSpace(string(out)), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(device, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteAt(bytes.Repeat([]byte{0xff}, 4096), block*4096)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.status(t).Slot("b"); got.State != Writing || got.Image != "" {
+		t.Fatalf("damaged: %+v", got)
+	}
+	if err := w.Try("b", time.Minute); !errors.Is(err, ErrRefused) {
+		t.Errorf("try: %v", err)
+	}
 	if err := w.Write(t.Context(), w.write); err != nil || w.status(t).Slot("b").State != Written {
 		t.Errorf("again: %v", err)
 	}

@@ -85,6 +85,8 @@ func (h Host) admit(ctx context.Context, w Write) (*slot.Job, error) {
 	}
 	want, now := slot.ContentsOf(o, ""), status.Slot(w.Slot)
 	switch {
+	case o.Goal != order.Slot:
+		return nil, fmt.Errorf("%w: goal %s is for the ramdisk", order.ErrMalformed, o.Goal)
 	case w.Slot == h.Booted:
 		return nil, fmt.Errorf("slot %s is the booted one", w.Slot)
 	case w.Slot == status.DefaultSlot:
