@@ -21,6 +21,7 @@ func TestDisksWithDataAreNotTaken(t *testing.T) {
 		prepare func(t *testing.T, dev string)
 		serial  string
 		consent string
+		lsblk   string // what lsblk says, beside the serial number: mount point and logical volume
 		code    int
 		says    string // in what it prints
 	}{
@@ -29,6 +30,10 @@ func TestDisksWithDataAreNotTaken(t *testing.T) {
 		{name: "a partition table", prepare: command("sgdisk", "--clear"), code: notEmpty, says: "gpt"},
 		{name: "bytes that nothing knows", prepare: scribble, code: notEmpty, says: "data without a signature"},
 		{name: "consent", prepare: command("mkfs.ext4", "-q"), consent: "yes", says: "asked: lvm zap --destroy"},
+		{name: "consent, and a serial number with a blank in it", prepare: command("mkfs.ext4", "-q"), lsblk: "''", serial: "osd 01", consent: "yes", says: "asked: lvm zap --destroy"},
+		{name: "consent, and in use", prepare: command("mkfs.ext4", "-q"), lsblk: "/srv", serial: "osd 01", consent: "yes", code: 67, says: "is in use: /srv"},
+		{name: "consent, and an OSD of the cluster on a partition", prepare: scribble, lsblk: "'' /dev/mapper/ceph--1-osd--2", serial: "osd 01", consent: "yes", code: 67, says: "an OSD of this cluster (/dev/mapper/ceph--1-osd--2)"},
+		{name: "consent, and an OSD of another cluster", prepare: scribble, lsblk: "'' /dev/mapper/ceph--3-osd--4", serial: "osd 01", consent: "yes", says: "asked: lvm zap --destroy"},
 		{name: "another disk", serial: "osd-01", code: 66, says: "not osd-01"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -37,7 +42,12 @@ func TestDisksWithDataAreNotTaken(t *testing.T) {
 			if tc.prepare != nil {
 				tc.prepare(t, dev)
 			}
-			for name, text := range map[string]string{"ceph-volume": "echo asked: \"$@\"", "chown": "", "install": "for last; do :; done; mkdir -p \"$last\"", "systemctl": ""} {
+			tools := map[string]string{"ceph-volume": "echo asked: \"$@\"", "chown": "", "install": "for last; do :; done; mkdir -p \"$last\"", "systemctl": "",
+				"lvs": "echo '  /dev/mapper/ceph--1-osd--2 ceph.cluster_fsid=f-1,ceph.type=db'; echo '  /dev/mapper/ceph--3-osd--4 ceph.cluster_fsid=f-2,ceph.type=block'"}
+			if tc.lsblk != "" {
+				tools["lsblk"] = "set -- \"$*\" " + tc.lsblk + "\ncase \"$1\" in *SERIAL*) echo 'osd 01 ' ;; *MOUNTPOINT*) echo; echo \"$2\" ;; *) echo " + dev + "; echo \"$3\" ;; esac"
+			}
+			for name, text := range tools {
 				if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
 					t.Fatal(err)
 				}
@@ -50,7 +60,7 @@ func TestDisksWithDataAreNotTaken(t *testing.T) {
 				consent = "no"
 			}
 			c := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-euc",
-				`mount -t tmpfs tmpfs /var/lib; PATH=$1:$PATH; shift; exec sh -euc "$@"`, "box", dir, osdScript, "osd", dev, serial, "no", consent)
+				`mount -t tmpfs tmpfs /var/lib; mount -t tmpfs tmpfs /etc/ceph; echo "fsid = f-1" >/etc/ceph/ceph.conf; PATH=$1:$PATH; shift; exec sh -euc "$@"`, "box", dir, osdScript, "osd", dev, serial, "no", consent)
 			c.Stdin = strings.NewReader("[client.bootstrap-osd]\n")
 			var out bytes.Buffer
 			c.Stdout, c.Stderr = &out, &out
@@ -65,7 +75,7 @@ func TestDisksWithDataAreNotTaken(t *testing.T) {
 			if code != tc.code || !strings.Contains(out.String(), tc.says) {
 				t.Errorf("exit %d, want %d and %q:\n%s", code, tc.code, tc.says, out.String())
 			}
-			if code == notEmpty && strings.Contains(out.String(), "asked:") {
+			if code != 0 && strings.Contains(out.String(), "asked:") {
 				t.Errorf("ceph-volume was run:\n%s", out.String())
 			}
 		})

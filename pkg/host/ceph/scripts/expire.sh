@@ -13,6 +13,9 @@ while :; do
 	left=$((${end:-0} - $(date +%s)))
 	if [ "$left" -gt 60 ]; then left=60; fi # and then looks again: it may have been undone, or put off
 	if [ "$left" -gt 0 ]; then sleep "$left"; continue; fi
-	if { [ -z "$undo" ] || ceph --connect-timeout 60 $undo; } && ceph --connect-timeout 60 config-key rm "$1"; then exit 0; fi
+	if [ -z "$undo" ] || ceph --connect-timeout 60 $undo; then
+		# One that was put off meanwhile belongs to somebody who has set the flag again: without its mark the flag would stay for ever.
+		if [ "$(ceph --connect-timeout 60 config-key get "$1" 2>/dev/null || :)" = "$record" ] && ceph --connect-timeout 60 config-key rm "$1"; then exit 0; fi
+	fi
 	sleep 15
 done

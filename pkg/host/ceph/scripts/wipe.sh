@@ -1,7 +1,7 @@
 # wipe DEVICE SERIAL: remove everything by which the disk could be read again by mistake: what ceph-volume made of it, its partition table, every signature and
 # its first MiB. The device must be the one with this serial number, and neither it nor anything on it in use.
 dev=$1
-have=$(lsblk --nodeps --noheadings --output SERIAL "$dev" | tr -d ' ')
+have=$(lsblk --nodeps --noheadings --output SERIAL "$dev" | sed 's/^ *//; s/ *$//')
 if [ -z "$2" ] || [ "$have" != "$2" ]; then
 	echo "$dev has the serial number ${have:-(none)} now, not $2" >&2
 	exit 66
