@@ -49,7 +49,7 @@ func (g *Guests) Migrate(ctx context.Context, vm string, from, to model.Node, re
 		if err := m.settled(ctx); err != nil {
 			return err
 		}
-		return m.finish(ctx, there)
+		return errors.Join(m.finish(ctx, there), m.tidy(ctx, there))
 	case !here.Active():
 		return fmt.Errorf("%s: %w that runs on %s or %s", vm, kvm.ErrNoDomain, from.Path, to.Path)
 	}
@@ -72,7 +72,7 @@ func (m *move) await(ctx context.Context, here kvm.Observed) (bool, error) {
 	}
 	switch err := m.settled(ctx); {
 	case err == nil:
-		return true, m.finish(ctx, here)
+		return true, errors.Join(m.finish(ctx, here), m.tidy(ctx, here))
 	case within.Err() != nil:
 		return true, errors.Join(context.Cause(within), err)
 	case errors.Is(err, kvm.ErrMigrate):
@@ -99,8 +99,9 @@ func (m *move) move(ctx context.Context, here kvm.Observed) error {
 		return errors.Join(err, m.discard(ctx, disks))
 	}
 	total := here.MemoryMiB
+	var copied []string
 	for _, d := range disks {
-		how.Copy, total = append(how.Copy, d.Target), total+d.mib
+		how.Copy, copied, total = append(how.Copy, d.Target), append(copied, d.Path), total+d.mib
 	}
 	within, cancel := m.within(ctx, total)
 	defer cancel()
@@ -115,7 +116,7 @@ func (m *move) move(ctx context.Context, here kvm.Observed) error {
 	if err != nil && m.g.Log != nil {
 		m.g.Log.Warn("a move was said to have failed, and the machine has arrived", "vm", m.vm, "to", string(m.to.Path), "error", err)
 	}
-	return errors.Join(m.finish(ctx, here), m.retire(ctx, disks))
+	return errors.Join(m.finish(ctx, here), m.retire(ctx, copied))
 }
 
 // within is ctx until the deadline of a move of so much memory and disks.
