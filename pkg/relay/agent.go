@@ -28,7 +28,7 @@ func (r *Relay) agentHandler() http.Handler {
 	})
 	mux.HandleFunc("POST /v1/orders/{id}/consume", func(w http.ResponseWriter, req *http.Request) {
 		var c order.Consume
-		if !read(w, req, &c) {
+		if !read(w, req, maxAgentBody, &c) {
 			return
 		}
 		rec, err := r.book.update(req.PathValue("id"), func(rec order.Record) (order.Record, error) { return rec.Grant(c, r.cfg.Now()) })
@@ -41,7 +41,7 @@ func (r *Relay) agentHandler() http.Handler {
 	})
 	mux.HandleFunc("POST /v1/orders/{id}/reports", func(w http.ResponseWriter, req *http.Request) {
 		var rep order.Report
-		if !read(w, req, &rep) {
+		if !read(w, req, maxAgentBody, &rep) {
 			return
 		}
 		if _, err := r.book.update(req.PathValue("id"), func(rec order.Record) (order.Record, error) { return rec.Report(rep, r.cfg.Now()) }); err != nil {
@@ -56,8 +56,8 @@ func (r *Relay) agentHandler() http.Handler {
 }
 
 // read decodes a bounded JSON body; on failure it has answered.
-func read(w http.ResponseWriter, req *http.Request, into any) bool {
-	err := json.NewDecoder(http.MaxBytesReader(w, req.Body, maxAgentBody)).Decode(into)
+func read(w http.ResponseWriter, req *http.Request, most int64, into any) bool {
+	err := json.NewDecoder(http.MaxBytesReader(w, req.Body, most)).Decode(into)
 	if err != nil {
 		reply(w, http.StatusBadRequest, order.APIError{Error: "body: " + err.Error()})
 		return false

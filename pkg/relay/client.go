@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/order"
 )
@@ -24,10 +25,15 @@ type Client struct {
 // Dial opens a connection to a relay's control socket.
 type Dial func(ctx context.Context) (net.Conn, error)
 
+// answerWithin is how long a relay that has taken a question in may take to answer it: one that is stopped or hangs, behind a connection that works, would
+// keep whoever asks for ever.
+const answerWithin = maxWait + time.Minute
+
 // NewClient makes a client; name says in messages which relay it is.
 func NewClient(name string, dial Dial) *Client {
 	return &Client{name: name, http: &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+		DialContext:           func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+		ResponseHeaderTimeout: answerWithin,
 	}}}
 }
 

@@ -18,6 +18,9 @@ import (
 // maxBlob bounds one upload: a boot file, a manifest or a chunk.
 const maxBlob = 1 << 30
 
+// maxControlBody bounds what else may be put, in bytes: the list of ten thousand machines is some three megabytes, an order is as large as its configuration.
+const maxControlBody = 64 << 20
+
 // maxWait bounds how long one request waits for news of an order.
 const maxWait = 25 * time.Second
 
@@ -62,7 +65,7 @@ func (r *Relay) Control() http.Handler {
 
 func (r *Relay) putMachines(w http.ResponseWriter, req *http.Request) {
 	var list []Machine
-	if !read(w, req, &list) {
+	if !read(w, req, maxControlBody, &list) {
 		return
 	}
 	if err := r.book.setMachines(list); err != nil {
@@ -74,7 +77,7 @@ func (r *Relay) putMachines(w http.ResponseWriter, req *http.Request) {
 
 func (r *Relay) putOrder(w http.ResponseWriter, req *http.Request) {
 	var a Arm
-	if !read(w, req, &a) {
+	if !read(w, req, maxControlBody, &a) {
 		return
 	}
 	o, err := order.Open(a.Signed, r.cfg.Trust...)
@@ -137,7 +140,7 @@ func (r *Relay) getOrder(w http.ResponseWriter, req *http.Request) {
 
 func (r *Relay) postMissing(w http.ResponseWriter, req *http.Request) {
 	var ask missing
-	if !read(w, req, &ask) {
+	if !read(w, req, maxControlBody, &ask) {
 		return
 	}
 	out := missing{Blobs: r.cfg.Images.Missing(ask.Blobs)}

@@ -8,12 +8,15 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"aead.dev/minisign"
@@ -286,4 +289,37 @@ func TestFilesMustHaveTheirDigest(t *testing.T) {
 	if err != nil || len(files) != 1 || len(blobs) != 1 {
 		t.Errorf("missing: %v %v %v", files, blobs, err)
 	}
+}
+
+// A network of the largest size that is planned for fits into one list.
+func TestTenThousandMachines(t *testing.T) {
+	b := newBench(t)
+	list := make([]Machine, 10_000)
+	for i := range list {
+		list[i] = Machine{MAC: fmt.Sprintf("52:54:00:77:%02x:%02x", i>>8, i&0xff), Hostname: fmt.Sprintf("blade-%05d", i), Domain: "region-1.cloud.example",
+			Address: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 77, byte(i >> 8), byte(i)}), 16), Router: netip.MustParseAddr("10.77.255.254"),
+			DNS: []netip.Addr{netip.MustParseAddr("10.77.255.253")}, NTP: []netip.Addr{netip.MustParseAddr("10.77.255.252")}, MTU: 9000}
+	}
+	if err := b.ctl.SetMachines(t.Context(), list); err != nil {
+		t.Fatal(err)
+	}
+	last := list[len(list)-1]
+	if m, ok := b.relay.book.machine(last.MAC); !ok || m.Hostname != last.Hostname {
+		t.Errorf("%+v, %v", m, ok)
+	}
+}
+
+// A relay that takes questions in and never answers does not keep whoever asks.
+func TestRelayThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewClient("stopped", func(context.Context) (net.Conn, error) {
+			near, far := net.Pipe()
+			go func() { _, _ = io.Copy(io.Discard, far) }()
+			return near, nil
+		})
+		defer c.Close()
+		if _, _, err := c.Missing(t.Context(), nil, nil); err == nil || !strings.Contains(err.Error(), "relay stopped") {
+			t.Errorf("got %v", err)
+		}
+	})
 }
