@@ -78,23 +78,25 @@ func (s *Store) Journal(ctx context.Context, l state.Lease) (*Journal, error) {
 		return nil, err
 	}
 	j.fold, j.pos, j.saved, j.headRev = c.Fold, c.Pos, c.Pos.Seq, h.keyRev
-	return j, j.catchUp(ctx, h)
+	_, err = j.catchUp(ctx, h, position{})
+	return j, err
 }
 
-// catchUp folds what others have written, up to a head.
-func (j *Journal) catchUp(ctx context.Context, h head) error {
-	err := j.store.records(ctx, j.pos, h, func(r state.Record) bool {
+// catchUp folds what others have written, up to a head. It reports whether the chain goes through a position.
+func (j *Journal) catchUp(ctx context.Context, h head, through position) (passed bool, err error) {
+	err = j.store.records(ctx, j.pos, h, func(r state.Record) bool {
 		j.mu.Lock()
 		j.fold.Apply(r)
 		j.mu.Unlock()
 		j.pos = position{r.Seq, r.Hash}
+		passed = passed || j.pos == through
 		return true
 	})
 	if err != nil {
-		return err
+		return false, err
 	}
 	j.headRev = h.keyRev
-	return nil
+	return passed, nil
 }
 
 // Append writes a record and returns it, complete, when a majority of etcd's members has it on disk. When etcd does not answer it waits for
@@ -197,8 +199,9 @@ func (j *Journal) put(ctx context.Context, list []*request, pos position) (again
 		case len(held) == 0 || held[0].CreateRevision != j.lease.created:
 			j.lease.lose()
 			return false, fenced(j.lease.fence)
-		default:
-			return true, j.catchUp(ctx, now)
+		default: // somebody else has written, perhaps behind an earlier attempt of ours that was made, and whose answer was lost
+			made, err := j.catchUp(ctx, now, pos)
+			return err == nil && !made, err
 		}
 	}
 	j.pos, j.headRev = pos, rev

@@ -256,6 +256,56 @@ func TestAnswersLost(t *testing.T) {
 	}
 }
 
+// overtaken loses the answer to the first transaction and has somebody else write before it is asked again.
+type overtaken struct {
+	clientv3.KV
+	then func()
+}
+
+type overtakenTxn struct {
+	clientv3.Txn
+	then func()
+}
+
+func (o overtaken) Txn(ctx context.Context) clientv3.Txn { return overtakenTxn{o.KV.Txn(ctx), o.then} }
+
+func (t overtakenTxn) If(c ...clientv3.Cmp) clientv3.Txn  { t.Txn = t.Txn.If(c...); return t }
+func (t overtakenTxn) Then(o ...clientv3.Op) clientv3.Txn { t.Txn = t.Txn.Then(o...); return t }
+func (t overtakenTxn) Else(o ...clientv3.Op) clientv3.Txn { t.Txn = t.Txn.Else(o...); return t }
+func (t overtakenTxn) Commit() (*clientv3.TxnResponse, error) {
+	resp, err := t.Txn.Commit()
+	if t.then != nil && err == nil {
+		t.then()
+		return nil, status.Error(codes.Unavailable, "the answer was lost")
+	}
+	return resp, err
+}
+
+// TestAnswerLostAndOvertaken: a record is written, the answer is lost, and the holder of another region writes behind it. It is in the journal once.
+func TestAnswerLostAndOvertaken(t *testing.T) {
+	cfg := fresh()
+	s, other := open(t, cfg), open(t, cfg)
+	defer closing(t, s)
+	defer closing(t, other)
+	j := openJournal(t, s, acquire(t, s, "lab/r1"))
+	elsewhere := openJournal(t, other, acquire(t, other, "lab/r2"))
+	var plain clientv3.KV
+	s.WrapKV(func(kv clientv3.KV) clientv3.KV {
+		plain = kv
+		return overtaken{kv, func() {
+			s.WrapKV(func(clientv3.KV) clientv3.KV { return plain })
+			appendTo(t, elsewhere, intent("elsewhere", 0))
+		}}
+	})
+	mine := appendTo(t, j, intent("mine", 0))
+	next := appendTo(t, j, intent("mine", 1))
+	if n := verified(t, s); n != 3 || mine.Seq != 1 || next.Seq != 3 {
+		t.Errorf("%d records; mine are %d and %d, and somebody else's is between", n, mine.Seq, next.Seq)
+	}
+	closing(t, j)
+	closing(t, elsewhere)
+}
+
 // TestLargeCommit makes more writes and conditions than etcd takes in a transaction: all or none.
 func TestLargeCommit(t *testing.T) {
 	s := open(t, fresh())
