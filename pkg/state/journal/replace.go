@@ -8,11 +8,13 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nuboctl/nuboctl/pkg/state"
 )
 
 // Replace makes the journal in dir consist of records, which must be a whole chain. What was there before is kept beside it as DIR.before-EPOCH of
-// the lease under which this is done. Until it returns nil, the journal in dir is the one from before.
+// the lease under which this is done. Whenever it ends, also by a crash, the journal in dir is a whole one: that from before, and once it has returned nil the new one.
 func Replace(dir string, epoch int64, records iter.Seq2[state.Record, error]) error {
 	fresh := dir + ".new"
 	if err := os.RemoveAll(fresh); err != nil {
@@ -28,13 +30,38 @@ func Replace(dir string, epoch int64, records iter.Seq2[state.Record, error]) er
 		return err
 	}
 	before := fmt.Sprintf("%s.before-%d", dir, epoch)
-	if err := os.Rename(dir, before); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return state.IOError("keep the journal from before as", before, err)
+	if err := os.Rename(fresh, before); err != nil {
+		return state.IOError("put the new journal beside the one from before as", before, err)
 	}
-	if err := os.Rename(fresh, dir); err != nil {
-		return state.IOError("put the journal in place", dir, err)
+	if err := exchange(before, dir); err != nil {
+		return state.IOError("put the journal in place", dir, errors.Join(err, os.Rename(before, fresh)))
 	}
 	return syncDir(filepath.Dir(dir))
+}
+
+// exchange gives each of two directories the other's name, in one step: at no time is there no journal, which would be taken for an empty one. When there is no dir yet,
+// fresh gets its name. Where the file system cannot do that (renameat2(2)), it takes several.
+var exchange = func(fresh, dir string) error {
+	err := unix.Renameat2(unix.AT_FDCWD, fresh, unix.AT_FDCWD, dir, unix.RENAME_EXCHANGE)
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return os.Rename(fresh, dir)
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EXDEV), errors.Is(err, unix.EOPNOTSUPP):
+		return inSteps(fresh, dir)
+	}
+	return err
+}
+
+// inSteps is exchange by renames.
+func inSteps(fresh, dir string) error {
+	aside := dir + ".aside"
+	if err := os.Rename(dir, aside); err != nil {
+		return err
+	}
+	if err := os.Rename(fresh, dir); err != nil {
+		return errors.Join(err, os.Rename(aside, dir))
+	}
+	return os.Rename(aside, fresh)
 }
 
 func writeAll(path string, records iter.Seq2[state.Record, error]) (err error) {
