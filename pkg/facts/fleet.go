@@ -95,11 +95,19 @@ func (b *fleet) wrong(format string, args ...any) {
 
 func (b *fleet) hosts() {
 	b.out.Hosts = make([]plan.Host, len(b.nodes))
+	osds := map[model.Path]int{}
+	for _, c := range b.o.Ceph {
+		for _, o := range c.OSDs {
+			osds[o.Node]++
+		}
+	}
 	for i, n := range b.nodes {
 		down := b.down(n)
 		h := plan.Host{Path: n.Path, Chassis: n.Chassis, Change: !down && b.to.Nodes(n), Class: -1, ClassAfter: -1, Down: down}
 		if Carries(n) {
-			Room(&h, n, b.profiles[n.Profile])
+			p := b.profiles[n.Profile]
+			p.OSDs = max(p.OSDs, osds[n.Path]) // each is told to use its part, whether the inventory counts it or not
+			Room(&h, n, p)
 		}
 		b.out.Hosts[i] = h
 	}

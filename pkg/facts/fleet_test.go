@@ -67,6 +67,30 @@ func rack() (model.Desired, model.Observed) {
 
 func older(n model.Node) bool { return n.Path != three }
 
+// TestRoomBesideOSDsThatNobodyCounts: a host's OSDs take their memory also where its profile does not say how many they are.
+func TestRoomBesideOSDsThatNobodyCounts(t *testing.T) {
+	d, o := rack()
+	room := func() int64 {
+		f, err := facts.Fleet(d, o, older)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f.Hosts[0].MemoryMiB
+	}
+	for i := range d.Nodes {
+		d.Nodes[i].MemoryGiB = 512 // of which each OSD takes at most 16
+	}
+	counted := room()
+	d.Profiles[0].OSDs = 0
+	if got := room(); got != counted {
+		t.Errorf("two OSDs leave %d MiB where the profile counts them, and %d where it does not", counted, got)
+	}
+	d.Profiles[0].OSDs = 1
+	if got := room(); got != counted {
+		t.Errorf("two OSDs leave %d MiB where the profile counts them, and %d where it counts one", counted, got)
+	}
+}
+
 func TestFleet(t *testing.T) {
 	d, o := rack()
 	f, err := facts.Fleet(d, o, older)
