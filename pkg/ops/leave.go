@@ -124,6 +124,11 @@ func cephPurge(ctx context.Context, w World, op plan.Op, report func(plan.Progre
 		if err := w.emptied(ctx, n, which, report); err != nil {
 			return err
 		}
+		if names := op.Args["osds"]; names != "" { // that took hours, perhaps, in which somebody may have brought a disk back
+			if which, err = w.lost(ctx, n, names); err != nil {
+				return err
+			}
+		}
 		c, _, err := w.osdsOf(ctx, n)
 		if err != nil {
 			return err
