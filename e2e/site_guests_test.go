@@ -74,7 +74,7 @@ func (s site) streams(t *testing.T) {
 	const size = 16 << 20
 	for _, g := range guests {
 		rack.Eventually(rack.Within(t, 15*time.Minute), t, g.name+" to take bytes for its disk", func() error { // it looks at its disks after its card is up
-			if run := s.Rack.On(t.Context(), t, "ws", "bash", "-c", "exec 3<>/dev/tcp/"+g.address+"/5002"); run.Code != 0 {
+			if run := s.Rack.On(t.Context(), t, "ws", "bash", "-c", "exec 3<>/dev/tcp/"+g.address+"/5001"); run.Code != 0 {
 				return errors.New(run.All())
 			}
 			return nil
@@ -95,10 +95,10 @@ func (s site) streams(t *testing.T) {
 
 var downtime = regexp.MustCompile(`Total downtime: +([0-9]+)`)
 
-// moves moves a machine by hand to another blade and back, over TLS, while it is asked from outside five times a second.
+// moves moves a machine by hand to the other blade that has what it boots from, and back, over TLS, while it is asked from outside five times a second.
 func (s site) moves(t *testing.T) {
 	g := guests[0]
-	for _, hop := range []struct{ from, to, address string }{{"blade-01", "blade-03", "10.77.1.13"}, {"blade-03", "blade-01", "10.77.1.11"}} {
+	for _, hop := range []struct{ from, to, address string }{{"blade-01", "blade-02", "10.77.1.12"}, {"blade-02", "blade-01", "10.77.1.11"}} {
 		ctx := rack.Within(t, 20*time.Minute)
 		asking := s.Rack.Begin(t, "ws", nil, "ping", "-i", "0.2", "-W", "5", g.address)
 		began := time.Now()

@@ -135,6 +135,9 @@ image {
   # Without it no module of ceph-mgr loads; see the file.
   file "/usr/share/ceph/mgr/bcrypt.py" { source = "common/ceph-mgr-bcrypt.py" }
   file "/etc/systemd/system.conf.d/10-nubo-watchdog.conf" { source = "common/watchdog.conf" }
+  # Empty, and so masked: a login over SSH needs no systemd of its own, which would cost each first connection to a host a good part of its time.
+  file "/etc/systemd/system/user@.service" { source = "common/masked" }
+  file "/etc/systemd/system/libvirtd.service.d/10-nubo-stay.conf" { source = "common/libvirtd.conf" }
   file "/etc/modprobe.d/nubo-watchdog.conf" { source = "common/modprobe-watchdog.conf" }
   file "/etc/initramfs-tools/scripts/init-top/nubo-watchdog" {
     source = "common/initramfs-watchdog"

@@ -98,7 +98,7 @@ func one(ctx context.Context, links *fleet.Links, seed Seed) (Host, []model.Obse
 	} else {
 		h.Trouble = append(h.Trouble, err.Error())
 	}
-	guests, err := (&fleet.VMs{Links: links}).List(ctx, seed.Node())
+	guests, err := (&fleet.VMs{Links: links}).List(ctx, seed.Node(), true)
 	if err != nil {
 		h.Trouble = append(h.Trouble, "its virtual machines could not be listed: "+err.Error())
 	}

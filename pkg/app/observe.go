@@ -59,7 +59,10 @@ func (r *reach) world(d model.Desired, b ops.Batches) ops.World {
 }
 
 // source is the reach in the words of observe.
-type source struct{ r *reach }
+type source struct {
+	r     *reach
+	rates bool // how fast virtual machines write to their memory is asked for: whoever moves them wants to know
+}
 
 func (s source) BMC(ctx context.Context, n model.Node) model.ObservedBMC {
 	return s.r.machines.Observe(ctx, n)
@@ -78,7 +81,7 @@ func (s source) Host(ctx context.Context, n model.Node) model.ObservedHost {
 }
 
 func (s source) VMs(ctx context.Context, n model.Node) ([]model.ObservedVM, error) {
-	return s.r.vms.List(ctx, n)
+	return s.r.vms.List(ctx, n, s.rates)
 }
 
 // Ceph puts what went wrong into its answer.
@@ -107,7 +110,7 @@ func Observe(ctx context.Context, e Env, o ObserveOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	seen, err := s.observe(ctx, targets)
+	seen, err := s.observe(ctx, targets, true)
 	if err != nil {
 		return err
 	}
@@ -130,11 +133,11 @@ func Observe(ctx context.Context, e Env, o ObserveOptions) (err error) {
 }
 
 // observe looks at the targeted nodes; progress goes to stderr.
-func (s *session) observe(ctx context.Context, targets []model.Path) (model.Observed, error) {
+func (s *session) observe(ctx context.Context, targets []model.Path, rates bool) (model.Observed, error) {
 	r := s.reach(ctx, state.Fence{}, false)
 	nodes := targeted(s.desired.Nodes, targets)
 	p := view.NewCounter(s.env.Err, s.env.ErrStyle, "Observing", s.env.Interactive)
-	seen, err := observe.Nodes(ctx, nodes, source{r}, observe.Options{Seen: func(done, total int, n model.ObservedNode) {
+	seen, err := observe.Nodes(ctx, nodes, source{r, rates}, observe.Options{Seen: func(done, total int, n model.ObservedNode) {
 		p.Step(done, total, n.Path.Name())
 	}})
 	p.Done()

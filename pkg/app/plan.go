@@ -176,7 +176,7 @@ func (s *session) look(ctx context.Context, goal plan.Goal, targets []model.Path
 	case dependsOnAll(goal):
 		targets = nil
 	}
-	return s.observe(ctx, targets)
+	return s.observe(ctx, targets, dependsOnAll(goal))
 }
 
 // packages are what the planner asks of the images that hosts run, hold or are to run, as far as they are in the image store.

@@ -50,8 +50,14 @@ func (c *Clusters) survey(ctx context.Context, r model.Region) (survey, error) {
 	}
 	c.mu.Unlock()
 	return shared.ask(ctx, func(ctx context.Context) (survey, error) {
-		s := survey{members: c.look(ctx, r.Path)}
-		s.ceph, s.err = c.observe(ctx, r, s.members)
+		var s survey
+		var asked answer
+		var wg sync.WaitGroup
+		monitors := make(chan member, len(facts.CephNodes(c.Desired, r.Path)))
+		wg.Go(func() { asked = c.ask(ctx, monitors) }) // while hosts that are slow, or do not answer, are still looked at
+		s.members = c.lookFor(ctx, r.Path, monitors)
+		wg.Wait()
+		s.ceph, s.err = c.observe(r, s.members, asked)
 		return s, nil
 	})
 }
@@ -80,6 +86,12 @@ func (m member) monitor() bool {
 
 // look looks at all hosts of a region's cluster at once.
 func (c *Clusters) look(ctx context.Context, region model.Path) []member {
+	return c.lookFor(ctx, region, make(chan member, len(c.Desired.Nodes)))
+}
+
+// lookFor is look, which tells of hosts with a monitor when it has found them: first of those that stay. The channel has room for all, and is closed.
+func (c *Clusters) lookFor(ctx context.Context, region model.Path, monitors chan<- member) []member {
+	defer close(monitors)
 	nodes := facts.CephNodes(c.Desired, region)
 	// Who stays comes first: it is he who is asked, and through whom is changed.
 	slices.SortStableFunc(nodes, func(a, b model.Node) int { return cmp.Compare(a.State, b.State) })
@@ -94,9 +106,17 @@ func (c *Clusters) look(ctx context.Context, region model.Path) []member {
 			if out[i].state, out[i].err = ceph.Look(ctx, link); out[i].err != nil {
 				link.Drop()
 			}
+			if out[i].monitor() && !n.Leaves() {
+				monitors <- out[i]
+			}
 		})
 	}
 	wg.Wait()
+	for _, m := range out {
+		if m.monitor() && m.node.Leaves() {
+			monitors <- m
+		}
+	}
 	return out
 }
 
@@ -110,8 +130,8 @@ func (c *Clusters) Observe(ctx context.Context, region model.Path) (model.Observ
 	return s.ceph, errors.Join(err, s.err)
 }
 
-func (c *Clusters) observe(ctx context.Context, r model.Region, members []member) (model.ObservedCeph, error) {
-	out, err := c.ask(ctx, r, members)
+func (c *Clusters) observe(r model.Region, members []member, asked answer) (model.ObservedCeph, error) {
+	out, err := asked.of(r, members)
 	if err != nil {
 		return model.ObservedCeph{}, err
 	}
@@ -152,8 +172,30 @@ func (c *Clusters) Compare(r model.Region, o *model.ObservedCeph) {
 	o.Foreign = ceph.Foreign(*o, spec)
 }
 
+// answer is what a cluster said, or why nobody leads to it.
+type answer struct {
+	ceph model.ObservedCeph
+	ok   bool
+	errs []error
+}
+
 // ask asks the cluster through the first monitor's host that leads to it.
-func (c *Clusters) ask(ctx context.Context, r model.Region, members []member) (model.ObservedCeph, error) {
+func (c *Clusters) ask(ctx context.Context, monitors <-chan member) (a answer) {
+	for m := range monitors {
+		out, err := ceph.Observe(ctx, c.Links.To(m.node))
+		if err == nil {
+			return answer{ceph: out, ok: true}
+		}
+		a.errs = append(a.errs, fmt.Errorf("%s: %w", m.node.Path, err))
+	}
+	return a
+}
+
+// of says what an answer, or none, means once all hosts were looked at.
+func (a answer) of(r model.Region, members []member) (model.ObservedCeph, error) {
+	if a.ok {
+		return a.ceph, nil
+	}
 	var errs []error
 	any := false
 	for _, m := range members {
@@ -162,23 +204,13 @@ func (c *Clusters) ask(ctx context.Context, r model.Region, members []member) (m
 		}
 		any = any || m.monitor()
 	}
-	if !any && len(errs) == 0 {
+	switch {
+	case any:
+		return model.ObservedCeph{}, fmt.Errorf("the Ceph cluster of %s does not answer: %w", r.Path, errors.Join(append(errs, a.errs...)...))
+	case len(errs) == 0:
 		return model.ObservedCeph{Absent: true}, nil
 	}
-	if !any {
-		return model.ObservedCeph{}, fmt.Errorf("whether there is a Ceph cluster in %s is not known: %w", r.Path, errors.Join(errs...))
-	}
-	for _, m := range members {
-		if !m.monitor() {
-			continue
-		}
-		out, err := ceph.Observe(ctx, c.Links.To(m.node))
-		if err == nil {
-			return out, nil
-		}
-		errs = append(errs, fmt.Errorf("%s: %w", m.node.Path, err))
-	}
-	return model.ObservedCeph{}, fmt.Errorf("the Ceph cluster of %s does not answer: %w", r.Path, errors.Join(errs...))
+	return model.ObservedCeph{}, fmt.Errorf("whether there is a Ceph cluster in %s is not known: %w", r.Path, errors.Join(errs...))
 }
 
 // name puts the inventory's paths in the place of host names, and disks' serial numbers where OSDs are.

@@ -62,15 +62,15 @@ func TestClusterInCephsWords(t *testing.T) {
 func TestNoClusterIsOnlyCertainWhenAllMonitorsHostsAnswer(t *testing.T) {
 	c, r := region()
 	one, two := member{node: c.Desired.Nodes[0]}, member{node: c.Desired.Nodes[1]}
-	if o, err := c.ask(t.Context(), r, []member{one, two}); err != nil || !o.Absent {
+	if o, err := (answer{}).of(r, []member{one, two}); err != nil || !o.Absent {
 		t.Errorf("all answer and have nothing: %+v %v", o, err)
 	}
 	two.err = errors.New("connection refused")
-	if o, err := c.ask(t.Context(), r, []member{one, two}); err != nil || !o.Absent {
+	if o, err := (answer{}).of(r, []member{one, two}); err != nil || !o.Absent {
 		t.Errorf("one without a monitor is silent: %+v %v", o, err)
 	}
 	one.err = errors.New("connection refused")
-	if o, err := c.ask(t.Context(), r, []member{one, two}); err == nil || o.Absent || !strings.Contains(err.Error(), "lab/r1/az1/a/one: connection refused") {
+	if o, err := (answer{}).of(r, []member{one, two}); err == nil || o.Absent || !strings.Contains(err.Error(), "lab/r1/az1/a/one: connection refused") {
 		t.Errorf("the monitor's host is silent: %+v %v", o, err)
 	}
 }

@@ -428,7 +428,7 @@ func (s *site) planned(t *testing.T) {
 		}
 		h.Kernel, h.BootID = "", "" // of whoever records
 		in.Observed.Nodes = append(in.Observed.Nodes, model.ObservedNode{Path: n.Path, Host: h})
-		list, err := s.vms.List(t.Context(), n)
+		list, err := s.vms.List(t.Context(), n, true)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -42,7 +42,7 @@ func (v *VMs) Observe(ctx context.Context, vm model.VM) (model.ObservedVM, error
 	if err != nil {
 		return model.ObservedVM{}, err
 	}
-	list, err := v.list(ctx, n, false)
+	list, err := v.List(ctx, n, false)
 	if err != nil {
 		return model.ObservedVM{}, err
 	}
@@ -55,13 +55,8 @@ func (v *VMs) Observe(ctx context.Context, vm model.VM) (model.ObservedVM, error
 }
 
 // List lists all virtual machines of a node, with all that decides where they can run and how they move. One that is as the inventory declares it carries
-// the declaration's digest.
-func (v *VMs) List(ctx context.Context, n model.Node) ([]model.ObservedVM, error) {
-	return v.list(ctx, n, true)
-}
-
-// list measures how fast machines write to their memory only where that is asked for: it takes over a second.
-func (v *VMs) list(ctx context.Context, n model.Node, rates bool) ([]model.ObservedVM, error) {
+// the declaration's digest. How fast machines write to their memory is measured only where that is asked for: it takes over a second.
+func (v *VMs) List(ctx context.Context, n model.Node, rates bool) ([]model.ObservedVM, error) {
 	c, err := kvm.Connect(ctx, v.Links.To(n))
 	if errors.Is(err, kvm.ErrNotRunning) {
 		return nil, nil // no libvirt, no machines: that it is not ready is seen elsewhere

@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -33,15 +34,16 @@ type Drift struct {
 // String is the drift for people.
 func (d Drift) String() string { return d.Path + " (" + d.What + ")" }
 
-// observeScript reads paths from stdin, one a line, and prints for each: path, mode, digest; or path and "missing".
-const observeScript = `while IFS= read -r f; do
-  if [ -f "$f" ] && [ ! -L "$f" ]; then
-    sum=$(sha256sum <"$f")
-    printf '%s\t%s\t%s\n' "$f" "$(stat -c %04a -- "$f")" "${sum%% *}"
-  else
-    printf '%s\tmissing\t\n' "$f"
-  fi
-done`
+// observeScript reads paths from stdin, one a line, each once. It prints mode and path of those that are files and no links, an empty line, and digest and path of
+// the same, in two commands for all of them.
+const observeScript = `files=
+while IFS= read -r f; do
+  if [ -f "$f" ] && [ ! -L "$f" ]; then files="$files$f
+"; fi
+done
+printf %s "$files" | xargs -r -d '\n' stat -c '%04a  %n' --
+echo
+printf %s "$files" | xargs -r -d '\n' sha256sum --`
 
 // Observe gives what differs, sorted by path. It changes nothing.
 func Observe(ctx context.Context, h remote.Host, want []File) ([]Drift, error) {
@@ -56,37 +58,44 @@ func Observe(ctx context.Context, h remote.Host, want []File) ([]Drift, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compare files: %w", err)
 	}
-	have := map[string][]string{}
-	for line := range strings.Lines(string(res.Stdout)) {
-		if words := strings.Split(strings.TrimSuffix(line, "\n"), "\t"); len(words) == 3 {
-			have[words[0]] = words[1:]
-		}
+	modes, sums, ok := strings.Cut("\n"+string(res.Stdout), "\n\n")
+	if !ok {
+		return nil, errors.New("compare files: what the host printed ends too early")
 	}
+	mode, sum := columns(modes), columns(sums)
 	var out []Drift
 	for _, f := range want {
-		if d, differs, err := f.compare(have[f.Path]); err != nil {
-			return nil, err
-		} else if differs {
-			out = append(out, d)
+		if what := f.compare(mode[f.Path], sum[f.Path]); what != "" {
+			out = append(out, Drift{f.Path, what})
 		}
 	}
 	slices.SortFunc(out, func(a, b Drift) int { return strings.Compare(a.Path, b.Path) })
 	return out, nil
 }
 
-func (f File) compare(have []string) (Drift, bool, error) {
-	sum := sha256.Sum256(f.Content)
-	switch {
-	case have == nil:
-		return Drift{}, false, fmt.Errorf("compare files: the host said nothing of %s", f.Path)
-	case have[0] == "missing":
-		return Drift{f.Path, "missing"}, true, nil
-	case have[1] != hex.EncodeToString(sum[:]):
-		return Drift{f.Path, "content"}, true, nil
-	case have[0] != fmt.Sprintf("%04o", f.Mode.Perm()):
-		return Drift{f.Path, "mode " + have[0]}, true, nil
+// columns reads lines of a word, two blanks and a path.
+func columns(text string) map[string]string {
+	out := map[string]string{}
+	for line := range strings.Lines(text) {
+		if word, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "  "); ok {
+			out[name] = word
+		}
 	}
-	return Drift{}, false, nil
+	return out
+}
+
+// compare says what differs; empty: nothing.
+func (f File) compare(mode, sum string) string {
+	want := sha256.Sum256(f.Content)
+	switch {
+	case mode == "":
+		return "missing"
+	case sum != hex.EncodeToString(want[:]):
+		return "content"
+	case mode != fmt.Sprintf("%04o", f.Mode.Perm()):
+		return "mode " + mode
+	}
+	return ""
 }
 
 // reload is what makes a service read its files again. Check, where set, must succeed first, with all files in place.

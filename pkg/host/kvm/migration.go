@@ -77,27 +77,28 @@ func (m Migration) Observe(ctx context.Context, h remote.Host, a Authorities, no
 			return err
 		}
 	}
-	for name, want := range map[string]string{qemuConf: m.QEMUConf(), socketConf: m.Socket()} {
-		res, err := h.Run(ctx, remote.Command{Argv: []string{"sh", "-euc", `cat -- "$1" 2>/dev/null || :`, "read", name}})
-		if err != nil {
-			return err
-		}
-		if string(res.Stdout) != want {
-			errs = append(errs, fmt.Errorf("%s is not as nuboctl writes it", name))
-		}
-	}
-	res, err := h.Run(ctx, remote.Command{Argv: []string{"sh", "-euc", `systemctl is-active libvirtd-tls.socket || :`}})
+	res, err := h.Run(ctx, remote.Command{Argv: []string{"sh", "-euc", lookScript, "look", qemuConf, socketConf}})
 	if err != nil {
 		return err
 	}
-	if strings.TrimSpace(string(res.Stdout)) != "active" {
+	active, texts, _ := strings.Cut(string(res.Stdout), "\n")
+	if active != "active" {
 		errs = append(errs, errors.New("libvirt does not listen for other hosts (libvirtd-tls.socket)"))
+	}
+	if texts != m.QEMUConf()+"-- \n"+m.Socket() {
+		errs = append(errs, fmt.Errorf("%s or %s is not as nuboctl writes it", qemuConf, socketConf))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnprepared, err)
 	}
 	return nil
 }
+
+// lookScript prints whether libvirt listens for other hosts, a line, and two files with a line between them.
+const lookScript = `systemctl is-active libvirtd-tls.socket || :
+cat -- "$1" 2>/dev/null || :
+echo "-- "
+cat -- "$2" 2>/dev/null || :`
 
 // ErrUnprepared says that a host cannot take part in moves of virtual machines.
 var ErrUnprepared = errors.New("not prepared for live migration")

@@ -1,7 +1,10 @@
 package pki
 
 import (
+	"bytes"
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"maps"
@@ -25,12 +28,10 @@ type Place struct {
 // ErrUncertified says that a host has no certificate that serves.
 var ErrUncertified = errors.New("no certificate that serves")
 
-// observeScript prints the certificate, a line, the public key of the key file, a line, the authority's certificate.
+// observeScript prints the certificate, the public key of the key file, and the authority's certificate, with a line between them.
 const observeScript = `cat -- "$2" 2>/dev/null || :
 echo "-- key"
 openssl pkey -in "$3" -pubout 2>/dev/null || :
-echo "-- of certificate"
-openssl x509 -in "$2" -noout -pubkey 2>/dev/null || :
 echo "-- authority"
 cat -- "$1" 2>/dev/null || :`
 
@@ -41,21 +42,32 @@ func (a *Authority) Observe(ctx context.Context, h remote.Host, p Place, who Sub
 		return fmt.Errorf("look at certificate %s: %w", p.Cert, err)
 	}
 	parts := splitParts(string(res.Stdout))
-	if len(parts) != 4 {
-		return fmt.Errorf("look at certificate %s: the host printed %d parts, not 4", p.Cert, len(parts))
+	if len(parts) != 3 {
+		return fmt.Errorf("look at certificate %s: the host printed %d parts, not 3", p.Cert, len(parts))
 	}
 	why := a.Check([]byte(parts[0]), who, now)
 	switch {
 	case why != nil:
-	case parts[1] == "" || parts[1] != parts[2]:
+	case !isKeyOf(parts[1], parts[0]):
 		why = errors.New("the key is not that of the certificate")
-	case strings.TrimSpace(parts[3]) != strings.TrimSpace(string(a.Certificate())):
+	case strings.TrimSpace(parts[2]) != strings.TrimSpace(string(a.Certificate())):
 		why = errors.New("another authority is trusted")
 	}
 	if why != nil {
 		return fmt.Errorf("%s: %w: %w", p.Cert, ErrUncertified, why)
 	}
 	return nil
+}
+
+// isKeyOf reports whether a public key is that of a certificate, both in PEM.
+func isKeyOf(key, cert string) bool {
+	k, _ := pem.Decode([]byte(key))
+	c, _ := pem.Decode([]byte(cert))
+	if k == nil || c == nil {
+		return false
+	}
+	parsed, err := x509.ParseCertificate(c.Bytes)
+	return err == nil && bytes.Equal(parsed.RawSubjectPublicKeyInfo, k.Bytes)
 }
 
 // splitParts splits at the lines that begin with two dashes and a blank.
