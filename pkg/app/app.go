@@ -9,13 +9,39 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/view"
 )
 
-// Version is set by the linker.
-var Version = "unknown"
+// Version is set by the linker, else by what Go knows of the commit that a program is built from.
+var Version = unknownVersion
+
+const unknownVersion = "unknown"
+
+func init() {
+	if b, ok := debug.ReadBuildInfo(); ok && Version == unknownVersion {
+		Version = builtFrom(b)
+	}
+}
+
+// builtFrom is the version of the module, or the commit of the working copy.
+func builtFrom(b *debug.BuildInfo) string {
+	if v := b.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	revision, changed := unknownVersion, ""
+	for _, s := range b.Settings {
+		switch {
+		case s.Key == "vcs.revision" && len(s.Value) >= 12:
+			revision = s.Value[:12]
+		case s.Key == "vcs.modified" && s.Value == "true":
+			changed = "-dirty"
+		}
+	}
+	return revision + changed
+}
 
 // Exit codes of nuboctl; see docs/operators-guide.md.
 const (

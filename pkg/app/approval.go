@@ -44,7 +44,7 @@ func (s *session) readApproved(o *ApplyOptions) error {
 		return errors.New("this inventory has plans signed (rollout.signed_by), so none is made and applied at once; nothing was done: " +
 			"save it (plan -o FILE, or upgrade and reinstall with -o FILE), have it reviewed and signed (nuboctl sign FILE), then nuboctl apply FILE")
 	}
-	file, err := os.ReadFile(o.File)
+	file, err := plan.ReadFile(o.File)
 	if err != nil {
 		return fmt.Errorf("plan: %w", err)
 	}

@@ -70,6 +70,9 @@ func consoleText(r console.Record) string {
 }
 
 func (e Env) listConsoles() error {
+	if !e.somewhere() {
+		return e.errNoSite()
+	}
 	list, err := e.consoles().List()
 	if err != nil {
 		return err

@@ -160,6 +160,9 @@ func (e Env) withJournal(ctx context.Context, command string, do func(runJournal
 // Control asks a running apply for a verb.
 func Control(ctx context.Context, e Env, verb string) error {
 	answer, err := control.Dial(e.socket()).Do(ctx, control.Verb(verb))
+	if errors.Is(err, control.ErrNobody) && !e.somewhere() {
+		return e.errNoSite()
+	}
 	if errors.Is(err, control.ErrNobody) && verb == string(control.Abort) {
 		return abortInterrupted(ctx, e)
 	}

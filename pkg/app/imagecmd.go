@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -15,6 +14,7 @@ import (
 
 	"github.com/nuboctl/nuboctl/images"
 	"github.com/nuboctl/nuboctl/pkg/image"
+	"github.com/nuboctl/nuboctl/pkg/inventory"
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/view"
 )
@@ -122,7 +122,7 @@ func (e Env) imagesToBuild(fsys fs.FS, names []string) ([]string, error) {
 
 // hasKeyPlace refuses to make keys in a directory that is no inventory's.
 func (e Env) hasKeyPlace() error {
-	if there, _ := filepath.Glob(filepath.Join(e.Dir, "*.hcl")); len(there) == 0 && e.StateDir == "" {
+	if !inventory.Is(e.Dir) && e.StateDir == "" {
 		return fmt.Errorf("there is no inventory in %s, so no key to sign images with: choose its directory with -C DIR", e.Dir)
 	}
 	return nil

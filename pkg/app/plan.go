@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -265,7 +264,7 @@ func (s *session) save(ctx context.Context, p plan.Plan, name string, sign SignO
 
 // Show explains a saved plan again, and tells who signed it.
 func Show(e Env, name, html string, all bool) error {
-	file, err := os.ReadFile(name)
+	file, err := plan.ReadFile(name)
 	if err != nil {
 		return fmt.Errorf("plan: %w", err)
 	}

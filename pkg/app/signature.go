@@ -32,7 +32,7 @@ func (o SignOptions) wanted() bool { return o.Sign || o.Key != "" }
 
 // Sign signs a saved plan: FILE.minisig is written beside it.
 func Sign(ctx context.Context, e Env, name string, o SignOptions) error {
-	file, err := os.ReadFile(name)
+	file, err := plan.ReadFile(name)
 	if err != nil {
 		return fmt.Errorf("plan: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -165,8 +166,25 @@ func (e Env) openCluster(ctx context.Context, inv *inventory.Inventory) (site, e
 	return cluster{s, fmt.Sprintf("etcd at %s, below %s", strings.Join(spec.Endpoints, ", "), spec.Prefix)}, nil
 }
 
+// errNoSite says that a command was given where there is neither an inventory nor a state. "Nothing is going on" would be said of the wrong place.
+func (e Env) errNoSite() error {
+	return fmt.Errorf("there is no inventory in %s, and no state of one: choose its directory with -C DIR, or that of the state with --state DIR", e.Dir)
+}
+
+// somewhere tells whether there is an inventory or a state to speak of.
+func (e Env) somewhere() bool {
+	if e.StateDir != "" || inventory.Is(e.Dir) {
+		return true
+	}
+	_, err := os.Stat(e.stateDir())
+	return err == nil
+}
+
 // findSite opens the site for commands that must work when the inventory does not: what can be read of it says where the state is.
 func (e Env) findSite(ctx context.Context) (site, error) {
+	if !e.somewhere() {
+		return nil, e.errNoSite()
+	}
 	inv, list := inventory.Load(e.Dir, inventory.Options{Vars: e.Vars, Env: environment()})
 	if list.HasErrors() && inv.State.Etcd == nil && len(inv.Files) > 0 {
 		e.note("The inventory has errors (nuboctl validate shows them): this is the state of %s.", e.stateDir())

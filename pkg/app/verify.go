@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
@@ -28,7 +27,7 @@ type verdict struct {
 // Verify checks a saved plan by itself: its form, that every stage leads where it says, and its certificate. A plan that is rejected ends with ExitError.
 // With keys, one of them must have signed it, or it is not looked into.
 func Verify(e Env, name string, keys []string) error {
-	file, err := os.ReadFile(name)
+	file, err := plan.ReadFile(name)
 	if err != nil {
 		return fmt.Errorf("plan: %w", err)
 	}

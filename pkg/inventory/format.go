@@ -15,6 +15,9 @@ import (
 // Format gives a source file in canonical form. A file with a syntax error is not changed; the list says why.
 func Format(name string, src []byte) ([]byte, diag.List) {
 	l := &loader{}
+	if !l.checkText(name, src) || !l.bounded(name, src) {
+		return src, l.finish()
+	}
 	if _, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos); diags.HasErrors() {
 		l.addHCL(diags)
 		return src, l.finish()

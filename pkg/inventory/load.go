@@ -96,6 +96,12 @@ func Load(dir string, opts Options) (*Inventory, diag.List) {
 	return inv, l.finish()
 }
 
+// Is reports whether a directory holds an inventory, whether it is right or wrong.
+func Is(dir string) bool {
+	names, err := filepath.Glob(filepath.Join(globbed(dir), "*.hcl"))
+	return err == nil && len(names) > 0
+}
+
 // globbed is a directory's name with what has a meaning in patterns escaped.
 func globbed(dir string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)

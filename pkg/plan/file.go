@@ -4,14 +4,22 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
 )
 
-// maxPlanBytes bounds what a plan file may unpack to, so that a broken or hostile file cannot fill the memory.
-const maxPlanBytes = 1 << 30
+// Bounds of a plan file, so that a broken or hostile one cannot fill the memory: 10,000 blades with 500,000 virtual machines are 14 MiB, which
+// unpack to 95 MiB, seven times as much.
+const (
+	maxFileBytes = 256 << 20
+	maxPlanBytes = 512 << 20
+	maxRatio     = 1000
+	smallPlan    = 1 << 20 // below this the ratio does not matter, nor that the header tells no size
+)
 
 // ErrFormat says that a file is no plan of a version this program knows.
 var ErrFormat = errors.New("not a plan file")
@@ -46,12 +54,16 @@ func Decode(file []byte) (Plan, error) {
 
 // Parse is Decode without Validate, for who validates anyway; it also tells the plan's digest, which it has at hand.
 func Parse(file []byte) (Plan, model.Digest, error) {
-	r, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxPlanBytes), zstd.WithDecoderConcurrency(1))
+	size, err := unpackedSize(file)
+	if err != nil {
+		return Plan{}, "", fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	r, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(max(uint64(size), smallPlan)), zstd.WithDecoderConcurrency(1))
 	if err != nil {
 		return Plan{}, "", fmt.Errorf("decode plan: %w", err)
 	}
 	defer r.Close()
-	text, err := r.DecodeAll(file, nil)
+	text, err := r.DecodeAll(file, make([]byte, 0, size))
 	if err != nil {
 		return Plan{}, "", fmt.Errorf("%w: %w", ErrFormat, err)
 	}
@@ -61,6 +73,42 @@ func Parse(file []byte) (Plan, model.Digest, error) {
 		return p, model.DigestBytes(text), nil
 	}
 	return Plan{}, "", whyNot(text, err)
+}
+
+// unpackedSize is what the frame's header says that it unpacks to, before anything is unpacked. Where it says nothing, as in files of some bytes, it
+// is a bound.
+func unpackedSize(file []byte) (int, error) {
+	var h zstd.Header
+	if err := h.Decode(file); err != nil {
+		return 0, err
+	}
+	switch {
+	case !h.HasFCS:
+		return smallPlan, nil
+	case h.FrameContentSize > maxPlanBytes:
+		return 0, fmt.Errorf("it would unpack to %d MiB: %w", h.FrameContentSize>>20, zstd.ErrDecoderSizeExceeded)
+	case h.FrameContentSize > smallPlan && h.FrameContentSize/maxRatio > uint64(len(file)):
+		return 0, fmt.Errorf("it would unpack to more than %d times its size: %w", maxRatio, zstd.ErrDecoderSizeExceeded)
+	}
+	return int(h.FrameContentSize), nil
+}
+
+// ReadFile reads a plan's file, and no more of it than a plan can have: what is given may be a device or a disk's image.
+func ReadFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	tooLarge := fmt.Errorf("read %s: %w: it is larger than %d MiB", name, ErrFormat, maxFileBytes>>20)
+	if info, err := f.Stat(); err == nil && info.Size() > maxFileBytes {
+		return nil, tooLarge
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1)) // a device or a pipe has no size
+	if err == nil && len(b) > maxFileBytes {
+		err = tooLarge
+	}
+	return b, err
 }
 
 // whyNot explains why a text is no plan: it is no JSON, of another version, or not as nuboctl writes it.

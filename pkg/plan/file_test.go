@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -178,6 +180,47 @@ func TestDecodeIsBounded(t *testing.T) {
 	file := []byte{0x28, 0xb5, 0x2f, 0xfd, 0xc0, 0x50, 0, 0, 0, 0, 2, 0, 0, 0, 0x01, 0, 0}
 	if _, err := plan.Decode(file); !errors.Is(err, plan.ErrFormat) || !errors.Is(err, zstd.ErrDecoderSizeExceeded) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Nor may one of some kilobytes that says nothing of its size, or that unpacks to half a gigabyte of one letter.
+func TestDecodeRefusesBombs(t *testing.T) {
+	letters := []byte(`{"certificate":"` + strings.Repeat("a", 64<<20) + `"}`)
+	if _, err := plan.Decode(pack(t, letters)); !errors.Is(err, plan.ErrFormat) || !errors.Is(err, zstd.ErrDecoderSizeExceeded) {
+		t.Errorf("64 MiB of one letter: %v", err)
+	}
+	var streamed bytes.Buffer
+	w, err := zstd.NewWriter(&streamed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 4 {
+		if _, err := w.Write(letters[:1<<20]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := plan.Decode(streamed.Bytes()); !errors.Is(err, plan.ErrFormat) || !errors.Is(err, zstd.ErrWindowSizeExceeded) {
+		t.Errorf("a stream: %v", err)
+	}
+}
+
+// What is far too large for a plan is not read.
+func TestReadFileEnds(t *testing.T) {
+	if _, err := plan.ReadFile(os.DevNull); err != nil {
+		t.Errorf("an empty file: %v", err)
+	}
+	name := filepath.Join(t.TempDir(), "image")
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(name, 1<<40); err != nil {
+		t.Skip(err)
+	}
+	if _, err := plan.ReadFile(name); !errors.Is(err, plan.ErrFormat) {
+		t.Errorf("a terabyte: %v", err)
 	}
 }
 
