@@ -46,6 +46,8 @@ type ObservedOrder struct {
 	Phase string `json:"phase,omitempty"` // armed, started, installed, failed
 	// Serial is the serial number that the node had when the order was given; empty: it had none, or nobody noted it.
 	Serial string `json:"serial,omitempty"`
+	// Before: an earlier install of the node came to its end, and this order is not known to have been begun. What was installed may be running.
+	Before bool `json:"before,omitempty"`
 }
 
 // ObservedHost is what a running host said over SSH.

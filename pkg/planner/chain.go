@@ -85,12 +85,27 @@ func (b *builder) host(c *chain, n model.Node, image model.Digest, want string) 
 	case (running != "" || installed) && running != layAnew:
 		b.leave(n, running, image)
 		return false
+	case running != layAnew && b.in.Goal != plan.GoalReinstall && b.installedBefore(n):
+		b.left = append(b.left, plan.Left{Node: n.Path, Text: "an order to lay its host down anew was given and not begun, and the host does not answer: it may be running, with what is on it",
+			Remedy: "bring it back; or, when what runs there may end: nuboctl bmc power off " + n.Name + ", then: nuboctl reinstall " + n.Name})
+		b.stays[n.Path] = true
+		return false
 	default:
 		b.install(c, n, image, want)
 	}
 	c.add(plan.HostVerify, map[string]string{"image": string(image), "config": string(n.Config)},
 		c.facts(plan.AttrInstall, facts.PhaseInstalled), c.facts(plan.AttrHost, want))
 	return true
+}
+
+// installedBefore reports whether a node had a host before an order that has not been begun. A machine that came in the place of the node's former one had none.
+func (b *builder) installedBefore(n model.Node) bool {
+	for _, o := range b.in.Observed.Nodes {
+		if o.Path == n.Path {
+			return o.Order.Before && facts.Former(n, o.Order) == ""
+		}
+	}
+	return false
 }
 
 // leave names a node whose host the goal does not write over: what is installed is not overwritten unasked.

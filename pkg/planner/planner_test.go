@@ -123,6 +123,19 @@ func TestChains(t *testing.T) {
 			t.Errorf("left: %+v", p.Left)
 		}
 	})
+	t.Run("an order that was not begun, and its host is silent", func(t *testing.T) {
+		in := input(d)
+		for _, armed := range []model.ObservedOrder{{Spec: spec, Phase: "armed", Before: true}, {Before: true}} {
+			in.Observed.Nodes = []model.ObservedNode{{Path: n.Path, BMC: bmc("on", ""), Order: armed}}
+			if p := mustMake(t, in); !p.Empty() || len(p.Left) != 1 || !strings.Contains(p.Left[0].Remedy, "nuboctl bmc power off "+n.Name) {
+				t.Errorf("%v, left: %+v", kindsOf(p), p.Left)
+			}
+		}
+		in.Observed.Nodes[0].Order = model.ObservedOrder{Spec: spec, Phase: "armed"}
+		if p := mustMake(t, in); len(p.Left) != 0 || !slices.Contains(kindsOf(p), "install.wait") {
+			t.Errorf("it never was installed: %v, left: %+v", kindsOf(p), p.Left)
+		}
+	})
 	t.Run("another image, and its hypervisor is not ready", func(t *testing.T) {
 		in, h := input(d), other
 		h.Libvirt = ""

@@ -65,7 +65,8 @@ func reinstalls(in Input, st plan.State) error {
 // mayRun refuses a host that was installed, does not answer, and may go on all the same with what runs on it: only its power tells.
 func mayRun(n model.Node, o *model.ObservedNode) *Reason {
 	loaded := facts.Carries(n) || slices.ContainsFunc(n.Roles, func(r model.Role) bool { return slices.Contains(facts.CephRoles(), r) })
-	if o.Host.Reachable || !loaded || o.Order.Phase != facts.PhaseInstalled || o.BMC.Power == model.PowerOff {
+	installed := o.Order.Phase == facts.PhaseInstalled || o.Order.Before
+	if o.Host.Reachable || !loaded || !installed || o.BMC.Power == model.PowerOff {
 		return nil
 	}
 	return &Reason{Invariant: "I11", Place: n.Path, Text: "it does not answer and is not known to be off, so virtual machines and OSDs may be running on it, and a reinstall would end them",

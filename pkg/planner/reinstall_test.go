@@ -138,6 +138,12 @@ func TestReinstallOfASilentHost(t *testing.T) {
 	if r := refusal(t, in); r.Reasons[0].Invariant != "I11" || !strings.Contains(r.Error(), "nuboctl bmc power off n08") {
 		t.Errorf("it is on: %v", r)
 	}
+	done := silent.Order
+	silent.Order.Phase, silent.Order.Before = facts.PhaseArmed, true
+	if r := refusal(t, in); r.Reasons[0].Invariant != "I11" || !strings.Contains(r.Error(), "nuboctl bmc power off n08") {
+		t.Errorf("it is on, and was given an order that it has not begun: %v", r)
+	}
+	silent.Order = done
 	silent.BMC.Power = model.PowerOff
 	p := mustMake(t, in)
 	if p.Certificate != nil || !slices.Contains(kindsOf(p), "install.wait") || slices.Contains(kindsOf(p), "host.off") {

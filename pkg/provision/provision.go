@@ -130,12 +130,12 @@ func (p *Provisioner) Order(ctx context.Context, n model.Node) (model.ObservedOr
 	}
 	news, err := c.Order(ctx, rec.ID, 0)
 	if errors.Is(err, relay.ErrNoOrder) {
-		return model.ObservedOrder{}, nil
+		return model.ObservedOrder{Before: rec.Base != ""}, nil
 	}
 	if err != nil {
 		return model.ObservedOrder{}, err
 	}
-	o.Phase = p.phase(rec, news.Status)
+	o.Phase, o.Before = p.phase(rec, news.Status), rec.Base != "" && news.Status.Phase == order.PhaseArmed
 	if o.Phase == facts.PhaseInstalled {
 		// It is done, and its host keys are not kept yet: waiting for it returns at once and keeps them.
 		o.Phase = facts.PhaseStarted

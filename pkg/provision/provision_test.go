@@ -223,6 +223,38 @@ func TestUnfinishedOrders(t *testing.T) {
 	}
 }
 
+// An order for a node that is installed tells that its host may be running, until its machine has booted by it.
+func TestOrderBesideAHost(t *testing.T) {
+	b := newBench(t)
+	n := b.p.Desired.Nodes[0]
+	before := func() bool {
+		o, err := b.p.Order(t.Context(), n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o.Before
+	}
+	first := b.arm(n)
+	if before() {
+		t.Error("it never was installed")
+	}
+	if err := b.p.Keep(t.Context(), n, order.Installed{Nonce: first.Nonce, RootDisk: model.Disk{Serial: "root-01"}, HostKeys: []string{"k"}}); err != nil {
+		t.Fatal(err)
+	}
+	second := b.arm(n)
+	if !before() {
+		t.Error("a new order hides that the node is installed")
+	}
+	b.now = b.now.Add(5 * time.Hour)
+	if !before() {
+		t.Error("it is forgotten when the order has expired")
+	}
+	b.agent(second.ID, func(r order.Record) (order.Record, error) { return in(order.PhaseBooted, 0)(r), nil })
+	if before() {
+		t.Error("its machine runs the installer, and no host")
+	}
+}
+
 // A host may be started cold once after each install, for an hour, and not when it has answered since.
 func TestFirstBoots(t *testing.T) {
 	b := newBench(t)
