@@ -256,7 +256,9 @@ func (c *Clusters) Create(ctx context.Context, region model.Path) error {
 	return c.wrap(first.node, ceph.Create(ctx, c.on(first.node), c.spec(r, fsid), c.place(r, first)))
 }
 
-// founder is the member whose host makes, or has made, the first monitor. The cluster is there when further hosts have monitors of the same one.
+// founder is the member whose host makes, or has made, the first monitor. The cluster is there when further hosts have monitors of the same one. Where no monitor
+// is left, but OSDs are whose loss nobody consents to, there was a cluster: its monitors can be made again from its OSDs, by hand, and a new cluster beside it would be in
+// the way.
 func founder(members []member, fsid string) (first member, there bool, err error) {
 	var errs []error
 	i := slices.IndexFunc(members, func(m member) bool { return m.has(model.RoleCephMon) && !m.node.Leaves() })
@@ -266,6 +268,9 @@ func founder(members []member, fsid string) (first member, there bool, err error
 		first = members[i]
 	}
 	for k, m := range members {
+		if m.err == nil && !first.monitor() {
+			errs = append(errs, orphans(m))
+		}
 		switch {
 		case m.err != nil && m.node.State == model.Lost:
 		case m.err != nil:
@@ -279,6 +284,20 @@ func founder(members []member, fsid string) (first member, there bool, err error
 		}
 	}
 	return first, there, errors.Join(errs...)
+}
+
+// orphans refuses a host with OSDs on disks that it does not consent to lose.
+func orphans(m member) error {
+	var errs []error
+	for _, v := range m.state.Volumes {
+		i := slices.IndexFunc(m.state.Disks, func(d model.Disk) bool { return d.Name == v.Device })
+		if i >= 0 && m.state.Disks[i].Serial != "" && slices.Contains(m.node.Consent, m.state.Disks[i].Serial) {
+			continue
+		}
+		errs = append(errs, fmt.Errorf("%s has osd.%d of the cluster %s on %s, and no monitor of it was found: bring a host with its monitor back; or recover its monitors from its OSDs by hand; or, if its data is not needed, name the disk's serial number in the node's consent",
+			m.node.Path, v.OSD, v.Cluster, v.Device))
+	}
+	return errors.Join(errs...)
 }
 
 // Ensure makes and starts a node's daemons of a role.

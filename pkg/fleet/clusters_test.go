@@ -86,6 +86,12 @@ func TestFounder(t *testing.T) {
 	}
 	other := mon("two", "f")
 	other.node.Roles = []model.Role{model.RoleCephOSD}
+	carries := func(m member, cluster string, consent ...string) member {
+		m.node.Consent = consent
+		m.state.Disks = []model.Disk{{Name: "/dev/sdb", Serial: "osd-01"}}
+		m.state.Volumes = []model.ObservedVolume{{OSD: 4, Cluster: cluster, Device: "/dev/sdb"}}
+		return m
+	}
 	silent := mon("two", "")
 	silent.err = errors.New("no route to host")
 	for name, c := range map[string]struct {
@@ -104,6 +110,10 @@ func TestFounder(t *testing.T) {
 		"a monitor where none belongs":  {members: []member{mon("one", "f"), other}, refused: "two has a monitor of the cluster f"},
 		"one is silent":                 {members: []member{mon("one", ""), silent}, refused: "no route to host"},
 		"nobody is to have one":         {members: nil, refused: "no node has the role ceph-mon"},
+		"OSDs, and no monitor":          {members: []member{mon("one", ""), carries(mon("two", ""), "g")}, refused: "two has osd.4 of the cluster g on /dev/sdb"},
+		"OSDs of the one declared":      {members: []member{carries(mon("one", ""), "f")}, fsid: "f", refused: "one has osd.4 of the cluster f"},
+		"OSDs that may be lost":         {members: []member{mon("one", ""), carries(mon("two", ""), "g", "osd-01")}},
+		"OSDs of the one begun":         {members: []member{mon("one", "f"), carries(mon("two", ""), "f")}},
 		"there, and one more is silent": {members: []member{mon("one", "f"), mon("three", "f"), silent}, there: true, refused: "no route to host"},
 	} {
 		first, there, err := founder(c.members, c.fsid)
