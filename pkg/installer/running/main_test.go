@@ -1,0 +1,9 @@
+package running
+
+import (
+	"testing"
+
+	"github.com/nuboctl/nuboctl/pkg/installer/mounttest"
+)
+
+func TestMain(m *testing.M) { mounttest.Main(m) }
