@@ -120,10 +120,15 @@ func (h Host) with(nonce, name string, flags uintptr, options string, do func(di
 	return err
 }
 
-// environment reads GRUB's environment, lets change alter it, and writes it back when change says so.
+// environment reads GRUB's environment, lets change alter it, and writes it back when change says so. Nil: whoever only looks writes nothing, not even
+// that it was mounted.
 func (h Host) environment(nonce string, change func(boot.Env) (bool, error)) (boot.Env, error) {
 	var env boot.Env
-	err := h.with(nonce, disk.PartBoot, unix.MS_NOATIME, "", func(dir string) error {
+	flags, options := uintptr(unix.MS_NOATIME), ""
+	if change == nil {
+		flags, options = flags|unix.MS_RDONLY, "noload"
+	}
+	err := h.with(nonce, disk.PartBoot, flags, options, func(dir string) error {
 		var err error
 		if env, err = boot.ReadEnv(boot.EnvPath(dir)); err != nil || change == nil {
 			return err
@@ -158,6 +163,18 @@ func (h Host) Status() (Status, error) {
 	return s, nil
 }
 
+// blank reports whether a device certainly has no file system of the ext family: its magic number, 0xEF53 at byte 1,080, is not there.
+func blank(device string) bool {
+	f, err := os.Open(device)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var magic [2]byte
+	_, err = f.ReadAt(magic[:], 1080)
+	return err == nil && magic != [2]byte{0x53, 0xef}
+}
+
 // look reads one slot: the booted one where it is, the other mounted read-only without replaying its journal. A partition without our
 // file system is empty. One whose file system is damaged, as after a power cut in the middle of its writing, holds nothing whole: it can be written anew.
 func (h Host) look(nonce, name string, env boot.Env) (Slot, error) {
@@ -168,6 +185,9 @@ func (h Host) look(nonce, name string, env boot.Env) (Slot, error) {
 	part, err := slot.PartitionOf(name)
 	if err != nil {
 		return s, err
+	}
+	if blank(h.Device(nonce, part)) {
+		return s, nil // asked first, since the kernel logs each mount of what is no file system
 	}
 	err = h.with(nonce, part, unix.MS_RDONLY|unix.MS_NOATIME, "noload", func(dir string) error {
 		var err error
