@@ -187,6 +187,9 @@ func BMCBoot(ctx context.Context, e Env, want, node string) error {
 		if err := b.client.BootOnce(ctx, bootDevices[want]); err != nil {
 			return err
 		}
+		if now, err := b.client.BootOverride(ctx); want == "network" && err == nil && now.Persistent {
+			e.note("The BMC of %s knows no boot for once: it keeps this until it is told otherwise, by nuboctl bmc boot disk %s", b.node.Name, b.node.Name)
+		}
 		return show(ctx, b)
 	})
 }

@@ -98,6 +98,9 @@ func redfishAddress(u *url.URL, details metal3.AccessDetails) (Address, error) {
 	info := details.DriverInfo(metal3.Credentials{})
 	system, _ := info["redfish_system_id"].(string)
 	system = strings.TrimRight(system, "/")
+	if system == "/redfish" || system == "/redfish/v1" || system == "/redfish/v1/Systems" { // what the BMC itself shows on the way to its system
+		system = ""
+	}
 	if system != "" && !strings.HasPrefix(system, "/redfish/") {
 		return Address{}, fmt.Errorf("%q is not the path of a Redfish system: it begins with /redfish/", system)
 	}

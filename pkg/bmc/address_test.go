@@ -13,6 +13,9 @@ func TestParseAddress(t *testing.T) {
 	}{
 		{"redfish://bmc-1.lab/redfish/v1/Systems/1", Address{Protocol: Redfish, Host: "bmc-1.lab", Port: "443", System: "/redfish/v1/Systems/1"}},
 		{"redfish+https://bmc-1.lab:8443/redfish/v1/Systems/1/", Address{Protocol: Redfish, Host: "bmc-1.lab", Port: "8443", System: "/redfish/v1/Systems/1"}},
+		{"redfish://192.0.2.1/", Address{Protocol: Redfish, Host: "192.0.2.1", Port: "443"}},
+		{"redfish://192.0.2.1/redfish/v1/", Address{Protocol: Redfish, Host: "192.0.2.1", Port: "443"}},
+		{"redfish://192.0.2.1/redfish/v1/Systems", Address{Protocol: Redfish, Host: "192.0.2.1", Port: "443"}},
 		{"redfish://192.0.2.1", Address{Protocol: Redfish, Host: "192.0.2.1", Port: "443"}},
 		{"redfish+http://192.0.2.1", Address{Protocol: Redfish, Host: "192.0.2.1", Port: "80", Plain: true}},
 		{"idrac-redfish://192.0.2.1/redfish/v1/Systems/System.Embedded.1", Address{Protocol: Redfish, Host: "192.0.2.1", Port: "443", System: "/redfish/v1/Systems/System.Embedded.1"}},

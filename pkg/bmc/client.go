@@ -97,7 +97,7 @@ func (c *client) recognise(ctx context.Context) error {
 		return nil
 	case got.Serial == "":
 		return c.wrap(op, fault(ErrIdentity, "the BMC tells no serial number, expected %s", want).
-			advise("allow an unknown serial number for this machine, if its BMC cannot tell one"))
+			advise("if its BMC cannot tell one, leave serial out of the node: the installer then knows the machine by its MAC addresses"))
 	}
 	return c.wrap(op, fault(ErrIdentity, "serial number %s is behind this address, expected %s", got.Serial, want))
 }

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/stmcginnis/gofish"
-	"github.com/stmcginnis/gofish/common"
 )
 
 // RecordConsole writes what the machine's serial console prints into out, from now until the context ends, which is no error. It needs
@@ -96,19 +95,17 @@ const consolePage = 400
 // consoleLog finds the log service HostLogger of the system and reads the end of its entries.
 func (d *redfishDriver) consoleLog(ctx context.Context) (lines []string, err error) {
 	err = d.do(ctx, func(api *gofish.APIClient) error {
-		var system struct{ LogServices common.Link }
+		var system struct{ LogServices link }
 		if _, err := get(api, d.system, &system); err != nil {
 			return err
 		}
-		var services struct{ Members common.Links }
-		if system.LogServices != "" {
-			if _, err := get(api, system.LogServices.String(), &services); err != nil {
-				return err
-			}
+		services, err := members(api, string(system.LogServices))
+		if err != nil {
+			return err
 		}
-		for _, path := range services.Members {
-			if strings.HasSuffix(strings.TrimRight(path.String(), "/"), "/"+hostLogger) {
-				lines, err = consoleEntries(api, path.String())
+		for _, path := range services {
+			if strings.HasSuffix(strings.TrimRight(string(path), "/"), "/"+hostLogger) {
+				lines, err = consoleEntries(api, string(path))
 				return err
 			}
 		}
@@ -119,15 +116,15 @@ func (d *redfishDriver) consoleLog(ctx context.Context) (lines []string, err err
 
 // consoleEntries reads the last entries of a log service, which hands out the oldest first.
 func consoleEntries(api *gofish.APIClient, service string) ([]string, error) {
-	var log struct{ Entries common.Link }
+	var log struct{ Entries link }
 	if _, err := get(api, service, &log); err != nil {
 		return nil, err
 	}
 	var page struct {
 		Count   int `json:"Members@odata.count"`
-		Members []struct{ Message string }
+		Members []struct{ Message word }
 	}
-	if _, err := get(api, log.Entries.String()+"?$top=1", &page); err != nil {
+	if _, err := get(api, string(log.Entries)+"?$top=1", &page); err != nil {
 		return nil, err
 	}
 	skip := max(0, page.Count-consolePage)
@@ -136,7 +133,7 @@ func consoleEntries(api *gofish.APIClient, service string) ([]string, error) {
 	}
 	lines := make([]string, len(page.Members))
 	for i, m := range page.Members {
-		lines[i] = m.Message
+		lines[i] = string(m.Message)
 	}
 	return lines[max(0, len(lines)-consolePage):], nil
 }

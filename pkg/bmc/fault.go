@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // The kinds of failure, for errors.Is.
@@ -51,6 +52,9 @@ type Error struct {
 	Cause error
 	// Remedy is what to do.
 	Remedy string
+
+	// pause is for how long the BMC asked to be left alone.
+	pause time.Duration
 }
 
 // Error implements error in one line.

@@ -84,8 +84,11 @@ func (d *ipmiDriver) BootDeviceSet(ctx context.Context, device string, persisten
 	if _, known := ipmiBootSelectors[BootDevice(device)]; !known {
 		return false, fault(ErrUnsupported, "IPMI has no boot device %q", device)
 	}
+	d.keepBootFlags(ctx)
 	if _, err := d.Conn.BootDeviceSet(ctx, device, persistent, efi); err != nil {
-		return false, ipmiFault(err)
+		if err = d.bareBootFlags(ctx, BootDevice(device), persistent, efi, ipmiFault(err)); err != nil {
+			return false, err
+		}
 	}
 	var got provider.BootDeviceOverride
 	held, err := settled(ctx, d.target.settle(), func() (bool, error) {
@@ -97,6 +100,34 @@ func (d *ipmiDriver) BootDeviceSet(ctx context.Context, device string, persisten
 		err = fault(ErrReverted, "the boot device reads %s", got.Device)
 	}
 	return err == nil, err
+}
+
+// keepBootFlags asks the BMC not to drop the boot device by itself when the machine is not started within a minute (IPMI 2.0, table 28-14, parameter 3).
+// BMCs need not have it.
+func (d *ipmiDriver) keepBootFlags(ctx context.Context) {
+	if _, err := d.tool.run(ctx, "raw", "0x00", "0x08", "0x03", "0x08"); err != nil {
+		d.target.logger().Info("BMC: it may drop the boot device after a minute", "address", d.tool.addr.String(), "answer", clean(err, d.target.Credentials))
+	}
+}
+
+// bareBootFlags sets the boot flags and nothing else, where ipmitool gave up: around them it writes two more parameters, set in progress and the
+// acknowledgement of who has read them, and takes a BMC's refusal of one for a failure. why is that failure.
+func (d *ipmiDriver) bareBootFlags(ctx context.Context, device BootDevice, persistent, efi bool, why *Error) error {
+	if !errors.Is(why, ErrUnsupported) && !strings.Contains(why.Error(), "Boot Parameter") {
+		return why
+	}
+	flags := byte(0x80)
+	if persistent {
+		flags |= 0x40
+	}
+	if efi {
+		flags |= 0x20
+	}
+	_, err := d.tool.run(ctx, "raw", "0x00", "0x08", "0x05", fmt.Sprintf("%#02x", flags), fmt.Sprintf("%#02x", ipmiBootSelectors[device]<<2), "0x00", "0x00", "0x00")
+	if err != nil {
+		return fault(ErrUnsupported, "%w; the boot flags alone: %w", why.Cause, err)
+	}
+	return nil
 }
 
 // BootDeviceOverrideGet implements bmclib's BootDeviceOverrideGetter.

@@ -61,3 +61,22 @@ func TestPasswordFormsAreTakenOut(t *testing.T) {
 		t.Error("credentials can be written")
 	}
 }
+
+func TestWhatIpmitoolSays(t *testing.T) {
+	for said, want := range map[string]*Error{
+		"Authentication algorithm 0x01 is not what we requested 0x03\nError: Unable to establish IPMI v2 / RMCP+ session": {Kind: ErrUnsupported, Remedy: cipherRemedy},
+		"Error in open session response message : no matching cipher suite\nError: Unable to establish IPMI v2 / RMCP+ session": {
+			Kind: ErrUnsupported, Remedy: cipherRemedy},
+		"Error in open session response message : unauthorized role requested":              {Kind: ErrAuth},
+		"Error: Unable to establish IPMI v2 / RMCP+ session":                                {Kind: ErrUnreachable, Remedy: remedies[ErrUnreachable]},
+		"Set Chassis Power Control to Up/On failed: Command not supported in present state": {Kind: ErrBusy},
+		"Get Chassis Power Status failed: BMC initialization in progress":                   {Kind: ErrBusy, Remedy: remedies[ErrBusy]},
+		"Get HPM.x Capabilities request failed: Node busy":                                  {Kind: ErrBusy, Remedy: remedies[ErrBusy]},
+		"Set Chassis Boot Parameter 4 failed: Parameter out of range":                       {Kind: ErrUnsupported, Remedy: remedies[ErrUnsupported]},
+	} {
+		got := ipmiFault(errors.New("ipmitool: exit status 1: " + said))
+		if got.Kind != want.Kind || (want.Remedy != "" && got.Remedy != want.Remedy) {
+			t.Errorf("%q: %v (%s), want %v (%s)", said, got.Kind, got.Remedy, want.Kind, want.Remedy)
+		}
+	}
+}

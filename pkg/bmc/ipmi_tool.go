@@ -34,7 +34,7 @@ func (t ipmiTool) run(ctx context.Context, args ...string) (string, error) {
 		return out.String(), nil
 	}
 	if ended := ctx.Err(); ended != nil {
-		return "", &Error{Kind: ErrUnreachable, Cause: ended, Remedy: remedies[ErrUnreachable]}
+		return "", &Error{Kind: ErrUnreachable, Cause: fmt.Errorf("ipmitool %s: no answer in time: %w", strings.Join(args, " "), ended), Remedy: remedies[ErrUnreachable]}
 	}
 	return out.String(), ipmiFault(fmt.Errorf("ipmitool %s: %w: %s", strings.Join(args, " "), err, &complaint))
 }
@@ -47,18 +47,29 @@ var complaints = []struct {
 }{
 	{"RAKP 2 HMAC is invalid", ErrAuth, ""},
 	{"unauthorized name", ErrAuth, ""},
-	{"insufficient privilege", ErrAuth, "give the account the administrator privilege on the BMC"},
+	{"unauthorized role", ErrAuth, "give the account the administrator privilege on the BMC, and for its LAN channel"},
 	{"Insufficient privilege", ErrAuth, "give the account the administrator privilege on the BMC"},
 	{"invalid authentication algorithm", ErrUnsupported, cipherRemedy},
-	{"no cipher suite match", ErrUnsupported, cipherRemedy},
+	{"no matching", ErrUnsupported, cipherRemedy}, // cipher suite, authentication algorithm, integrity payload
 	{"invalid integrity algorithm", ErrUnsupported, cipherRemedy},
+	{"invalid confidentiality algorithm", ErrUnsupported, cipherRemedy},
+	{"is not what we requested", ErrUnsupported, cipherRemedy}, // it answers with a suite of its own choice
 	{"insufficient resources", ErrBusy, ""},
 	{"Address lookup for", ErrUnreachable, "correct the host name in the address"},
 	{"Unable to establish", ErrUnreachable, ""},
 	{"Node busy", ErrBusy, ""},
+	{"BMC initialization in progress", ErrBusy, ""},
+	{"in update mode", ErrBusy, ""},
+	{"not supported in present state", ErrBusy, "the BMC would in another state of the machine: wait until it has started or stopped"},
+	{"activation limit reached", ErrBusy, "somebody else has this console open; ipmitool sol deactivate ends that session"},
+	{"SOL payload disabled", ErrUnsupported, "switch Serial-over-LAN on in the BMC's settings, for this account too (ipmitool sol payload enable)"},
+	{"Parameter not supported", ErrUnsupported, ""},
+	{"Parameter out of range", ErrUnsupported, ""},
+	{"Invalid data field", ErrUnsupported, ""},
 	{"Invalid command", ErrUnsupported, ""},
 	{"Unsupported", ErrUnsupported, ""},
 	{"not present", ErrUnsupported, ""},
+	{"record not found", ErrUnsupported, ""},
 }
 
 const cipherRemedy = "the BMC does not offer cipher suite 17: renew its firmware, or, if SHA-1 is acceptable on its network, add ?ciphersuite=3 to the address"

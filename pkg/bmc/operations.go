@@ -57,7 +57,7 @@ func (c *client) SetPower(ctx context.Context, want PowerState) error {
 	if err != nil || reached {
 		return err
 	}
-	return c.wrap(op, &Error{Kind: ErrReverted, Cause: errors.Join(fmt.Errorf("power still reads %s", last), ctx.Err())})
+	return c.wrap(op, &Error{Kind: ErrReverted, Cause: fmt.Errorf("power still reads %s when the time was up: %w", last, ctx.Err())})
 }
 
 // BootOnce implements BootController.

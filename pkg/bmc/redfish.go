@@ -8,7 +8,9 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
+	"time"
 
 	provider "github.com/bmc-toolbox/bmclib/v2/bmc"
 	"github.com/stmcginnis/gofish"
@@ -22,6 +24,7 @@ type redfishDriver struct {
 	target  Target
 	addr    Address
 	http    *http.Client
+	guard   *guard // http's
 	log     *slog.Logger
 	session *gofish.Session
 	// basic is true where the service has no sessions.
@@ -49,7 +52,8 @@ func newRedfishDriver(t Target, a Address) (*redfishDriver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &redfishDriver{target: t, addr: a, http: httpClient(a, config), log: t.logger(), system: a.System}, nil
+	client, guard := httpClient(a, config)
+	return &redfishDriver{target: t, addr: a, http: client, guard: guard, log: t.logger(), system: a.System}, nil
 }
 
 // Name tells bmclib who we are.
@@ -71,49 +75,123 @@ func (d *redfishDriver) Open(ctx context.Context) error {
 	return nil
 }
 
+// rootPath is where every Redfish service begins (DSP0266).
+const rootPath = "/redfish/v1/"
+
+// rootView is what is read of a ServiceRoot.
+type rootView struct {
+	Systems, SessionService link
+	Links                   struct{ Sessions link }
+}
+
+// sessions is where sessions are made; empty where the service has none.
+func (v rootView) sessions() string {
+	if v.Links.Sessions == "" && v.SessionService != "" {
+		return strings.TrimRight(string(v.SessionService), "/") + "/Sessions"
+	}
+	return string(v.Links.Sessions)
+}
+
 // login reads the service root, which proves the certificate, and then makes a session.
 func (d *redfishDriver) login(ctx context.Context) error {
 	api, err := gofish.ConnectContext(ctx, gofish.ClientConfig{Endpoint: d.addr.Endpoint(), HTTPClient: d.http})
-	if err != nil {
-		return redfishFault(err)
+	if statusOf(err) == http.StatusUnauthorized {
+		return d.withoutSession("it shows not even its root without a password")
 	}
-	auth, err := api.Service.CreateSession(d.target.Credentials.User, d.target.Credentials.Password)
+	if err != nil {
+		return noService(err)
+	}
+	var root rootView
+	if _, err := get(api, rootPath, &root); err != nil {
+		return d.fault(err)
+	}
+	if root.sessions() == "" {
+		return d.withoutSession("it has no sessions")
+	}
+	response, err := api.Post(root.sessions(), map[string]string{"UserName": d.target.Credentials.User, "Password": d.target.Credentials.Password})
 	switch status := statusOf(err); {
-	case err == nil && auth.Token != "":
-		d.session = &gofish.Session{ID: auth.Session, Token: auth.Token}
-		return nil
 	case err == nil:
-		return fault(ErrUnsupported, "the BMC made a session and gave no token for it")
-	case status == 0 && strings.Contains(err.Error(), "no target provided"),
-		status == http.StatusNotFound, status == http.StatusMethodNotAllowed, status == http.StatusNotImplemented:
-		d.log.Warn("BMC: it has no sessions, the password goes with each request", "address", d.addr.String())
-		d.basic = true
-		return nil
-	case status == http.StatusBadRequest && sessionsExhausted(err):
-		return fault(ErrBusy, "%s", describe(err))
+		return d.begin(root.sessions(), response)
+	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed, status == http.StatusNotImplemented:
+		return d.withoutSession("it makes no sessions: " + describe(err))
+	case status != 0 && status != http.StatusUnauthorized && sessionsExhausted(err):
+		return d.fault(fault(ErrBusy, "no session is free: %s", describe(err)).
+			advise("end other sessions on the BMC, which keeps few, or wait until they time out; resetting the BMC ends them all"))
+	}
+	return d.fault(err)
+}
+
+// withoutSession lets the password go with each request, over the connection that has proven its certificate.
+func (d *redfishDriver) withoutSession(why string) error {
+	d.log.Warn("BMC: the password goes with each request", "address", d.addr.String(), "why", why)
+	d.basic = true
+	d.guard.login.Store(&d.target.Credentials)
+	return nil
+}
+
+// begin keeps the session that a login made. Where it is to be ended is told by a header, or, by some, only by the body.
+func (d *redfishDriver) begin(collection string, response *http.Response) error {
+	defer response.Body.Close()
+	var made struct {
+		Path link `json:"@odata.id"`
+		ID   word `json:"Id"`
+	}
+	if raw, err := io.ReadAll(response.Body); err == nil {
+		_ = json.Unmarshal(raw, &made) // a login may be answered without a body
+	}
+	path := localPath(response.Header.Get("Location"))
+	if path == "" {
+		path = string(made.Path)
+	}
+	if path == "" && made.ID != "" {
+		path = strings.TrimRight(collection, "/") + "/" + string(made.ID)
+	}
+	token := response.Header.Get("X-Auth-Token")
+	if token == "" {
+		return d.withoutSession("it made a session and gave no token for it")
+	}
+	d.session = &gofish.Session{ID: path, Token: token}
+	return nil
+}
+
+// noService is the error of a service root that cannot be read.
+func noService(err error) *Error {
+	var syntax *json.SyntaxError
+	if statusOf(err) == http.StatusNotFound || errors.As(err, &syntax) {
+		return fault(ErrUnsupported, "GET %s: %s", rootPath, describe(err)).
+			advise("whoever answers there does not speak Redfish: check address and port; older BMCs need newer firmware or a licence for it, or speak IPMI (ipmi://HOST)")
 	}
 	return redfishFault(err)
 }
 
-// sessionsExhausted recognises BMCs that answer 400 when no session is free.
+// sessionsExhausted recognises refusals of BMCs that have no session free: with 503 by the book, with 400 and others in fact.
 func sessionsExhausted(err error) bool {
 	text := strings.ToLower(describe(err))
-	return strings.Contains(text, "session") && (strings.Contains(text, "limit") || strings.Contains(text, "maximum"))
+	return strings.Contains(text, "limit") || strings.Contains(text, "maximum") || strings.Contains(text, "too many")
 }
 
 // Close ends the session.
 func (d *redfishDriver) Close(ctx context.Context) error {
 	defer d.http.CloseIdleConnections()
 	d.basic = false
+	d.guard.login.Store(nil)
 	if d.session == nil {
+		return nil
+	}
+	if d.session.ID == "" {
+		d.log.Warn("BMC: it did not say how its session is ended: it will time out", "address", d.addr.String())
+		d.session = nil
 		return nil
 	}
 	api, err := d.connect(ctx)
 	if err == nil {
 		err = api.Service.DeleteSession(d.session.ID)
 	}
-	// A session that is gone already is as good as ended.
-	if status := statusOf(err); status == http.StatusNotFound || status == http.StatusUnauthorized {
+	// A session that is gone already is as good as ended, and what was done with one that the BMC does not end was done all the same.
+	if status := statusOf(err); declined(status) || status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusNotImplemented {
+		if status != http.StatusNotFound && status != http.StatusUnauthorized {
+			d.log.Warn("BMC: it does not end its session, which will time out", "address", d.addr.String(), "answer", describe(err))
+		}
 		err = nil
 	}
 	if err != nil {
@@ -124,11 +202,7 @@ func (d *redfishDriver) Close(ctx context.Context) error {
 }
 
 func (d *redfishDriver) connect(ctx context.Context) (*gofish.APIClient, error) {
-	config := gofish.ClientConfig{Endpoint: d.addr.Endpoint(), HTTPClient: d.http, Session: d.session}
-	if d.basic {
-		config.BasicAuth, config.Username, config.Password = true, d.target.Credentials.User, d.target.Credentials.Password
-	}
-	return gofish.ConnectContext(ctx, config)
+	return gofish.ConnectContext(ctx, gofish.ClientConfig{Endpoint: d.addr.Endpoint(), HTTPClient: d.http, Session: d.session})
 }
 
 // do runs an exchange with the session, and once more with a new one when it had expired: a
@@ -143,12 +217,20 @@ func (d *redfishDriver) do(ctx context.Context, exchange func(*gofish.APIClient)
 			err = d.once(ctx, exchange)
 		}
 	}
-	var known *Error
-	if err != nil && !errors.As(err, &known) {
-		err = redfishFault(err)
+	d.last = nil
+	if err != nil {
+		d.last = d.fault(err)
 	}
-	d.last = err
-	return err
+	return d.last
+}
+
+// fault is redfishFault, with the pause that the BMC asked for.
+func (d *redfishDriver) fault(err error) *Error {
+	e := redfishFault(err)
+	if errors.Is(e.Kind, ErrBusy) {
+		e.pause = time.Duration(d.guard.pause.Load())
+	}
+	return e
 }
 
 func (d *redfishDriver) once(ctx context.Context, exchange func(*gofish.APIClient) error) error {
@@ -157,67 +239,6 @@ func (d *redfishDriver) once(ctx context.Context, exchange func(*gofish.APIClien
 		return err
 	}
 	return exchange(api)
-}
-
-// find learns the path of the system when the address does not name it.
-func (d *redfishDriver) find(api *gofish.APIClient) error {
-	if d.system != "" {
-		_, err := get(api, d.system, &struct{}{})
-		if statusOf(err) == http.StatusNotFound {
-			return fault(ErrInvalid, "the BMC has no system %s", d.system).advise("list the BMC's systems, and correct the path in the address")
-		}
-		return err
-	}
-	var list struct{ Members common.Links }
-	if _, err := get(api, "/redfish/v1/Systems", &list); err != nil {
-		return err
-	}
-	if len(list.Members) != 1 {
-		return fault(ErrInvalid, "the BMC has %d systems, %v, and the address names none", len(list.Members), list.Members).
-			advise("add the path of the machine's system to the address")
-	}
-	d.system = list.Members[0].String()
-	return nil
-}
-
-// get reads a resource and returns its ETag.
-func get(api *gofish.APIClient, path string, into any) (etag string, err error) {
-	response, err := api.Get(path)
-	if err != nil {
-		return "", err
-	}
-	defer response.Body.Close()
-	raw, err := io.ReadAll(response.Body)
-	if err != nil {
-		return "", err
-	}
-	if err := json.Unmarshal(raw, into); err != nil {
-		return "", fmt.Errorf("the BMC's answer to GET %s makes no sense: %w", path, err)
-	}
-	return response.Header.Get("ETag"), nil
-}
-
-// patch changes a resource. Some BMCs insist on If-Match and others refuse it: it is sent only
-// when it was asked for (RFC 6585: 428; some say 412).
-func patch(api *gofish.APIClient, path string, change any) error {
-	response, err := api.Patch(path, change)
-	if status := statusOf(err); status == http.StatusPreconditionRequired || status == http.StatusPreconditionFailed {
-		var current struct {
-			ETag string `json:"@odata.etag"`
-		}
-		etag, readErr := get(api, path, &current)
-		if readErr != nil {
-			return errors.Join(err, readErr)
-		}
-		if etag == "" {
-			etag = current.ETag
-		}
-		response, err = api.PatchWithHeaders(path, change, map[string]string{"If-Match": etag})
-	}
-	if err != nil {
-		return err
-	}
-	return response.Body.Close()
 }
 
 // statusOf is the HTTP status of a refusal; zero when the error is none.
@@ -237,13 +258,19 @@ func describe(err error) string {
 	}
 	parts := []string{fmt.Sprintf("HTTP %d", refused.HTTPReturnedStatusCode)}
 	for _, info := range refused.ExtendedInfos {
-		parts = append(parts, strings.TrimSpace(info.MessageID+" "+info.Message))
+		if said := strings.TrimSpace(info.MessageID + " " + info.Message); said != "" {
+			parts = append(parts, said)
+		}
 	}
-	if len(refused.ExtendedInfos) == 0 && refused.Message != "" {
-		parts = append(parts, refused.Message)
+	if len(parts) == 1 && strings.TrimSpace(refused.Code+refused.Message) != "" {
+		parts = append(parts, strings.TrimSpace(refused.Code+" "+refused.Message))
 	}
 	return strings.Join(parts, ": ")
 }
+
+// notNow are parts of messages by which BMCs say that they would, later: while the machine starts, or while they start themselves.
+var notNow = []string{"DuringSystemPOST", "in POST", "during POST", "InvalidOperationForSystemState", "ResourceInUse", "ResourceNotReady", "ServiceTemporarilyUnavailable", "ServiceShuttingDown",
+	"ResourceInStandby", "BMCNotReady"}
 
 // redfishFault gives an error of gofish, net/http or TLS its kind.
 func redfishFault(err error) *Error {
@@ -254,16 +281,41 @@ func redfishFault(err error) *Error {
 	if e := distrust(err); e != nil {
 		return e
 	}
-	switch status := statusOf(err); {
-	case status == 0:
-		return &Error{Kind: ErrUnreachable, Cause: err, Remedy: remedies[ErrUnreachable]}
-	case status == http.StatusUnauthorized:
-		return fault(ErrAuth, "%s", describe(err))
-	case status == http.StatusForbidden:
-		return fault(ErrAuth, "%s", describe(err)).advise("give the account a role that may do this, or use another account")
-	case status == http.StatusTooManyRequests, status >= 500 && status != http.StatusNotImplemented:
-		return fault(ErrBusy, "%s", describe(err))
-	default:
-		return fault(ErrUnsupported, "%s", describe(err))
+	status, said := statusOf(err), describe(err)
+	refused := func(kind error) *Error {
+		return &Error{Kind: kind, Cause: &refusal{said: said, err: err}, Remedy: remedies[kind]}
 	}
+	switch {
+	case status == 0:
+		return unreachable(err)
+	case status == http.StatusUnauthorized:
+		return refused(ErrAuth)
+	case strings.Contains(said, "PasswordChangeRequired"):
+		return refused(ErrAuth).advise("the BMC wants this account's password changed first: change it on the BMC, and then in the secrets")
+	case status == http.StatusForbidden:
+		return refused(ErrAuth).advise("give the account a role that may do this, or use another account; some BMCs want a licence for Redfish")
+	case status == http.StatusTooManyRequests, status == http.StatusLocked, status >= 500 && status != http.StatusNotImplemented,
+		slices.ContainsFunc(notNow, func(part string) bool { return strings.Contains(said, part) }):
+		return refused(ErrBusy)
+	}
+	return refused(ErrUnsupported)
+}
+
+// refusal is an HTTP error in one line that still tells its status.
+type refusal struct {
+	said string
+	err  error
+}
+
+func (r *refusal) Error() string { return r.said }
+func (r *refusal) Unwrap() error { return r.err }
+
+// unreachable is the error of a request that was not answered, or not with HTTP.
+func unreachable(err error) *Error {
+	e := &Error{Kind: ErrUnreachable, Cause: err, Remedy: remedies[ErrUnreachable]}
+	var away *astray
+	if errors.As(err, &away) {
+		return e.advise("the BMC redirects to another address: if that one is its own, put it into the inventory (redfish+https where it left plain HTTP)")
+	}
+	return e
 }

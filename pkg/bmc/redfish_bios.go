@@ -9,32 +9,31 @@ import (
 	"strings"
 
 	"github.com/stmcginnis/gofish"
-	"github.com/stmcginnis/gofish/common"
 )
 
 // biosView is what is read of a Bios resource and of its settings resource (Bios schema).
 type biosView struct {
 	Attributes map[string]any
 	Settings   struct {
-		SettingsObject common.Link
+		SettingsObject link
 	} `json:"@Redfish.Settings"`
 }
 
 // bios reads the settings in force, and the path that takes changes.
 func (d *redfishDriver) bios(api *gofish.APIClient) (view biosView, path string, err error) {
-	var system struct{ Bios common.Link }
+	var system struct{ Bios link }
 	if _, err := get(api, d.system, &system); err != nil {
 		return view, "", err
 	}
 	if system.Bios == "" {
 		return view, "", fault(ErrUnsupported, "the BMC shows no BIOS settings")
 	}
-	if _, err := get(api, system.Bios.String(), &view); err != nil {
+	if _, err := get(api, string(system.Bios), &view); err != nil {
 		return view, "", err
 	}
-	path = view.Settings.SettingsObject.String()
+	path = string(view.Settings.SettingsObject)
 	if path == "" {
-		path = system.Bios.String()
+		path = string(system.Bios)
 	}
 	return view, path, nil
 }
@@ -79,7 +78,11 @@ func (d *redfishDriver) SetBiosConfiguration(ctx context.Context, change map[str
 		if err != nil || len(typed) == 0 {
 			return err
 		}
-		if err := patch(api, path, map[string]any{"Attributes": typed}); err != nil {
+		watch, err := patch(api, path, map[string]any{"Attributes": typed})
+		if err != nil {
+			return err
+		}
+		if err := d.await(ctx, api, watch); err != nil {
 			return err
 		}
 		var missing []string

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	provider "github.com/bmc-toolbox/bmclib/v2/bmc"
 	"github.com/stmcginnis/gofish"
@@ -13,18 +14,15 @@ import (
 // bootView is what is read of a ComputerSystem, or of its settings resource, to set its boot
 // override (ComputerSystem schema, Boot).
 type bootView struct {
-	Manufacturer string
+	Manufacturer word
 	Boot         struct {
-		Target  string   `json:"BootSourceOverrideTarget"`
-		Enabled string   `json:"BootSourceOverrideEnabled"`
-		Mode    string   `json:"BootSourceOverrideMode"`
-		Allowed []string `json:"BootSourceOverrideTarget@Redfish.AllowableValues"`
+		Target  word  `json:"BootSourceOverrideTarget"`
+		Enabled word  `json:"BootSourceOverrideEnabled"`
+		Mode    word  `json:"BootSourceOverrideMode"`
+		Allowed words `json:"BootSourceOverrideTarget@Redfish.AllowableValues"`
+		Lengths words `json:"BootSourceOverrideEnabled@Redfish.AllowableValues"`
 	}
-	Settings struct {
-		Object struct {
-			Path string `json:"@odata.id"`
-		} `json:"SettingsObject"`
-	} `json:"@Redfish.Settings"`
+	Settings struct{ SettingsObject link } `json:"@Redfish.Settings"`
 }
 
 // bootTargets are the schema's words for ours.
@@ -35,15 +33,24 @@ var bootTargets = map[BootDevice]string{
 // bootWish is the override that is to be reached.
 type bootWish struct{ target, enabled, mode string }
 
+// How long an override holds (ComputerSystem schema, BootSourceOverrideEnabled).
+const once, always, disabled = "Once", "Continuous", "Disabled"
+
 // held tells whether a resource shows the wish.
 func (w bootWish) held(v bootView) bool {
-	if w.mode != "" && v.Boot.Mode != "" && v.Boot.Mode != w.mode {
+	if w.mode != "" && v.Boot.Mode != "" && string(v.Boot.Mode) != w.mode {
 		return false
 	}
-	if w.enabled == "Disabled" {
-		return v.Boot.Enabled == "Disabled" || v.Boot.Target == "None"
+	if w.enabled == disabled {
+		return v.Boot.Enabled == disabled || v.Boot.Target == "None"
 	}
-	return v.Boot.Target == w.target && v.Boot.Enabled == w.enabled
+	return string(v.Boot.Target) == w.target && string(v.Boot.Enabled) == w.enabled
+}
+
+// heldAlways tells whether a BMC that was asked for once has the device for always: some know nothing else, sushy-tools among them.
+func (w bootWish) heldAlways(v bootView) bool {
+	w.enabled = map[string]string{once: always}[w.enabled]
+	return w.enabled != "" && w.held(v)
 }
 
 // BootDeviceSet implements bmclib's BootDeviceSetter: the vendor's ways to write it, one after
@@ -54,7 +61,7 @@ func (d *redfishDriver) BootDeviceSet(ctx context.Context, device string, persis
 		if _, err := get(api, d.system, &now); err != nil {
 			return err
 		}
-		q := quirkOf(now.Manufacturer)
+		q := quirkOf(string(now.Manufacturer))
 		wish, err := d.wish(BootDevice(device), persistent, now, q)
 		if err != nil {
 			return err
@@ -78,18 +85,21 @@ func (d *redfishDriver) wish(device BootDevice, persistent bool, now bootView, q
 			}
 		}
 	}
-	// Some BMCs leave the list out; then the write will tell.
+	// Some BMCs leave the list out; then the write will tell. An override that is switched off needs no target.
 	if len(now.Boot.Allowed) > 0 && !slices.Contains(now.Boot.Allowed, target) {
-		return bootWish{}, fault(ErrUnsupported, "the BMC does not offer boot device %s, only %v", target, now.Boot.Allowed)
+		if device != BootNone {
+			return bootWish{}, fault(ErrUnsupported, "the BMC does not offer boot device %s, only %v", target, now.Boot.Allowed)
+		}
+		target = ""
 	}
-	w := bootWish{target: target, enabled: "Once", mode: map[Firmware]string{UEFI: "UEFI", BIOS: "Legacy"}[d.target.Firmware]}
+	w := bootWish{target: target, enabled: once, mode: map[Firmware]string{UEFI: "UEFI", BIOS: "Legacy"}[d.target.Firmware]}
 	switch {
 	case device == BootNone:
-		w.enabled = "Disabled"
-	case persistent:
-		w.enabled = "Continuous"
+		w.enabled = disabled
+	case persistent, len(now.Boot.Lengths) > 0 && !slices.Contains(now.Boot.Lengths, once) && slices.Contains(now.Boot.Lengths, always):
+		w.enabled = always
 	}
-	if q.fixedMode && w.mode != "" && now.Boot.Mode != "" && now.Boot.Mode != w.mode {
+	if q.fixedMode && w.mode != "" && now.Boot.Mode != "" && string(now.Boot.Mode) != w.mode {
 		return bootWish{}, fault(ErrUnsupported, "the machine boots in %s mode, and its BMC cannot change that with the boot device", now.Boot.Mode).
 			advise("set the boot mode in the firmware's settings, or correct firmware in the inventory")
 	}
@@ -97,13 +107,17 @@ func (d *redfishDriver) wish(device BootDevice, persistent bool, now bootView, q
 }
 
 func (d *redfishDriver) writeBoot(ctx context.Context, api *gofish.APIClient, wish bootWish, now bootView, q quirk) error {
-	settings := now.Settings.Object.Path
+	settings := string(now.Settings.SettingsObject)
 	if settings == "" && q.settings != "" {
-		settings = d.system + q.settings
+		settings = strings.TrimRight(d.system, "/") + q.settings
 	}
 	var refusals []error
 	accepted := false
-	for _, write := range q.writes {
+	ways := q.writes
+	if wish.target == "" {
+		ways = ways[:1] // None is not offered: one way is enough to see that the override cannot be removed
+	}
+	for _, write := range ways {
 		path := d.system
 		if write.settings {
 			path = settings
@@ -111,17 +125,22 @@ func (d *redfishDriver) writeBoot(ctx context.Context, api *gofish.APIClient, wi
 		if path == "" {
 			continue
 		}
-		err := patch(api, path, map[string]any{"Boot": wish.body(write, now, q)})
-		if status := statusOf(err); err != nil && !declined(status) {
-			return err
+		watch, err := patch(api, path, map[string]any{"Boot": wish.body(write, now, q)})
+		if err == nil {
+			err = d.await(ctx, api, watch)
 		}
 		if err != nil {
-			refusals = append(refusals, fmt.Errorf("PATCH %s: %s", path, describe(err)))
+			f := d.fault(err)
+			f.Cause = fmt.Errorf("PATCH %s: %w", path, f.Cause)
+			if !errors.Is(f.Kind, ErrUnsupported) {
+				return f
+			}
+			refusals = append(refusals, f.Cause)
 			continue
 		}
 		accepted = true
-		held, err := d.bootHeld(ctx, api, wish, path)
-		if held || err != nil {
+		seen, err := d.bootHeld(ctx, api, wish, now, path)
+		if seen || err != nil {
 			return err
 		}
 		refusals = append(refusals, fmt.Errorf("PATCH %s was accepted and not kept", path))
@@ -141,35 +160,49 @@ func declined(status int) bool {
 
 // body is the Boot object of one write.
 func (w bootWish) body(write bootWrite, now bootView, q quirk) map[string]any {
-	body := map[string]any{"BootSourceOverrideEnabled": w.enabled, "BootSourceOverrideTarget": w.target}
+	body := map[string]any{"BootSourceOverrideEnabled": w.enabled}
+	if w.target != "" {
+		body["BootSourceOverrideTarget"] = w.target
+	}
 	mode := w.mode
 	if mode == "" && write.mode {
-		mode = now.Boot.Mode
+		mode = string(now.Boot.Mode)
 	}
-	if mode != "" && !q.fixedMode && (write.mode || mode != now.Boot.Mode) {
+	if mode != "" && !q.fixedMode && (write.mode || mode != string(now.Boot.Mode)) {
 		body["BootSourceOverrideMode"] = mode
 	}
 	return body
 }
 
-// bootHeld reads back until the wish shows, in the system or in the resource that was written.
-func (d *redfishDriver) bootHeld(ctx context.Context, api *gofish.APIClient, wish bootWish, written string) (bool, error) {
+// bootHeld reads back until the wish shows, in the system or in the resource that was written. A device that came to be set for always where it was
+// asked for once is what such a BMC can do; where it was so before, the BMC has until the end to show something else.
+func (d *redfishDriver) bootHeld(ctx context.Context, api *gofish.APIClient, wish bootWish, before bootView, written string) (bool, error) {
 	paths := []string{d.system}
 	if written != d.system {
 		paths = append(paths, written)
 	}
-	return settled(ctx, d.target.settle(), func() (bool, error) {
+	kept := false
+	seen, err := settled(ctx, d.target.settle(), func() (bool, error) {
+		kept = false
 		for _, path := range paths {
 			var v bootView
 			if _, err := get(api, path, &v); err != nil {
-				return false, err
+				if path != d.system && declined(statusOf(err)) {
+					continue // it takes what is written, and cannot be read
+				}
+				return false, d.fault(err)
 			}
 			if wish.held(v) {
 				return true, nil
 			}
+			kept = kept || wish.heldAlways(v)
 		}
-		return false, nil
+		return kept && !wish.heldAlways(before), nil
 	})
+	if kept && err == nil {
+		d.log.Warn("BMC: it keeps the boot device for always and not for once", "address", d.addr.String(), "device", wish.target)
+	}
+	return seen || kept, err
 }
 
 // BootDeviceOverrideGet implements bmclib's BootDeviceOverrideGetter.
@@ -184,13 +217,13 @@ func (d *redfishDriver) BootDeviceOverrideGet(ctx context.Context) (o provider.B
 			return nil
 		}
 		// Where the override is written to a settings resource, it shows only there.
-		q := quirkOf(v.Manufacturer)
+		q := quirkOf(string(v.Manufacturer))
 		if q.settings == "" {
 			return nil
 		}
-		path := v.Settings.Object.Path
+		path := string(v.Settings.SettingsObject)
 		if path == "" {
-			path = d.system + q.settings
+			path = strings.TrimRight(d.system, "/") + q.settings
 		}
 		var pending bootView
 		if _, err := get(api, path, &pending); err != nil {
@@ -207,14 +240,14 @@ func (d *redfishDriver) BootDeviceOverrideGet(ctx context.Context) (o provider.B
 
 func overrideOf(v bootView) provider.BootDeviceOverride {
 	o := provider.BootDeviceOverride{
-		Device: provider.BootDeviceTypeNone, IsPersistent: v.Boot.Enabled == "Continuous", IsEFIBoot: v.Boot.Mode == "UEFI",
+		Device: provider.BootDeviceTypeNone, IsPersistent: v.Boot.Enabled == always, IsEFIBoot: v.Boot.Mode == "UEFI",
 	}
-	if v.Boot.Enabled == "" || v.Boot.Enabled == "Disabled" || v.Boot.Target == "" {
+	if v.Boot.Enabled == "" || v.Boot.Enabled == disabled || v.Boot.Target == "" {
 		return o
 	}
 	o.Device = provider.BootDeviceType(v.Boot.Target)
 	for device, target := range bootTargets {
-		if target == v.Boot.Target {
+		if target == string(v.Boot.Target) {
 			o.Device = provider.BootDeviceType(device)
 		}
 	}

@@ -3,37 +3,48 @@ package bmc
 import (
 	"context"
 	"net/http"
+	"path"
 	"slices"
+	"strings"
 
 	"github.com/stmcginnis/gofish"
-	"github.com/stmcginnis/gofish/common"
 )
 
 // mediaView is what is read of a VirtualMedia resource.
 type mediaView struct {
-	Path       string `json:"@odata.id"`
-	MediaTypes []string
-	Image      string
+	Path       link `json:"@odata.id"`
+	MediaTypes words
+	Image      word
+	ImageName  word
 	Inserted   bool
 	Actions    struct {
-		Insert struct{ Target string } `json:"#VirtualMedia.InsertMedia"`
-		Eject  struct{ Target string } `json:"#VirtualMedia.EjectMedia"`
+		Insert struct{ Target link } `json:"#VirtualMedia.InsertMedia"`
+		Eject  struct{ Target link } `json:"#VirtualMedia.EjectMedia"`
 	}
+}
+
+// holds tells whether the image is the one. Some BMCs keep only its name, or nothing: then it is enough that a drive which was empty before has something.
+func (v mediaView) holds(url string) bool {
+	if !v.Inserted || v.Image == "" {
+		return v.Inserted
+	}
+	name := path.Base(url)
+	return string(v.Image) == url || !strings.Contains(string(v.Image), "://") && path.Base(string(v.Image)) == name || v.Image == v.ImageName && string(v.ImageName) == name
 }
 
 // drive finds the virtual CD: at the system since VirtualMedia 1.4, at its manager before.
 func (d *redfishDriver) drive(api *gofish.APIClient) (mediaView, error) {
 	var system struct {
-		VirtualMedia common.Link
-		Links        struct{ ManagedBy common.Links }
+		VirtualMedia link
+		Links        struct{ ManagedBy links }
 	}
 	if _, err := get(api, d.system, &system); err != nil {
 		return mediaView{}, err
 	}
-	collections := []common.Link{system.VirtualMedia}
+	collections := links{system.VirtualMedia}
 	for _, path := range system.Links.ManagedBy {
-		var manager struct{ VirtualMedia common.Link }
-		if _, err := get(api, path.String(), &manager); err != nil {
+		var manager struct{ VirtualMedia link }
+		if _, err := get(api, string(path), &manager); err != nil {
 			return mediaView{}, err
 		}
 		collections = append(collections, manager.VirtualMedia)
@@ -42,14 +53,20 @@ func (d *redfishDriver) drive(api *gofish.APIClient) (mediaView, error) {
 		if path == "" {
 			continue
 		}
-		var list struct{ Members common.Links }
-		if _, err := get(api, path.String(), &list); err != nil {
+		list, err := members(api, string(path))
+		if statusOf(err) == http.StatusNotFound {
+			continue // it names what it does not have
+		}
+		if err != nil {
 			return mediaView{}, err
 		}
-		for _, member := range list.Members {
-			var v mediaView
-			if _, err := get(api, member.String(), &v); err != nil {
+		for _, member := range list {
+			v := mediaView{}
+			if _, err := get(api, string(member), &v); err != nil {
 				return mediaView{}, err
+			}
+			if v.Path == "" {
+				v.Path = member
 			}
 			if slices.Contains(v.MediaTypes, "CD") || slices.Contains(v.MediaTypes, "DVD") {
 				return v, nil
@@ -62,7 +79,7 @@ func (d *redfishDriver) drive(api *gofish.APIClient) (mediaView, error) {
 func (d *redfishDriver) media(ctx context.Context) (m Media, err error) {
 	err = d.do(ctx, func(api *gofish.APIClient) error {
 		v, err := d.drive(api)
-		m = Media{Image: v.Image, Inserted: v.Inserted}
+		m = Media{Image: string(v.Image), Inserted: v.Inserted}
 		return err
 	})
 	return m, err
@@ -72,26 +89,26 @@ func (d *redfishDriver) media(ctx context.Context) (m Media, err error) {
 func (d *redfishDriver) SetVirtualMedia(ctx context.Context, _ string, url string) (ok bool, err error) {
 	err = d.do(ctx, func(api *gofish.APIClient) error {
 		v, err := d.drive(api)
-		if err != nil || (v.Image == url && v.Inserted == (url != "")) {
+		if err != nil || (string(v.Image) == url && v.Inserted == (url != "")) {
 			return err
 		}
+		place := string(v.Path)
 		if v.Inserted {
-			if err := act(api, v.Actions.Eject.Target, v.Path, map[string]any{}, map[string]any{"Image": nil, "Inserted": false}); err != nil {
+			if err := d.act(ctx, api, v.Actions.Eject.Target, place, map[string]any{}, map[string]any{"Image": nil, "Inserted": false}); err != nil {
 				return err
 			}
 		}
 		if url != "" {
-			// Inserted and WriteProtected have the right defaults, and some BMCs refuse their names.
-			insert := map[string]any{"Image": url}
-			if err := act(api, v.Actions.Insert.Target, v.Path, insert, map[string]any{"Image": url, "Inserted": true}); err != nil {
+			if err := d.insert(ctx, api, v, url); err != nil {
 				return err
 			}
 		}
 		held, err := settled(ctx, d.target.settle(), func() (bool, error) {
-			if _, err := get(api, v.Path, &v); err != nil {
+			v = mediaView{}
+			if _, err := get(api, place, &v); err != nil {
 				return false, err
 			}
-			return v.Inserted == (url != "") && (v.Image == url || url == ""), nil
+			return v.Inserted == (url != "") && (url == "" || v.holds(url)), nil
 		})
 		if err == nil && !held {
 			return fault(ErrReverted, "the drive reads image %q, inserted %t", v.Image, v.Inserted)
@@ -101,17 +118,34 @@ func (d *redfishDriver) SetVirtualMedia(ctx context.Context, _ string, url strin
 	return err == nil, err
 }
 
-// act calls an action, or changes the resource where the BMC has no such action.
-func act(api *gofish.APIClient, action, path string, args, change map[string]any) error {
-	if action == "" {
-		return patch(api, path, change)
+// insert names the image alone first: Inserted and WriteProtected have the right defaults, and some BMCs refuse their names. Others want all of them, and how
+// the image is fetched (Lenovo XCC, Supermicro).
+func (d *redfishDriver) insert(ctx context.Context, api *gofish.APIClient, v mediaView, url string) error {
+	target, place := v.Actions.Insert.Target, string(v.Path)
+	err := d.act(ctx, api, target, place, map[string]any{"Image": url}, map[string]any{"Image": url, "Inserted": true})
+	if status := statusOf(err); status != http.StatusBadRequest && status != http.StatusUnprocessableEntity {
+		return err
 	}
-	response, err := api.Post(action, args)
-	if statusOf(err) == http.StatusMethodNotAllowed {
-		return patch(api, path, change)
+	scheme, _, _ := strings.Cut(url, "://")
+	all := map[string]any{"Image": url, "Inserted": true, "WriteProtected": true, "TransferProtocolType": strings.ToUpper(scheme), "TransferMethod": "Stream"}
+	if d.act(ctx, api, target, place, all, all) == nil {
+		return nil
+	}
+	return err
+}
+
+// act calls an action, or changes the resource where the BMC has no such action.
+func (d *redfishDriver) act(ctx context.Context, api *gofish.APIClient, action link, path string, args, change map[string]any) error {
+	var watch *task
+	var err error
+	if action != "" {
+		watch, err = post(api, string(action), args)
+	}
+	if action == "" || statusOf(err) == http.StatusMethodNotAllowed {
+		watch, err = patch(api, path, change)
 	}
 	if err != nil {
 		return err
 	}
-	return response.Body.Close()
+	return d.await(ctx, api, watch)
 }

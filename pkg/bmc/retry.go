@@ -36,7 +36,7 @@ func (c *client) retry(ctx context.Context, op string, do func(context.Context) 
 		if last != nil && !transient(last) {
 			return struct{}{}, backoff.Permanent(last)
 		}
-		return struct{}{}, last
+		return struct{}{}, asked(last)
 	}
 	_, err := backoff.Retry(ctx, try,
 		backoff.WithMaxTries(maxTries), backoff.WithMaxElapsedTime(0), backoff.WithBackOff(schedule(250*time.Millisecond, 5*time.Second)),
@@ -55,6 +55,15 @@ func (c *client) retry(ctx context.Context, op string, do func(context.Context) 
 	return last
 }
 
+// asked adds the pause that a BMC asked for, which backoff then keeps instead of its own.
+func asked(err error) error {
+	var known *Error
+	if errors.As(err, &known) && known.pause > 0 {
+		return errors.Join(err, &backoff.RetryAfterError{Duration: known.pause})
+	}
+	return err
+}
+
 var errNotYet = errors.New("not yet")
 
 // until looks again and again until seen, or a look fails for good, or the time is up, which is
@@ -70,7 +79,7 @@ func until(ctx context.Context, within time.Duration, look func() (bool, error))
 		case last == nil && !seen:
 			return struct{}{}, errNotYet
 		}
-		return struct{}{}, last
+		return struct{}{}, asked(last)
 	}, backoff.WithBackOff(schedule(200*time.Millisecond, 2*time.Second)), backoff.WithMaxElapsedTime(within))
 	switch {
 	case err == nil:

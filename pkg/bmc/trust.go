@@ -125,10 +125,22 @@ func distrust(err error) *Error {
 		if len(verification.UnverifiedCertificates) > 0 {
 			shown = "a certificate with pin " + PinOf(verification.UnverifiedCertificates[0].Raw)
 		}
-		return fault(ErrUntrusted, "the BMC showed %s: %v", shown, verification.Err)
+		f := fault(ErrUntrusted, "the BMC showed %s: %v", shown, verification.Err)
+		var name x509.HostnameError
+		if errors.As(verification.Err, &name) {
+			return f.advise("the authority is not what is wrong, the name in the certificate is: give the address by a name that the certificate holds, or, as BMCs make certificates " +
+				"without one, compare the certificate with the one on the BMC itself and write its pin in the place of ca")
+		}
+		return f
 	}
-	if errors.Is(err, http.ErrSchemeMismatch) {
-		return fault(ErrUntrusted, "the BMC answers without TLS")
+	if text := err.Error(); strings.Contains(text, "failed to parse certificate") {
+		return fault(ErrUntrusted, "%w", err).advise("the BMC's certificate is malformed: make a new one on the BMC")
+	} else if strings.Contains(text, "protocol version") || strings.Contains(text, "handshake failure") {
+		return fault(ErrUntrusted, "%w", err).advise("the BMC offers neither TLS 1.2 with a forward-secret cipher nor anything newer: renew its firmware, or switch that on in its settings")
+	}
+	var record tls.RecordHeaderError
+	if errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, &record) {
+		return fault(ErrUntrusted, "the BMC answers without TLS").advise("check the port; a BMC that has no TLS is written redfish+http:// with insecure = true, and gets its password in the clear")
 	}
 	return nil
 }

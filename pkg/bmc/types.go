@@ -89,8 +89,10 @@ type PowerController interface {
 
 // BootController chooses what the next start boots from.
 type BootController interface {
-	// BootOnce sets the override for the next start only and reads it back. Over IPMI the
-	// machine must be started soon: BMCs drop the override after about a minute.
+	// BootOnce sets the override for the next start only and reads it back. BMCs that know no such
+	// override have it for always then: BootOverride tells, and the caller removes it with BootNone
+	// (or BootDisk, where that is ErrUnsupported or ErrReverted) once the machine has started.
+	// Over IPMI the machine should be started soon: some BMCs drop the override after about a minute.
 	BootOnce(ctx context.Context, device BootDevice) error
 	// BootOverride reads the override.
 	BootOverride(ctx context.Context) (BootOverride, error)

@@ -236,7 +236,7 @@ func (m *Machines) Observe(ctx context.Context, n model.Node) model.ObservedBMC 
 	o := model.ObservedBMC{Reachable: true}
 	id, err1 := c.Identity(ctx)
 	power, err2 := c.Power(ctx)
-	boot, err3 := machine{c}.BootOnce(ctx)
+	boot, err3 := machine{c}.Boot(ctx)
 	for _, err := range []error{err1, err2, err3} {
 		if err != nil {
 			return model.ObservedBMC{Power: model.PowerUnknown, Error: err.Error()}

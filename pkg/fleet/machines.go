@@ -5,6 +5,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -109,17 +110,27 @@ func (m machine) SetPower(ctx context.Context, want model.Power) error {
 	return m.c.SetPower(ctx, bmc.PowerState(want))
 }
 
-func (m machine) BootOnce(ctx context.Context) (string, error) {
+func (m machine) Boot(ctx context.Context) (string, error) {
 	o, err := m.c.BootOverride(ctx)
 	if err != nil {
 		return "", err
 	}
-	if !o.Persistent && (o.Device == bmc.BootPXE || o.Device == bmc.BootHTTP) {
+	if o.Device == bmc.BootPXE || o.Device == bmc.BootHTTP {
 		return facts.NetBoot, nil
 	}
 	return "", nil
 }
 
-func (m machine) SetBootOnce(ctx context.Context) error { return m.c.BootOnce(ctx, bmc.BootPXE) }
+// SetBoot goes to the disk where a BMC cannot do without any override: what firmware is set to is the disk for every machine of ours.
+func (m machine) SetBoot(ctx context.Context, from string) error {
+	if from == facts.NetBoot {
+		return m.c.BootOnce(ctx, bmc.BootPXE)
+	}
+	err := m.c.BootOnce(ctx, bmc.BootNone)
+	if err != nil && (errors.Is(err, bmc.ErrUnsupported) || errors.Is(err, bmc.ErrReverted)) {
+		return m.c.BootOnce(ctx, bmc.BootDisk)
+	}
+	return err
+}
 
 func (m machine) Close(ctx context.Context) error { return m.c.Close(ctx) }

@@ -35,7 +35,7 @@ type ObservedBMC struct {
 	Serial    string `json:"serial,omitempty"`
 	Model     string `json:"model,omitempty"`
 	Power     Power  `json:"power,omitempty"`
-	BootOnce  string `json:"boot_once,omitempty"` // "network" when the next boot, and only that, is from the network
+	BootOnce  string `json:"boot_once,omitempty"` // "network" while its BMC has been told to boot it from there
 	Error     string `json:"error,omitempty"`
 }
 

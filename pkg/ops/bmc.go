@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/nuboctl/nuboctl/pkg/facts"
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/order"
 	"github.com/nuboctl/nuboctl/pkg/plan"
@@ -36,7 +37,7 @@ func powerOff(ctx context.Context, w World, op plan.Op, report func(plan.Progres
 
 func bootNetwork(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
 	report(plan.Progress{Waiting: "the BMC to keep the boot override"})
-	return w.machine(ctx, op, func(m Machine) error { return m.SetBootOnce(ctx) })
+	return w.machine(ctx, op, func(m Machine) error { return m.SetBoot(ctx, facts.NetBoot) })
 }
 
 // hostStart powers on a machine that is to boot its own disk.
@@ -64,7 +65,18 @@ func powerOn(ctx context.Context, w World, op plan.Op, report func(plan.Progress
 	_, err = w.attempts(ctx, n, op, was, report, func(s order.Status) bool {
 		return s.Phase == order.PhaseBooted || s.Phase == order.PhaseConsumed || s.Phase == order.PhaseInstalled
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return w.machine(ctx, op, func(m Machine) error { return bootAsSet(ctx, m) })
+}
+
+// bootAsSet removes a boot override that is still there once it has done its work: some BMCs know none for once, and would boot the installer's network for ever.
+func bootAsSet(ctx context.Context, m Machine) error {
+	if from, err := m.Boot(ctx); err != nil || from == "" {
+		return err
+	}
+	return m.SetBoot(ctx, "")
 }
 
 func (w World) machine(ctx context.Context, op plan.Op, use func(Machine) error) error {

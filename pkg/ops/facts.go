@@ -152,7 +152,7 @@ func (w World) observeBMC(ctx context.Context, n model.Node) (o model.ObservedBM
 		o = model.ObservedBMC{Reachable: true, Serial: n.Serial}
 		var errs [2]error
 		o.Power, errs[0] = m.Power(ctx)
-		o.BootOnce, errs[1] = m.BootOnce(ctx)
+		o.BootOnce, errs[1] = m.Boot(ctx)
 		return errors.Join(errs[:]...)
 	})
 	return o, err

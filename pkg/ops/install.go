@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nuboctl/nuboctl/pkg/facts"
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/order"
 	"github.com/nuboctl/nuboctl/pkg/plan"
@@ -65,8 +66,11 @@ func (w World) attempts(ctx context.Context, n model.Node, op plan.Op, was order
 			return was, fmt.Errorf("%s: the number of boots is %q, not a number", op.ID, text)
 		}
 	}
-	for {
+	for first := true; ; first = false {
 		s, err := w.follow(ctx, n, was, report, there)
+		if err == nil && !first {
+			err = w.withMachine(ctx, n, func(m Machine) error { return bootAsSet(ctx, m) })
+		}
 		var failed *InstallError
 		again := errors.Is(err, ErrSilent) || errors.As(err, &failed) && failed.Phase == order.PhaseFailed
 		if boots--; !again || boots < 1 || w.Machines == nil {
@@ -96,7 +100,7 @@ func (w World) netCycle(ctx context.Context, n model.Node) error {
 	defer cancel()
 	return w.poll(ctx, func() (bool, error) { // a BMC may have a bad moment
 		err := w.withMachine(ctx, n, func(m Machine) error {
-			if err := m.SetBootOnce(ctx); err != nil {
+			if err := m.SetBoot(ctx, facts.NetBoot); err != nil {
 				return err
 			}
 			return m.SetPower(ctx, model.PowerOn)

@@ -82,6 +82,22 @@ func TestOneFailsOthersGoOn(t *testing.T) {
 	}
 }
 
+// TestABMCThatKnowsNoOnce keeps the override for always: it is removed when it has done its work, and nothing fails.
+func TestABMCThatKnowsNoOnce(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, dir, 1)
+		s.lab.Break(s.node(0), rack.Keeper)
+		s.apply()
+		if n := s.lab.Begun(s.node(0)); n != 1 {
+			t.Errorf("its disk was begun to be written %d times, want once", n)
+		}
+		if got := s.observe().Nodes[0].BMC.BootOnce; got != "" {
+			t.Errorf("its BMC still boots it from the %s", got)
+		}
+	})
+}
+
 func TestReinstall(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

@@ -23,9 +23,10 @@ type Machines interface {
 type Machine interface {
 	Power(ctx context.Context) (model.Power, error)
 	SetPower(ctx context.Context, want model.Power) error
-	// BootOnce is facts.NetBoot while the next boot, and only that, is from the network, otherwise empty.
-	BootOnce(ctx context.Context) (string, error)
-	SetBootOnce(ctx context.Context) error
+	// Boot is facts.NetBoot while the next boot is from the network because its BMC was told so, otherwise empty.
+	Boot(ctx context.Context) (string, error)
+	// SetBoot makes the next boot, and where the BMC can do that only the next, one from there: facts.NetBoot, or empty for what the firmware is set to.
+	SetBoot(ctx context.Context, from string) error
 	Close(ctx context.Context) error
 }
 

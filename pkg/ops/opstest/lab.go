@@ -117,7 +117,7 @@ func observeBMC(ctx context.Context, w ops.World, n model.Node) model.ObservedBM
 	o := model.ObservedBMC{Reachable: true, Serial: n.Serial}
 	var errs [3]error
 	o.Power, errs[0] = m.Power(ctx)
-	o.BootOnce, errs[1] = m.BootOnce(ctx)
+	o.BootOnce, errs[1] = m.Boot(ctx)
 	errs[2] = m.Close(ctx)
 	if err := errors.Join(errs[:]...); err != nil {
 		return model.ObservedBMC{Error: err.Error(), Power: model.PowerUnknown}

@@ -9,6 +9,7 @@ const (
 	Unreachable Fault = "its BMC does not answer"
 	Impostor    Fault = "another machine is behind the address"
 	Forgetful   Fault = "its BMC forgets the boot override"
+	Keeper      Fault = "its BMC keeps the boot override for always"
 	Hung        Fault = "it hangs in its firmware"
 	Silent      Fault = "its ramdisk dies after the first write"
 	Refused     Fault = "its ramdisk refuses"

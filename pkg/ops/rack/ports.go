@@ -56,19 +56,19 @@ func (m machine) SetPower(ctx context.Context, want model.Power) error {
 	return m.b.reply("set power")
 }
 
-func (m machine) BootOnce(ctx context.Context) (string, error) {
+func (m machine) Boot(ctx context.Context) (string, error) {
 	m.f.mu.Lock()
 	defer m.f.mu.Unlock()
 	return m.b.boot, ctx.Err()
 }
 
-func (m machine) SetBootOnce(ctx context.Context) error {
+func (m machine) SetBoot(ctx context.Context, from string) error {
 	m.f.mu.Lock()
 	defer m.f.mu.Unlock()
 	if err := ctx.Err(); err != nil || m.b.fault == Forgetful {
 		return err
 	}
-	m.b.boot = facts.NetBoot
+	m.b.boot = from
 	return m.b.reply("set boot override")
 }
 

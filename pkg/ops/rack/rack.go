@@ -175,7 +175,9 @@ func (f *Rack) news(b *blade) { b.version++ }
 func (f *Rack) start(b *blade) {
 	b.life++
 	once := b.boot
-	b.boot = ""
+	if b.fault != Keeper {
+		b.boot = ""
+	}
 	takes, fault := firmwareTime, b.fault
 	if f.Firmware != nil {
 		if takes, fault = f.Firmware(b.node.Path); fault == Sound {

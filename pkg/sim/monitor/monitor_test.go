@@ -81,7 +81,7 @@ func (d desk) lay(h int) {
 	d.do(err)
 	d.do(m.SetPower(context.Background(), model.PowerOff))
 	d.do(d.Installs.Arm(context.Background(), n, order.Reinstall, facts.HostSpec(n.Image.Digest, n.Config), func(string, int64, int64) {}))
-	d.do(m.SetBootOnce(context.Background()))
+	d.do(m.SetBoot(context.Background(), facts.NetBoot))
 	d.do(m.SetPower(context.Background(), model.PowerOn))
 	d.w.Time.Until(d.w.Time.Since() + time.Hour)
 }

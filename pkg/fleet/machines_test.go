@@ -1,0 +1,65 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/nuboctl/nuboctl/pkg/bmc"
+	"github.com/nuboctl/nuboctl/pkg/facts"
+)
+
+// switchboard is a BMC that refuses some boot devices.
+type switchboard struct {
+	bmc.Client
+	refuses map[bmc.BootDevice]error
+	now     bmc.BootOverride
+	asked   []bmc.BootDevice
+}
+
+func (s *switchboard) BootOnce(_ context.Context, device bmc.BootDevice) error {
+	s.asked = append(s.asked, device)
+	if err := s.refuses[device]; err != nil {
+		return fmt.Errorf("refused: %w", err)
+	}
+	s.now = bmc.BootOverride{Device: device, Persistent: true}
+	return nil
+}
+
+func (s *switchboard) BootOverride(context.Context) (bmc.BootOverride, error) { return s.now, nil }
+
+func TestABootOverrideIsRemovedAsTheBMCCan(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		refuses map[bmc.BootDevice]error
+		asked   []bmc.BootDevice
+		fails   error
+	}{
+		{"none", nil, []bmc.BootDevice{bmc.BootPXE, bmc.BootNone}, nil},
+		{"none is not offered", map[bmc.BootDevice]error{bmc.BootNone: bmc.ErrUnsupported}, []bmc.BootDevice{bmc.BootPXE, bmc.BootNone, bmc.BootDisk}, nil},
+		{"none is not kept", map[bmc.BootDevice]error{bmc.BootNone: bmc.ErrReverted}, []bmc.BootDevice{bmc.BootPXE, bmc.BootNone, bmc.BootDisk}, nil},
+		{"no answer", map[bmc.BootDevice]error{bmc.BootNone: bmc.ErrUnreachable}, []bmc.BootDevice{bmc.BootPXE, bmc.BootNone}, bmc.ErrUnreachable},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := &switchboard{refuses: c.refuses}
+			m := machine{s}
+			if err := m.SetBoot(t.Context(), facts.NetBoot); err != nil {
+				t.Fatal(err)
+			}
+			if from, err := m.Boot(t.Context()); err != nil || from != facts.NetBoot {
+				t.Errorf("for always from the network: %q, %v", from, err)
+			}
+			if err := m.SetBoot(t.Context(), ""); !errors.Is(err, c.fails) {
+				t.Errorf("remove: %v, want %v", err, c.fails)
+			}
+			if !slices.Equal(s.asked, c.asked) {
+				t.Errorf("asked for %v, want %v", s.asked, c.asked)
+			}
+			if from, err := m.Boot(t.Context()); c.fails == nil && (err != nil || from != "") {
+				t.Errorf("removed: %q, %v", from, err)
+			}
+		})
+	}
+}
