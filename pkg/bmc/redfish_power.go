@@ -36,10 +36,20 @@ func (d *redfishDriver) PowerStateGet(ctx context.Context) (state string, err er
 	return state, err
 }
 
+<<<<<<< HEAD
 func (d *redfishDriver) power(api *gofish.APIClient) (PowerState, error) {
 	var v powerView
 	if _, err := get(api, d.system, &v); err != nil {
 		return "", err
+=======
+// powerState reads PowerState of the Resource schema.
+func powerState(word redfish.PowerState) (PowerState, error) {
+	switch word {
+	case redfish.OnPowerState, redfish.PoweringOffPowerState, redfish.PoweringOnPowerState, redfish.PausedPowerState:
+		return On, nil
+	case redfish.OffPowerState:
+		return Off, nil
+>>>>>>> 788fdee (bmc: a machine that is powering on is not off)
 	}
 	return powerState(redfish.PowerState(v.PowerState))
 }

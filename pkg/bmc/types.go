@@ -5,8 +5,8 @@ import "context"
 // PowerState is whether a machine runs.
 type PowerState string
 
-// The power states. A BMC that says PoweringOn is reported as Off, and one that says
-// PoweringOff as On: a state is reported once it is reached.
+// The power states. Off is what nothing can run at: a BMC that says PoweringOff, or PoweringOn,
+// is reported as On.
 const (
 	On  PowerState = "on"
 	Off PowerState = "off"
