@@ -36,20 +36,10 @@ func (d *redfishDriver) PowerStateGet(ctx context.Context) (state string, err er
 	return state, err
 }
 
-<<<<<<< HEAD
 func (d *redfishDriver) power(api *gofish.APIClient) (PowerState, error) {
 	var v powerView
 	if _, err := get(api, d.system, &v); err != nil {
 		return "", err
-=======
-// powerState reads PowerState of the Resource schema.
-func powerState(word redfish.PowerState) (PowerState, error) {
-	switch word {
-	case redfish.OnPowerState, redfish.PoweringOffPowerState, redfish.PoweringOnPowerState, redfish.PausedPowerState:
-		return On, nil
-	case redfish.OffPowerState:
-		return Off, nil
->>>>>>> 788fdee (bmc: a machine that is powering on is not off)
 	}
 	return powerState(redfish.PowerState(v.PowerState))
 }
@@ -57,9 +47,9 @@ func powerState(word redfish.PowerState) (PowerState, error) {
 // powerState reads PowerState of the Resource schema. BMCs tell none, or Unknown, for a while after a reset of the machine or of themselves.
 func powerState(word redfish.PowerState) (PowerState, error) {
 	switch strings.ToLower(string(word)) {
-	case "on", "poweringoff", "paused":
+	case "on", "poweringoff", "poweringon", "paused":
 		return On, nil
-	case "off", "poweringon":
+	case "off":
 		return Off, nil
 	case "", "unknown", "reset", "resetting":
 		return "", fault(ErrBusy, "the BMC tells no power state at the moment: %q", string(word)).advise("wait until the machine and its BMC have started; if it stays so, reset the BMC")
