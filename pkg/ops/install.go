@@ -89,8 +89,10 @@ func (w World) attempts(ctx context.Context, n model.Node, op plan.Op, was order
 // netCycle switches a machine off and on, so that it boots from the network. One that has booted its own disk after all runs a host again, on which somebody may
 // have started something: it is left alone.
 func (w World) netCycle(ctx context.Context, n model.Node) error {
-	if h, err := w.Hosts.Observe(ctx, n); err != nil || h.Reachable {
-		return errors.Join(err, fmt.Errorf("%s: it booted its own disk and not the installer, and its host answers, so it is not switched off; plan again, which empties it first", n.Path))
+	if h, err := w.Hosts.Observe(ctx, n); err != nil {
+		return fmt.Errorf("%s: it booted its own disk and not the installer, and whether its host answers is not known, so it is not switched off: %w", n.Path, err)
+	} else if h.Reachable {
+		return fmt.Errorf("%s: it booted its own disk and not the installer, and its host answers, so it is not switched off; plan again, which empties it first", n.Path)
 	}
 	if err := w.withMachine(ctx, n, func(m Machine) error { return m.SetPower(ctx, model.PowerOff) }); err != nil {
 		return err

@@ -14,7 +14,7 @@ sed -n 's/^MemTotal: *\([0-9]*\) kB$/\1/p' /proc/meminfo
 section disks
 lsblk --json --bytes --output NAME,PATH,TYPE,SERIAL,WWN,MODEL,VENDOR,HCTL,SIZE,ROTA,TRAN,FSTYPE,PTTYPE,MOUNTPOINTS
 section volumes
-if command -v lvs >/dev/null; then lvs --reportformat json --options lv_path,lv_tags,devices 2>/dev/null; fi
+if command -v lvs >/dev/null; then lvs --reportformat json --options lv_path,lv_tags,devices 2>/dev/null || [ $? -eq 5 ]; fi # 5: a disk failed, and what the others hold was told
 section signatures
 for dev in $(lsblk --nodeps --noheadings --paths --output NAME,TYPE | awk '$2 == "disk" { print $1 }'); do
 	found=$(wipefs --no-act --noheadings --output TYPE "$dev" 2>/dev/null | tr '\n' ' ')
