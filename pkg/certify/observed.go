@@ -149,7 +149,7 @@ func (o *Observed) Health(ctx context.Context, region model.Path) ([]string, err
 	if err != nil {
 		return nil, err
 	}
-	wrong := append(o.hosts(region, seen), o.ceph(region, seen)...)
+	wrong := slices.Concat(o.hosts(region, seen), o.ceph(region, seen), leftStopped(region, seen))
 	if o.Gates == nil {
 		return wrong, ctx.Err()
 	}
@@ -158,6 +158,24 @@ func (o *Observed) Health(ctx context.Context, region model.Path) ([]string, err
 		return nil, &ops.HaltedError{What: "wait for the gates of " + string(region), Why: late}
 	}
 	return append(wrong, more...), ctx.Err()
+}
+
+// leftStopped tells on which hosts a rollout that was broken off has left all OSDs stopped: they are still cordoned. Once noout has ended, Ceph marks such OSDs
+// out, makes their copies anew and is healthy without them, and the next host would go beside one that nobody has given back.
+func leftStopped(region model.Path, seen model.Observed) (wrong []string) {
+	has, up := map[model.Path]bool{}, map[model.Path]bool{}
+	for _, c := range seen.Ceph {
+		for _, d := range c.OSDs {
+			has[d.Node], up[d.Node] = true, up[d.Node] || d.Up
+		}
+	}
+	for i := range seen.Nodes {
+		at, h := seen.Nodes[i].Path, &seen.Nodes[i].Host
+		if region.Contains(at) && h.Reachable && !h.Cordoned.IsZero() && !h.Drained && has[at] && !up[at] {
+			wrong = append(wrong, fmt.Sprintf("on %s a rollout that was broken off has left the OSDs stopped: nuboctl undrain %s gives the host back", at.Name(), at.Name()))
+		}
+	}
+	return wrong
 }
 
 // hosts tells which hosts do not answer, and which units have failed on those that the plan has changed.

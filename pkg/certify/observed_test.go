@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/certify"
 	"github.com/nuboctl/nuboctl/pkg/model"
@@ -152,6 +153,13 @@ func says(t *testing.T, err error, want string) {
 	}
 }
 
+// leave has a host be cordoned, and its OSD be down and out; the cluster is well without it.
+func leave(s *model.Observed, n int, drained bool) {
+	s.Nodes[n].Host.Cordoned, s.Nodes[n].Host.Drained = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), drained
+	s.Ceph[0].OSDs = slices.Clone(s.Ceph[0].OSDs)
+	s.Ceph[0].OSDs[n].Up, s.Ceph[0].OSDs[n].In = false, false
+}
+
 func TestObservedHealth(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(o *certify.Observed, seen *model.Observed)
@@ -174,6 +182,12 @@ func TestObservedHealth(t *testing.T) {
 		"copies that catch up": {func(_ *certify.Observed, s *model.Observed) {
 			s.Ceph[0].Pools = []model.ObservedPool{{Name: "vms", Unclean: 3}}
 		}, "3 placement groups of pool vms"},
+		"OSDs that were left stopped": {func(_ *certify.Observed, s *model.Observed) { leave(s, 4, false) }, "nuboctl undrain n4 gives the host back"},
+		"OSDs of a drained host":      {func(_ *certify.Observed, s *model.Observed) { leave(s, 4, true) }, ""},
+		"OSDs whose disk is dead": {func(_ *certify.Observed, s *model.Observed) {
+			leave(s, 4, false)
+			s.Nodes[4].Host.Cordoned = time.Time{}
+		}, ""},
 		"Ceph is silent": {func(_ *certify.Observed, s *model.Observed) { s.Ceph[0].Error = "timed out" }, "timed out"},
 		"an own gate": {func(o *certify.Observed, _ *model.Observed) {
 			o.Gates = func(context.Context, model.Path) ([]string, []string) { return []string{"gate web: 503"}, nil }

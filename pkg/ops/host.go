@@ -127,7 +127,7 @@ func (w World) startCold(ctx context.Context, n model.Node, report func(plan.Pro
 		return false, err
 	}
 	report(plan.Progress{Waiting: fmt.Sprintf("the machine to be off and on: its host has not answered for %s since it was laid down", coldAfter)})
-	return true, w.powerCycle(ctx, n)
+	return true, w.powerCycle(ctx, n, func(h model.ObservedHost) bool { return h.Reachable })
 }
 
 // observeHost looks at a host, and records that it has answered.

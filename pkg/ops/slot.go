@@ -72,7 +72,8 @@ func slotBoot(ctx context.Context, w World, op plan.Op, report func(plan.Progres
 	h, err := w.returns(ctx, n, before.BootID, bootPatience, report)
 	if errors.Is(err, errSilentBoot) && w.Machines != nil {
 		report(plan.Progress{Text: err.Error() + "; powering it off and on"})
-		if err = w.powerCycle(ctx, n); err == nil {
+		back := func(h model.ObservedHost) bool { return h.Reachable && h.BootID != before.BootID }
+		if err = w.powerCycle(ctx, n, back); err == nil {
 			h, err = w.returns(ctx, n, before.BootID, bootPatience, report)
 		}
 	}
@@ -185,9 +186,21 @@ func (w World) returns(ctx context.Context, n model.Node, bootID string, patienc
 // onWithin bounds the tries to switch a machine on that was switched off.
 const onWithin = 5 * time.Minute
 
-// powerCycle switches a machine off and on. It is not left off when the run is stopped in between.
-func (w World) powerCycle(ctx context.Context, n model.Node) error {
-	err := w.withMachine(ctx, n, func(m Machine) error { return m.SetPower(ctx, model.PowerOff) })
+// errBack says that a host which was to be switched off since it did not answer does so now.
+var errBack = errors.New("it answers")
+
+// powerCycle switches a machine off and on, unless its host is back after all: that is looked at once more when the BMC is ready, right before the power is
+// cut. It may have been the way to the host that was cut, and somebody may use it by now. It is not left off when the run is stopped in between.
+func (w World) powerCycle(ctx context.Context, n model.Node, back func(model.ObservedHost) bool) error {
+	err := w.withMachine(ctx, n, func(m Machine) error {
+		if h, err := w.Hosts.Observe(ctx, n); err == nil && back(h) {
+			return errBack
+		}
+		return m.SetPower(ctx, model.PowerOff)
+	})
+	if errors.Is(err, errBack) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

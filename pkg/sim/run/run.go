@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/certify"
@@ -196,6 +197,7 @@ func (s *site) replan() {
 		}
 		return
 	}
+	s.takeBack()
 	f, err := s.world.Fleet(context.Background(), nil)
 	if err != nil {
 		return
@@ -212,19 +214,43 @@ func (s *site) replan() {
 	s.release()
 }
 
+// takeBack does what nuboctl abort does before somebody plans again: on hosts that answer, daemons that the old plan has stopped are started, its marks removed, and
+// machines that it has stopped with consent started. Without that, OSDs that were left stopped are marked out in the end and forgotten, and the new plan takes
+// another host down beside them.
+func (s *site) takeBack() {
+	d := ops.New(s.world.Ports(s.certifier()))
+	for i := range s.world.Truth.Hosts {
+		if h := &s.world.Truth.Hosts[i]; !h.Up || !h.OursCeph && !h.Cordon.After(s.world.Time.Now()) && !s.holds(h) {
+			continue
+		}
+		for _, k := range []plan.Kind{plan.CephStart, plan.CephRestore, plan.HostUncordon} {
+			op := plan.Op{Kind: k, Target: plan.NodeSubject(s.world.Truth.Fleet.Hosts[i].Path)}
+			if d.Apply(context.Background(), op, func(plan.Progress) {}) != nil {
+				break // it is tried again with the next plan
+			}
+		}
+	}
+}
+
+// holds reports whether machines that we stopped wait on a host, also where somebody has taken its cordon away.
+func (s *site) holds(h *world.Host) bool {
+	return slices.ContainsFunc(h.Guests, func(v int32) bool { return s.world.Truth.VMs[v].State == world.Held })
+}
+
 // release takes off the marks that earlier plans have left on hosts that are changed already, and reports whether none is left on one that is up.
 func (s *site) release() bool {
 	d, all := ops.New(s.world.Ports(s.certifier())), true
-	give := func(k plan.Kind, host int, until time.Time) {
-		if until.After(s.world.Time.Now()) {
+	give := func(k plan.Kind, host int, set bool) {
+		if set {
 			op := plan.Op{Kind: k, Target: plan.NodeSubject(s.world.Truth.Fleet.Hosts[host].Path)}
 			all = d.Apply(context.Background(), op, func(plan.Progress) {}) == nil && all
 		}
 	}
 	for i := range s.world.Truth.Hosts {
 		if h := &s.world.Truth.Hosts[i]; h.New && h.Up {
-			give(plan.HostUncordon, i, h.Cordon)
-			give(plan.CephRestore, i, h.Noout)
+			now := s.world.Time.Now()
+			give(plan.HostUncordon, i, h.Cordon.After(now) || s.holds(h))
+			give(plan.CephRestore, i, h.Noout.After(now))
 		}
 	}
 	return all
