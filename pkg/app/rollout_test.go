@@ -32,7 +32,7 @@ func (r *ill) Fleet(context.Context, map[model.Path]bool) (plan.Fleet, error) {
 	return f, nil
 }
 func (r *ill) Stoppable(context.Context, model.Node) error { return nil }
-func (r *ill) Health(context.Context, model.Path) ([]string, error) {
+func (r *ill) Health(context.Context, model.Path, map[model.Path]bool) ([]string, error) {
 	if r.asked++; r.asked <= r.until {
 		return []string{"OSD_DOWN: 1 osds down"}, nil
 	}

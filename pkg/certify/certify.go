@@ -22,8 +22,9 @@ type Region interface {
 	// of the leaving hosts counts where it goes, any other takes room at both its places.
 	Fleet(ctx context.Context, leaving map[model.Path]bool) (plan.Fleet, error)
 	Stoppable(ctx context.Context, n model.Node) error
-	// Health lists what is wrong in the region. An error that halts ends the waiting for it to be well.
-	Health(ctx context.Context, region model.Path) ([]string, error)
+	// Health lists what is wrong in the region; the hosts of the batch that is about to begin, or to go on, may be as an earlier run has left them. An error
+	// that halts ends the waiting for it to be well.
+	Health(ctx context.Context, region model.Path, batch map[model.Path]bool) ([]string, error)
 }
 
 // Certifier is an ops.Batches. The hosts of a batch may use it at the same time; it is of one run.
@@ -55,10 +56,7 @@ func (c *Certifier) Certify(ctx context.Context, batch int) error {
 	if batch < 0 || batch >= len(c.cert.Batches) {
 		return fmt.Errorf("batch %d: %w", batch+1, ops.ErrNotInInventory)
 	}
-	leaving := map[model.Path]bool{}
-	for _, h := range c.cert.Batches[batch].Hosts {
-		leaving[c.cert.Fleet.Hosts[h].Path] = true
-	}
+	leaving := c.hosts(batch)
 	for {
 		began := c.began()
 		f, err := c.now.Fleet(ctx, leaving)
@@ -217,6 +215,15 @@ func (c *Certifier) began() int {
 	return c.moves.now
 }
 
+// hosts are those of a batch.
+func (c *Certifier) hosts(batch int) map[model.Path]bool {
+	out := map[model.Path]bool{}
+	for _, h := range c.cert.Batches[batch].Hosts {
+		out[c.cert.Fleet.Hosts[h].Path] = true
+	}
+	return out
+}
+
 // Stoppable implements ops.Batches.
 func (c *Certifier) Stoppable(ctx context.Context, n model.Node) error {
 	return c.now.Stoppable(ctx, n)
@@ -227,5 +234,5 @@ func (c *Certifier) Health(ctx context.Context, batch int) ([]string, error) {
 	if batch < 0 || batch >= len(c.cert.Batches) {
 		return nil, fmt.Errorf("batch %d: %w", batch+1, ops.ErrNotInInventory)
 	}
-	return c.now.Health(ctx, c.cert.Batches[batch].Zone.Region())
+	return c.now.Health(ctx, c.cert.Batches[batch].Zone.Region(), c.hosts(batch))
 }

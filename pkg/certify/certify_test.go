@@ -29,7 +29,7 @@ func (r *region) Fleet(context.Context, map[model.Path]bool) (plan.Fleet, error)
 	return f, nil
 }
 func (r *region) Stoppable(context.Context, model.Node) error { return nil }
-func (r *region) Health(context.Context, model.Path) ([]string, error) {
+func (r *region) Health(context.Context, model.Path, map[model.Path]bool) ([]string, error) {
 	return []string{"noisy"}, nil
 }
 

@@ -144,12 +144,12 @@ func daemonsLeft(c model.ObservedCeph, n model.Node) error {
 }
 
 // Health implements Region. What was lost before the plan was made is no news.
-func (o *Observed) Health(ctx context.Context, region model.Path) ([]string, error) {
+func (o *Observed) Health(ctx context.Context, region model.Path, batch map[model.Path]bool) ([]string, error) {
 	seen, err := o.Look(ctx, region)
 	if err != nil {
 		return nil, err
 	}
-	wrong := slices.Concat(o.hosts(region, seen), o.ceph(region, seen), leftStopped(region, seen))
+	wrong := slices.Concat(o.hosts(region, seen), o.ceph(region, seen), leftStopped(region, batch, seen))
 	if o.Gates == nil {
 		return wrong, ctx.Err()
 	}
@@ -160,9 +160,9 @@ func (o *Observed) Health(ctx context.Context, region model.Path) ([]string, err
 	return append(wrong, more...), ctx.Err()
 }
 
-// leftStopped tells on which hosts a rollout that was broken off has left all OSDs stopped: they are still cordoned. Once noout has ended, Ceph marks such OSDs
+// leftStopped tells on which hosts outside of the batch a rollout that was broken off has left all OSDs stopped: they are still cordoned. Once noout has ended, Ceph marks such OSDs
 // out, makes their copies anew and is healthy without them, and the next host would go beside one that nobody has given back.
-func leftStopped(region model.Path, seen model.Observed) (wrong []string) {
+func leftStopped(region model.Path, batch map[model.Path]bool, seen model.Observed) (wrong []string) {
 	has, up := map[model.Path]bool{}, map[model.Path]bool{}
 	for _, c := range seen.Ceph {
 		for _, d := range c.OSDs {
@@ -171,7 +171,7 @@ func leftStopped(region model.Path, seen model.Observed) (wrong []string) {
 	}
 	for i := range seen.Nodes {
 		at, h := seen.Nodes[i].Path, &seen.Nodes[i].Host
-		if region.Contains(at) && h.Reachable && !h.Cordoned.IsZero() && !h.Drained && has[at] && !up[at] {
+		if region.Contains(at) && !batch[at] && h.Reachable && !h.Cordoned.IsZero() && !h.Drained && has[at] && !up[at] {
 			wrong = append(wrong, fmt.Sprintf("on %s a rollout that was broken off has left the OSDs stopped: nuboctl undrain %s gives the host back", at.Name(), at.Name()))
 		}
 	}

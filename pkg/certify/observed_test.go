@@ -183,7 +183,10 @@ func TestObservedHealth(t *testing.T) {
 			s.Ceph[0].Pools = []model.ObservedPool{{Name: "vms", Unclean: 3}}
 		}, "3 placement groups of pool vms"},
 		"OSDs that were left stopped": {func(_ *certify.Observed, s *model.Observed) { leave(s, 4, false) }, "nuboctl undrain n4 gives the host back"},
-		"OSDs of a drained host":      {func(_ *certify.Observed, s *model.Observed) { leave(s, 4, true) }, ""},
+		"OSDs of the batch's own host": {func(o *certify.Observed, s *model.Observed) {
+			leave(s, int(o.Plan.Certificate.Batches[0].Hosts[0]), false)
+		}, ""},
+		"OSDs of a drained host": {func(_ *certify.Observed, s *model.Observed) { leave(s, 4, true) }, ""},
 		"OSDs whose disk is dead": {func(_ *certify.Observed, s *model.Observed) {
 			leave(s, 4, false)
 			s.Nodes[4].Host.Cordoned = time.Time{}

@@ -275,7 +275,7 @@ func Least(g *plan.Group) int {
 }
 
 // Health lists what is wrong in a region: hosts that do not answer, placement groups that are not clean, groups without all their members.
-func (w *World) Health(ctx context.Context, region model.Path) (wrong []string, err error) {
+func (w *World) Health(ctx context.Context, region model.Path, _ map[model.Path]bool) (wrong []string, err error) {
 	t := &w.Truth
 	for c := range t.Fleet.Clusters {
 		if t.Fleet.Clusters[c].Region == region {

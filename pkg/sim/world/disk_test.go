@@ -123,7 +123,7 @@ func TestAZoneThatIsCutOffCountsAsLost(t *testing.T) {
 
 func ill(t *testing.T, w *World) []string {
 	t.Helper()
-	wrong, err := w.Health(t.Context(), "s/r")
+	wrong, err := w.Health(t.Context(), "s/r", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
