@@ -13,8 +13,12 @@ func dayTwoCommands(g *global) []*cobra.Command {
 		goalCommand(g, plan.GoalDrain, &cobra.Command{Use: "drain NODE", Short: "Move a node's virtual machines away, and keep others from coming", Args: cobra.ExactArgs(1),
 			Long: `Moves the virtual machines of a node, or of all nodes of a place, live to others of its zone, by places that are proven to
 exist before the first one moves. The node stays cordoned: nothing is placed on it until nuboctl undrain, or for 30
-days. Its Ceph daemons and other services go on. When a machine cannot move, nothing is begun (exit 3).`,
-			Example: "  nuboctl drain blade-02\n  nuboctl drain blade-02 -o drain.plan && nuboctl apply drain.plan"}),
+days. Its Ceph daemons and other services go on. When a machine cannot move, nothing is begun (exit 3).
+
+With --emergency a run that is in the way, on this machine or another, lets the ops that it has begun finish, begins no
+more and gives its lease up; the drain goes on from there. What only waits, like a bake, is not waited for. The run can go on
+afterwards, by applying its plan again.`,
+			Example: "  nuboctl drain blade-02\n  nuboctl drain --emergency blade-02\n  nuboctl drain blade-02 -o drain.plan && nuboctl apply drain.plan"}),
 		goalCommand(g, plan.GoalUndrain, &cobra.Command{Use: "undrain NODE", Short: "Let virtual machines back on a node", Args: cobra.ExactArgs(1),
 			Long: `Takes back what a drain has set on a node, or on all nodes of a place: the cordon, and what an interrupted rollout has left
 there, stopped Ceph daemons and noout. Machines that were moved away stay where they are; new ones may come, and those
@@ -52,6 +56,9 @@ func goalCommand(g *global, goal plan.Goal, cmd *cobra.Command) *cobra.Command {
 	f.StringVarP(&o.SaveTo, "out", "o", "", "save the plan to this `file` and do not apply it")
 	savedSignFlags(cmd, &o.Plan.Sign)
 	f.StringVar(&o.JUnit, "junit", "", "write a JUnit report to this `file`: a case for each op")
+	if goal == plan.GoalDrain {
+		f.BoolVar(&o.Emergency, "emergency", false, "when somebody else's run is in the way, have it give way at its next safe point")
+	}
 	if goal == plan.GoalUpgrade || goal == plan.GoalRollback {
 		f.StringVar(&o.Plan.Image, "image", "", "take this `NAME@DIGEST` for the image that the inventory asks for")
 	}

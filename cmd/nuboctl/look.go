@@ -40,8 +40,10 @@ number of the journal's record of the failure. The newest 200 are kept.`,
 		})}
 	ssh.Flags().SetInterspersed(false) // what comes after NODE is the command's
 	return []*cobra.Command{
-		{Use: "status", Short: "Show what is going on, also while an apply runs", GroupID: "look", Args: cobra.NoArgs,
-			RunE: g.run(func(cmd *cobra.Command, e app.Env, _ []string) error { return app.Status(cmd.Context(), e) })},
+		{Use: "status [PLACE]", Short: "Show what is going on, also while an apply runs", GroupID: "look", Args: cobra.MaximumNArgs(1),
+			RunE: g.run(func(cmd *cobra.Command, e app.Env, args []string) error {
+				return app.Status(cmd.Context(), e, strings.Join(args, ""))
+			})},
 		journal,
 		{Use: "facts [NODE]", Short: "Show the hardware of machines as of their last install: all in a line each, or one node in full", GroupID: "look", Args: cobra.MaximumNArgs(1),
 			Long: `Shows what machines told of themselves when they were last installed: serial number, firmware, processors, memory, disks,

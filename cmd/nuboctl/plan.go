@@ -7,6 +7,7 @@ import (
 
 	"github.com/nuboctl/nuboctl/pkg/app"
 	"github.com/nuboctl/nuboctl/pkg/plan"
+	"github.com/nuboctl/nuboctl/pkg/state"
 )
 
 // signFlags are those of commands that save a plan, or sign a saved one.
@@ -86,10 +87,10 @@ rollout.signed_by has apply take only saved plans that one of these keys signed.
 
 	return append(dayTwoCommands(g), []*cobra.Command{
 		planCmd, sign, apply, observe, showCmd, verify,
-		{Use: "pause", Short: "Let running ops finish and begin no new ones", GroupID: "change", Args: cobra.NoArgs,
-			RunE: g.run(func(cmd *cobra.Command, e app.Env, _ []string) error { return app.Control(cmd.Context(), e, "pause") })},
-		{Use: "resume", Short: "Go on after a pause", GroupID: "change", Args: cobra.NoArgs,
-			RunE: g.run(func(cmd *cobra.Command, e app.Env, _ []string) error { return app.Control(cmd.Context(), e, "resume") })},
+		controlCommand(g, state.AskPause, "Let running ops finish and begin no new ones", ""),
+		controlCommand(g, state.AskResume, "Go on after a pause", ""),
+		controlCommand(g, state.AskAbort, "Stop a running or interrupted apply for good; what was begun is on record", `
+A run on another machine is ended after a question, or with --yes. Without a run, interrupted ones are closed.`),
 		{Use: "settle OP applied|not-applied", Short: "Record what you found out about an op whose outcome is not known", GroupID: "change", Args: cobra.ExactArgs(2), ValidArgs: []string{"applied", "not-applied"},
 			RunE: g.run(func(cmd *cobra.Command, e app.Env, args []string) error {
 				if args[1] != "applied" && args[1] != "not-applied" {
@@ -97,7 +98,25 @@ rollout.signed_by has apply take only saved plans that one of these keys signed.
 				}
 				return app.Settle(cmd.Context(), e, args[0], args[1] == "applied")
 			})},
-		{Use: "abort", Short: "Stop a running or interrupted apply for good; what was begun is on record", GroupID: "change", Args: cobra.NoArgs,
-			RunE: g.run(func(cmd *cobra.Command, e app.Env, _ []string) error { return app.Control(cmd.Context(), e, "abort") })},
 	}...)
+}
+
+// controlCommand asks a run for something.
+func controlCommand(g *global, verb state.Verb, short, more string) *cobra.Command {
+	var o app.ControlOptions
+	cmd := &cobra.Command{Use: string(verb) + " [PLACE]", Short: short, GroupID: "change", Args: cobra.MaximumNArgs(1),
+		Long: short + `.
+
+It speaks to the run on this machine; where the state is shared and there is none, to the only one elsewhere, or to the one
+that holds PLACE. An ask that nobody takes within 30 seconds ends, and Ctrl-C withdraws it until then.` + more}
+	if verb == state.AskAbort {
+		cmd.Flags().BoolVarP(&o.Yes, "yes", "y", false, "do not ask")
+	}
+	cmd.RunE = g.run(func(cmd *cobra.Command, e app.Env, args []string) error {
+		if len(args) == 1 {
+			o.Place = args[0]
+		}
+		return app.Control(cmd.Context(), e, verb, o)
+	})
+	return cmd
 }

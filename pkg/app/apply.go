@@ -29,6 +29,8 @@ type ApplyOptions struct {
 	JUnit string
 	// SaveTo names a file to save the plan to instead of applying it.
 	SaveTo string
+	// Emergency has whoever holds the lease give way at the next safe point.
+	Emergency bool
 
 	saved plan.Plan // what File holds
 }
@@ -47,11 +49,18 @@ func Apply(ctx context.Context, e Env, o ApplyOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	lease, err := e.acquire(ctx, s.store, scope, "apply")
+	lease, err := s.turn(ctx, scope, o.Emergency)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, lease.Release()) }()
+	ctx, deaf := s.listen(ctx, lease, "apply")
+	defer deaf()
+	return s.unlessStopped(ctx, s.apply(ctx, o, lease))
+}
+
+// apply plans and carries out under a lease.
+func (s *session) apply(ctx context.Context, o ApplyOptions, lease state.Lease) error {
 	p, err := s.planToApply(ctx, o)
 	if err != nil {
 		return err
@@ -62,8 +71,8 @@ func Apply(ctx context.Context, e Env, o ApplyOptions) (err error) {
 	if err := errors.Join(s.unbuilt(p), proven(p)); err != nil {
 		return err
 	}
-	if o.File == "" && !o.Yes && !e.Yes && !p.Empty() {
-		if err := e.ask(ctx); err != nil {
+	if o.File == "" && !o.Yes && !s.env.Yes && !p.Empty() {
+		if err := s.env.ask(ctx); err != nil {
 			return err
 		}
 	}
@@ -131,12 +140,17 @@ func (s *session) policy(p plan.Plan) (model.Digest, error) {
 	return model.DigestJSON(policy), err
 }
 
-// ask asks whether to go on. Without a person to ask, the answer is no.
+// ask asks whether to go on with a plan. Without a person to ask, the answer is no.
 func (e Env) ask(ctx context.Context) error {
 	if !e.Interactive {
 		return errors.New("nobody is there to approve the plan: save it with plan -o FILE, have it reviewed, and apply FILE; or say --yes")
 	}
-	fmt.Fprint(e.Err, "\nApply this plan? Only \"yes\" goes on: ")
+	return e.confirm(ctx, "Apply this plan?")
+}
+
+// confirm asks the person at the terminal.
+func (e Env) confirm(ctx context.Context, question string) error {
+	fmt.Fprintf(e.Err, "\n%s Only \"yes\" goes on: ", question)
 	line := make(chan string, 1)
 	go func() { // a read from a terminal cannot be cancelled; the process ends soon after
 		text, _ := bufio.NewReader(e.In).ReadString('\n')
@@ -189,16 +203,12 @@ func (s *session) carryOut(ctx context.Context, p plan.Plan, lease state.Lease, 
 	consoles := s.keepConsoles()
 	defer consoles.Close()
 	live := view.NewLive(s.env.Out, s.env.Err, s.env.ErrStyle, view.LiveOptions{JSON: s.env.JSON, Redraw: s.env.Interactive, Now: s.env.Now})
-	ctl := newController(live, holder(s.env, "apply"))
-	served, stop := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan error, 1)
-	go func() { done <- control.Serve(served, s.env.socket(), control.Handler(ctl)) }()
+	control, ended := s.control.begin(live)
 	result, err := engine.Run(ctx, p, engine.Options{
-		Scope: lease.Fence().Scope, Approver: s.approver, Lost: lease.Lost(), Journal: consoles.Journal(j), Limits: engine.DefaultLimits(), Observer: live, Control: ctl.engine, Log: s.env.Log,
+		Scope: lease.Fence().Scope, Approver: s.approver, Lost: lease.Lost(), Journal: consoles.Journal(j), Limits: engine.DefaultLimits(), Observer: live, Control: control, Log: s.env.Log,
 		Drivers: func(k plan.Kind) (engine.Driver, bool) { return consoles.Driver(driver), driver.Knows(k) },
 	})
-	stop()
-	err = errors.Join(err, <-done)
+	ended()
 	live.Close()
 	if err == nil {
 		err = reportRun(result, junit)
@@ -213,7 +223,7 @@ func (s *session) carryOut(ctx context.Context, p plan.Plan, lease state.Lease, 
 	return s.finish(live, result)
 }
 
-func (e Env) socket() string { return filepath.Join(e.stateDir(), "ctl.sock") }
+func (e Env) socket() string { return filepath.Join(e.stateDir(), control.FileName) }
 
 // unbuilt refuses a plan that names images without digests, or was made from an observation that was made up.
 func (s *session) unbuilt(p plan.Plan) error {

@@ -5,219 +5,265 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
+	"sync"
 
 	"github.com/nuboctl/nuboctl/pkg/engine"
-	"github.com/nuboctl/nuboctl/pkg/model"
-	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/state"
 	"github.com/nuboctl/nuboctl/pkg/state/control"
+	"github.com/nuboctl/nuboctl/pkg/state/etcd"
 	"github.com/nuboctl/nuboctl/pkg/view"
 )
 
-// controller lets others ask a running apply what it does, and pause it.
+// controller does what others ask of a process that holds a lease: while it plans, while it carries out, and until it ends.
 type controller struct {
-	live   *view.Live
 	holder state.Holder
-	engine *engine.Control
+	stop   context.CancelCauseFunc // ends what it does before it has begun to carry out
+
+	mu     sync.Mutex
+	begun  bool
+	live   *view.Live      // of the last run
+	engine *engine.Control // nil unless a run goes on
 }
 
-func newController(live *view.Live, h state.Holder) *controller {
-	return &controller{live: live, holder: h, engine: engine.NewControl()}
+// begin has a run obey from now on, until ended is called.
+func (c *controller) begin(live *view.Live) (control *engine.Control, ended func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.begun, c.live, c.engine = true, live, engine.NewControl()
+	return c.engine, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.engine = nil
+	}
 }
 
-// runStatus is what status prints, also of a run that is not going on.
-type runStatus struct {
-	FormatVersion int              `json:"format_version"`
-	Running       bool             `json:"running"`
-	Holder        *state.Holder    `json:"holder,omitempty"`
-	Holders       []state.Holder   `json:"holders,omitempty"` // all of them, when they are elsewhere
-	Paused        bool             `json:"paused,omitempty"`
-	Run           *engine.Progress `json:"run,omitempty"`
-	Interrupted   []state.RunState `json:"interrupted,omitempty"`
+// do answers an ask.
+func (c *controller) do(a state.Ask) state.Answer {
+	out := state.Answer{By: c.holder}
+	if a.Verb != state.AskStatus {
+		if err := c.obey(a); err != nil {
+			out.Refused = err.Error()
+		}
+	}
+	out.Status, _ = json.Marshal(c.status()) // plain values, which can be encoded
+	return out
 }
 
-// Status is what is going on.
-func (c *controller) Status() any {
-	paused, _ := c.engine.State()
-	p := c.live.Progress()
-	return runStatus{FormatVersion: 1, Running: true, Holder: &c.holder, Paused: paused, Run: &p}
-}
-
-// Do carries out a verb.
-func (c *controller) Do(v control.Verb) error {
-	switch v {
-	case control.Pause:
-		c.engine.Pause()
-	case control.Resume:
-		c.engine.Resume()
-	case control.Abort:
-		c.engine.Abort()
+func (c *controller) obey(a state.Ask) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	by := a.By.User + "@" + a.By.Host
+	switch {
+	case c.engine != nil:
+		return c.engine.Obey(a)
+	case c.begun && a.Verb == state.AskYield:
+		return nil // it gives the lease up in a moment
+	case c.begun:
+		return errors.New("its run has ended")
+	case a.Verb == state.AskYield:
+		c.stop(fmt.Errorf("%w, as %s asked: nothing was done", engine.ErrYielded, by))
+	case a.Verb == state.AskAbort:
+		c.stop(fmt.Errorf("%w, as %s asked: nothing was done", engine.ErrAborted, by))
 	default:
-		return fmt.Errorf("a run cannot be asked to %q", v)
+		return fmt.Errorf("it has not begun to carry out a plan: there is nothing to %s", a.Verb)
 	}
 	return nil
 }
 
-// Settle records what a person found out about an op whose outcome no probe can tell.
-func Settle(ctx context.Context, e Env, op string, applied bool) error {
-	return e.withJournal(ctx, "journal", func(j runJournal) error {
-		for _, run := range j.Runs() {
-			if run.Ops[plan.OpID(op)].Intent == nil {
-				continue
-			}
-			outcome := plan.NotApplied
-			if applied {
-				outcome = plan.Applied
-			}
-			if err := engine.Settle(ctx, j, run, plan.OpID(op), outcome, whoAmI(), e.Now()); err != nil {
-				return err
-			}
-			e.note("Recorded: %s of run %s was %s.", op, run.ID, outcome)
-			return nil
+// lost ends a plan in the making when the lease was lost under which it would be applied; a run looks after itself.
+func (c *controller) lost() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.begun {
+		c.stop(fmt.Errorf("%w: nothing was done", engine.ErrLeaseLost))
+	}
+}
+
+func (c *controller) status() runStatus {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	st := runStatus{FormatVersion: 1, Running: true, Holder: &c.holder}
+	if c.engine != nil {
+		st.Paused, _ = c.engine.State()
+	}
+	if c.live != nil {
+		p := c.live.Progress()
+		st.Run = &p
+	}
+	return st
+}
+
+// listen does what others ask of the holder of a lease, until deaf is called. Its context ends when they ask for that before a run has begun.
+func (s *session) listen(ctx context.Context, lease state.Lease, command string) (listening context.Context, deaf func()) {
+	listening, stop := context.WithCancelCause(ctx)
+	s.control = &controller{holder: holder(s.env, command), stop: stop}
+	served, end := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan error, 1)
+	go func() { done <- s.store.Answer(served, lease, s.control.do) }()
+	go func() {
+		select {
+		case <-lease.Lost():
+			s.control.lost()
+		case <-served.Done():
 		}
-		return fmt.Errorf("no interrupted run has %q open; nuboctl status shows those that are", op)
-	})
-}
-
-// abortInterrupted ends the runs that are not under way, so that they do not go on, and takes back what they have left set on hosts.
-func abortInterrupted(ctx context.Context, e Env) error {
-	var left []model.Path
-	rollout := false
-	if err := closeInterrupted(ctx, e, &left, &rollout); err != nil || len(left) == 0 {
-		return err
-	}
-	if err := takeBack(ctx, e, left, rollout); err != nil {
-		return fmt.Errorf("the run is closed, and what it has set is not taken back everywhere (it ends by itself): %w; see to it with nuboctl undrain for each of: %s", err, names(left))
-	}
-	return nil
-}
-
-func names(list []model.Path) string {
-	out := make([]string, len(list))
-	for i, p := range list {
-		out[i] = p.Name()
-	}
-	return strings.Join(out, ", ")
-}
-
-func takeBack(ctx context.Context, e Env, nodes []model.Path, rollout bool) (err error) {
-	s, err := e.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	lease, err := e.acquire(ctx, s.store, scopeOf(s.desired, nodes), "abort")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, lease.Release()) }()
-	return s.giveBack(ctx, lease, nodes, rollout)
-}
-
-// closeInterrupted closes the runs, and adds the nodes on which they have set something to left; rollout is set when one of them did more than drain.
-func closeInterrupted(ctx context.Context, e Env, left *[]model.Path, rollout *bool) error {
-	return e.withJournal(ctx, "journal", func(j runJournal) error {
-		runs := j.Runs()
-		if len(runs) == 0 {
-			return errors.New("no apply is running here and none was interrupted: there is nothing to abort")
+	}()
+	return listening, func() {
+		end()
+		if err := <-done; err != nil {
+			s.env.note("Others may not have been able to ask this process anything: %v", err)
 		}
-		var errs []error
-		for _, run := range runs {
-			*left = append(*left, markedBy(run)...)
-			for id := range run.Ops {
-				*rollout = *rollout || strings.HasPrefix(string(id), string(plan.CephNoout)+" ") || strings.HasPrefix(string(id), string(plan.CephStop)+" ")
-			}
-			err := engine.Close(ctx, j, run, whoAmI(), e.Now())
-			if errs = append(errs, err); err == nil {
-				e.note("Run %s is closed. The next plan begins from what is there.", run.ID)
-			}
-		}
-		return errors.Join(errs...)
-	})
+		stop(nil)
+	}
 }
 
-// withJournal opens the journal for writing, under the lease, which its holder has for a command.
-func (e Env) withJournal(ctx context.Context, command string, do func(runJournal) error) (err error) {
-	store, err := e.findSite(ctx)
-	if err != nil {
-		return err
+// unlessStopped says why a command ended before it had begun to carry out, when others had asked for that, or its lease was lost.
+func (s *session) unlessStopped(ctx context.Context, err error) error {
+	why := context.Cause(ctx)
+	if errors.Is(why, engine.ErrYielded) || errors.Is(why, engine.ErrAborted) || errors.Is(why, engine.ErrLeaseLost) {
+		return &Exit{Code: ExitInterrupted, Err: why}
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	lease, err := e.acquire(ctx, store, "", command)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, lease.Release()) }()
-	j, err := store.OpenJournal(ctx, lease)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, j.Close()) }()
-	return do(j)
-}
-
-// Control asks a running apply for a verb.
-func Control(ctx context.Context, e Env, verb string) error {
-	answer, err := control.Dial(e.socket()).Do(ctx, control.Verb(verb))
-	if errors.Is(err, control.ErrNobody) && !e.somewhere() {
-		return e.errNoSite()
-	}
-	if errors.Is(err, control.ErrNobody) && verb == string(control.Abort) {
-		return abortInterrupted(ctx, e)
-	}
-	if errors.Is(err, control.ErrNobody) {
-		return fmt.Errorf("no apply is running here: there is nothing to %s; to go on with an interrupted run, apply again", verb)
-	}
-	if err != nil {
-		return err
-	}
-	if e.JSON {
-		_, err = fmt.Fprintln(e.Out, string(answer))
-		return err
-	}
-	_, err = fmt.Fprintf(e.Out, "The run was asked to %s.\n", verb)
 	return err
 }
 
-// Status shows what is going on, or what was interrupted. It waits for nobody.
-func Status(ctx context.Context, e Env) error {
-	st, err := status(ctx, e)
-	if err != nil {
-		return err
-	}
-	if e.JSON {
-		return view.JSON(e.Out, st)
-	}
-	return view.StatusText(e.Out, e.OutStyle, view.StatusInput{Running: st.Running, Holder: st.Holder, Paused: st.Paused, Run: st.Run, Interrupted: st.Interrupted})
+// ControlOptions are those of Control.
+type ControlOptions struct {
+	Place string // where the run is; empty: on this machine, or the only one
+	Yes   bool   // abort a run on another machine without being asked
 }
 
-func status(ctx context.Context, e Env) (st runStatus, err error) {
-	st.FormatVersion = 1
+// Control asks a run for a verb: one on this machine through its socket, another through the state that is shared with it.
+func Control(ctx context.Context, e Env, verb state.Verb, o ControlOptions) error {
+	a := state.Ask{Verb: verb, By: holder(e, string(verb))}
+	if o.Place == "" {
+		answer, err := control.Dial(e.socket()).Ask(ctx, a)
+		if !errors.Is(err, state.ErrNobody) {
+			return e.told(a, answer, err)
+		}
+	}
+	held, err := e.askHolder(ctx, a, o)
+	switch {
+	case held || err != nil:
+		return err
+	case verb == state.AskAbort && o.Place == "":
+		return abortInterrupted(ctx, e)
+	}
+	return fmt.Errorf("no apply is running%s: there is nothing to %s; to go on with an interrupted run, apply again", in(o.Place), verb)
+}
+
+func in(place string) string {
+	if place == "" {
+		return " here"
+	}
+	return " in " + place
+}
+
+// askHolder asks the only holder of a lease in a place, and reports whether there is one.
+func (e Env) askHolder(ctx context.Context, a state.Ask, o ControlOptions) (found bool, err error) {
 	s, err := e.findSite(ctx)
 	if err != nil {
-		return st, err
+		return false, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	held, err := holdersIn(ctx, s, o.Place)
+	if err != nil || len(held) == 0 {
+		return false, err
+	}
+	if len(held) > 1 {
+		return true, fmt.Errorf("%d processes are at work; name the place whose run is to %s: nuboctl %s PLACE\n%s", len(held), a.Verb, a.Verb, listed(held))
+	}
+	if err := e.consent(ctx, a, held[0], o.Yes); err != nil {
+		return true, err
+	}
+	answer, err := e.askOf(ctx, s, held[0], a)
+	return true, e.told(a, answer, err)
+}
+
+// consent has an abort of what runs on another machine said twice.
+func (e Env) consent(ctx context.Context, a state.Ask, h etcd.Held, yes bool) error {
+	if host, err := os.Hostname(); a.Verb != state.AskAbort || yes || e.Yes || (err == nil && h.Holder.Host == host) {
+		return nil
+	}
+	if !e.Interactive {
+		return fmt.Errorf("the run is on another machine: %s; to end it for good, say --yes", who(h))
+	}
+	return e.confirm(ctx, fmt.Sprintf("End the run of %s for good?", who(h)))
+}
+
+// holdersIn are those who hold leases of a place or in it; "" is everything.
+func holdersIn(ctx context.Context, s site, place string) ([]etcd.Held, error) {
 	held, err := s.Holders(ctx)
-	if err != nil {
-		return st, err
+	var out []etcd.Held
+	for _, h := range held {
+		if state.Overlap(h.Scope, place) {
+			out = append(out, h)
+		}
 	}
-	if len(held) > 0 {
-		answer, err := control.Dial(e.socket()).Status(ctx)
-		if err == nil {
-			return st, json.Unmarshal(answer, &st)
-		}
-		if !errors.Is(err, control.ErrNobody) {
-			return st, err
-		}
-		st.Running = true
-		for _, h := range held {
-			st.Holders = append(st.Holders, h.Holder)
-		}
-		st.Holder = &st.Holders[0]
-		return st, nil
+	return out, err
+}
+
+// askOf hands an ask to a holder. That nobody has taken it is exit code 4, with what to do.
+func (e Env) askOf(ctx context.Context, s site, h etcd.Held, a state.Ask) (state.Answer, error) {
+	a.Fence = state.Fence{Scope: h.Scope, Epoch: h.Epoch}
+	e.note("Asking %s to %s.", who(h), a.Verb)
+	answer, err := s.Ask(ctx, a)
+	if errors.Is(err, state.ErrNobody) || errors.Is(err, state.ErrUnanswered) {
+		err = &Exit{Code: ExitLocked, Err: fmt.Errorf("%s: %w; see nuboctl status. When that process is gone, its lease ends by itself after its time to live, or at once by nuboctl state unlock; then apply goes on with what it has left, and abort ends that", who(h), err)}
 	}
-	st.Interrupted, err = s.Runs(ctx)
-	return st, err
+	return answer, err
+}
+
+// who names a holder for people.
+func who(h etcd.Held) string {
+	what := "everything"
+	if h.Scope != "" {
+		what = h.Scope
+	}
+	return fmt.Sprintf("%s@%s (%s, process %d), who holds %s", h.Holder.User, h.Holder.Host, h.Holder.Command, h.Holder.PID, what)
+}
+
+func listed(held []etcd.Held) string {
+	var b strings.Builder
+	for _, h := range held {
+		fmt.Fprintf(&b, "  %s\n", who(h))
+	}
+	return strings.TrimRight(b.String(), "\n")
+}
+
+// told shows what a holder answered.
+func (e Env) told(a state.Ask, answer state.Answer, err error) error {
+	h := answer.By
+	switch {
+	case err != nil:
+		return err
+	case answer.Refused != "":
+		return fmt.Errorf("%s@%s (%s, process %d) refuses to %s: %s", h.User, h.Host, h.Command, h.PID, a.Verb, answer.Refused)
+	case e.JSON:
+		_, err = fmt.Fprintln(e.Out, string(answer.Status))
+		return err
+	}
+	var st runStatus
+	if len(answer.Status) > 0 {
+		if err := json.Unmarshal(answer.Status, &st); err != nil {
+			return fmt.Errorf("the answer of %s@%s: %w", h.User, h.Host, err)
+		}
+	}
+	_, err = fmt.Fprintf(e.Out, "%s@%s (%s, process %d) was asked to %s%s.\n", h.User, h.Host, h.Command, h.PID, a.Verb, meaning(a.Verb, st))
+	return err
+}
+
+// meaning says what a verb does to what is under way.
+func meaning(v state.Verb, st runStatus) string {
+	if st.Run == nil {
+		return ": it had not begun to carry out a plan, and ends"
+	}
+	running := len(st.Run.Running)
+	switch v {
+	case state.AskPause:
+		return fmt.Sprintf(": %s under way will finish, and nothing new begins. To go on: nuboctl resume", view.Plural(running, "op"))
+	case state.AskAbort:
+		return ": what is under way is stopped there, and what the run has set on hosts is taken back"
+	}
+	return ""
 }

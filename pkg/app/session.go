@@ -38,7 +38,8 @@ type session struct {
 	configs map[model.Path][]byte   // rendered configurations
 	given   map[string]netip.Prefix // every address, by inventory.AddressKey
 
-	approver string // who approved what is applied
+	approver string      // who approved what is applied
+	control  *controller // what others may ask of this process; made anew with each lease
 
 	machines *fleet.Machines
 	secrets  fleet.Secrets

@@ -12,6 +12,7 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/engine"
 	"github.com/nuboctl/nuboctl/pkg/inventory"
 	"github.com/nuboctl/nuboctl/pkg/state"
+	"github.com/nuboctl/nuboctl/pkg/state/control"
 	"github.com/nuboctl/nuboctl/pkg/state/etcd"
 	"github.com/nuboctl/nuboctl/pkg/state/journal"
 	"github.com/nuboctl/nuboctl/pkg/state/local"
@@ -38,6 +39,7 @@ type site interface {
 	Runs(ctx context.Context) ([]state.RunState, error)
 	// Holders are those who hold leases now.
 	Holders(ctx context.Context) ([]etcd.Held, error)
+	state.Asks
 	mover
 }
 
@@ -108,13 +110,22 @@ func (d directory) Unlock(ctx context.Context, _ string) ([]etcd.Held, error) {
 // cluster is the site that several workstations share.
 type cluster struct {
 	*etcd.Store
-	where string
+	where  string
+	socket string // of this workstation
 }
 
 func (c cluster) Where() string { return c.where }
 
 func (c cluster) OpenJournal(ctx context.Context, l state.Lease) (runJournal, error) {
 	return c.Journal(ctx, l)
+}
+
+// Answer answers at this workstation's socket as well: that works when etcd does not.
+func (c cluster) Answer(ctx context.Context, l state.Lease, do func(state.Ask) state.Answer) error {
+	here := make(chan error, 1)
+	go func() { here <- control.Answer(ctx, c.socket, l, do) }()
+	err := c.Store.Answer(ctx, l, do)
+	return errors.Join(err, <-here)
 }
 
 func (c cluster) Holders(ctx context.Context) ([]etcd.Held, error) { return c.Leases(ctx) }
@@ -163,7 +174,7 @@ func (e Env) openCluster(ctx context.Context, inv *inventory.Inventory) (site, e
 	if err != nil {
 		return nil, err
 	}
-	return cluster{s, fmt.Sprintf("etcd at %s, below %s", strings.Join(spec.Endpoints, ", "), spec.Prefix)}, nil
+	return cluster{s, fmt.Sprintf("etcd at %s, below %s", strings.Join(spec.Endpoints, ", "), spec.Prefix), e.socket()}, nil
 }
 
 // errNoSite says that a command was given where there is neither an inventory nor a state. "Nothing is going on" would be said of the wrong place.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -190,4 +191,99 @@ func TestManyOps(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, res, engine.Done)
+}
+
+// unhurried makes every op of a world take 50 seconds of the bubble's time, which is within the deadline of each.
+func unhurried(w *world) {
+	w.during = func(context.Context, plan.Op) error {
+		time.Sleep(50 * time.Second)
+		return nil
+	}
+}
+
+// TestYield: what changes something comes to its end, nothing else begins, and the run ends so that it can go on; a pause does not hold it back.
+func TestYield(t *testing.T) {
+	for name, paused := range map[string]bool{"running": false, "paused": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDesk(t, install(3))
+				unhurried(d.w)
+				c := engine.NewControl()
+				var events []engine.Event
+				if paused {
+					time.AfterFunc(60*time.Second, c.Pause)
+				}
+				time.AfterFunc(75*time.Second, func() {
+					if err := c.Obey(state.Ask{Verb: state.AskYield, By: state.Holder{User: "bob", Host: "elsewhere"}}); err != nil {
+						t.Error(err)
+					}
+				})
+				res := d.apply(t.Context(), func(o *engine.Options) {
+					o.Control, o.Observer = c, observe(func(e engine.Event) { events = append(events, e) })
+				})
+				want(t, res, engine.Interrupted)
+				if !errors.Is(res.Err, engine.ErrYielded) || !strings.Contains(res.Err.Error(), "bob@elsewhere") {
+					t.Fatal(res.Err)
+				}
+				if done, stopped := len(res.With(engine.OpDone)), len(res.With(engine.OpInterrupted)); done != 6 || stopped != 0 {
+					t.Fatalf("%d done, %d interrupted", done, stopped)
+				}
+				var said []string
+				for _, e := range events {
+					if e.Kind == engine.RunYielding || e.Kind == engine.RunStopping {
+						said = append(said, string(e.Kind)+" "+e.Text)
+					}
+				}
+				if s := strings.Join(said, "; "); s != "run.yielding bob@elsewhere; run.stopping " {
+					t.Fatal(s)
+				}
+				want(t, d.apply(t.Context()), engine.Done)
+				d.final()
+			})
+		})
+	}
+}
+
+// TestYieldTakenBack: who changes his mind in time has the run go on.
+func TestYieldTakenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, install(3))
+		unhurried(d.w)
+		c := engine.NewControl()
+		time.AfterFunc(75*time.Second, c.Yield)
+		time.AfterFunc(85*time.Second, c.Resume)
+		want(t, d.apply(t.Context(), func(o *engine.Options) { o.Control = c }), engine.Done)
+		d.final()
+	})
+}
+
+// TestYieldDuringAWait: what only looks and waits, for days perhaps, is interrupted; what changes something beside it is not.
+func TestYieldDuringAWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := install(1)
+		waiting := plan.NodeSubject("lab/r1/az1/a/leaving")
+		p.Stages[0].Ops = append(p.Stages[0].Ops, plan.Op{ID: plan.ID(plan.CephEmpty, waiting), Kind: plan.CephEmpty, Target: waiting,
+			Post: []plan.Fact{{Subject: waiting, Attr: plan.AttrData, Value: "elsewhere"}}})
+		plan.Seal(&p)
+		d := newDesk(t, p)
+		d.w.during = func(ctx context.Context, op plan.Op) error {
+			if op.Kind == plan.CephEmpty {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			time.Sleep(50 * time.Second)
+			return nil
+		}
+		c := engine.NewControl()
+		time.AfterFunc(75*time.Second, c.Yield)
+		start := time.Now()
+		res := d.apply(t.Context(), func(o *engine.Options) { o.Control = c })
+		want(t, res, engine.Interrupted)
+		if done, stopped := len(res.With(engine.OpDone)), res.With(engine.OpInterrupted); done != 2 || len(stopped) != 1 || stopped[0].Op.Kind != plan.CephEmpty {
+			t.Fatalf("%d done, %v interrupted", done, stopped)
+		}
+		if took := time.Since(start); took != 100*time.Second {
+			t.Fatalf("took %s of the bubble's time", took)
+		}
+	})
 }

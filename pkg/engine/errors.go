@@ -26,6 +26,8 @@ var (
 	ErrNotApproved = errors.New("nobody approved this plan")
 	// ErrAborted: somebody ended the run for good.
 	ErrAborted = errors.New("run was aborted")
+	// ErrYielded: the run gave way to somebody else, and can go on later.
+	ErrYielded = errors.New("run gave way")
 	// ErrLeaseLost: somebody else may change the same machines from now on.
 	ErrLeaseLost = errors.New("lease was lost")
 	// ErrJournal: what happens cannot be recorded, so nothing may happen.

@@ -18,7 +18,8 @@ type EventKind string
 // skipped, without having started.
 const (
 	RunStarted    EventKind = "run.started"
-	RunPaused     EventKind = "run.paused"
+	RunPaused     EventKind = "run.paused"   // Text says who asked, as with the next two
+	RunYielding   EventKind = "run.yielding" // it stops when what changes something has ended
 	RunContinued  EventKind = "run.continued"
 	RunStopping   EventKind = "run.stopping" // interrupted, aborted, or nothing can be recorded; Error says which
 	RunFinished   EventKind = "run.finished"

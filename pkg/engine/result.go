@@ -19,7 +19,7 @@ const (
 	Failed      Kind = "failed"      // at least one op failed, or its outcome is not known
 	Stale       Kind = "stale"       // a precondition no longer held, and nothing failed
 	Halted      Kind = "halted"      // a batch could not be certified, or a gate did not open
-	Interrupted Kind = "interrupted" // the context ended or the lease was lost
+	Interrupted Kind = "interrupted" // the context ended, the lease was lost, or the run gave way
 	Aborted     Kind = "aborted"     // ended for good on request
 )
 

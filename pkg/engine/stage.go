@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/plan"
@@ -33,7 +34,9 @@ type stage struct {
 	ready    []*node
 	running  int
 	ok       bool
-	halted   bool // nothing new may begin: paused, or stopping
+	halted   bool // nothing new may begin: paused, yielding, or stopping
+	told     bool // that the run is to stop
+	heard    wish // what was asked for when it was last looked at
 	ended    inbox
 }
 
@@ -109,29 +112,55 @@ func (s *stage) queue(n *node) {
 
 // obey looks at what was asked for from outside, and tells when to look again.
 func (s *stage) obey() <-chan struct{} {
-	paused, aborted, changed := s.r.opt.Control.watch()
-	if aborted {
-		s.r.stop(ErrAborted)
+	asked, changed := s.r.opt.Control.watch()
+	switch {
+	case asked.aborted:
+		s.r.stop(asked.asked(ErrAborted))
+	case asked.yielded && s.left() && s.idle():
+		s.r.stop(asked.asked(ErrYielded))
 	}
 	was := s.halted
-	s.halted = paused || s.r.ctx.Err() != nil
+	s.halted = asked.paused || asked.yielded || s.r.ctx.Err() != nil
 	switch {
-	case s.r.ctx.Err() != nil && !was:
-		s.r.emit(Event{Kind: RunStopping, Stage: s.index + 1}.withError(context.Cause(s.r.ctx)))
-	case paused && !was:
-		s.r.emit(Event{Kind: RunPaused, Stage: s.index + 1})
+	case s.r.ctx.Err() != nil:
+		if !s.told {
+			s.r.emit(Event{Kind: RunStopping, Stage: s.index + 1}.withError(context.Cause(s.r.ctx)))
+		}
+		s.told = true
+	case asked.yielded && !s.heard.yielded:
+		s.obeyed(RunYielding, state.AskYield, asked)
+	case asked.paused && !s.heard.paused:
+		s.obeyed(RunPaused, state.AskPause, asked)
 	case was && !s.halted:
-		s.r.emit(Event{Kind: RunContinued, Stage: s.index + 1})
+		s.obeyed(RunContinued, state.AskResume, asked)
 		for resource := range s.limiter.parked {
 			s.refill(resource)
 		}
 	}
+	s.heard = asked
 	return changed
+}
+
+// obeyed tells that what somebody asked for is being done, and puts on record who it was.
+func (s *stage) obeyed(k EventKind, v state.Verb, asked wish) {
+	if asked.by != "" {
+		// Where this cannot be recorded, nothing can: the run stops.
+		_ = s.r.record(state.Record{Kind: state.KindNote, By: asked.by, Text: "asked to " + string(v)})
+	}
+	s.r.emit(Event{Kind: k, Stage: s.index + 1, Text: asked.by})
+}
+
+// idle reports whether everything that runs only looks and waits.
+func (s *stage) idle() bool {
+	return !slices.ContainsFunc(s.nodes, func(n *node) bool {
+		info, _ := n.op.Kind.Info()
+		return n.running && !info.Waits
+	})
 }
 
 // stopping is ready when the run is to stop and this loop has not noticed yet.
 func (s *stage) stopping() <-chan struct{} {
-	if s.halted && s.r.ctx.Err() != nil {
+	if s.told {
 		return nil
 	}
 	return s.r.ctx.Done()

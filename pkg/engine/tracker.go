@@ -74,7 +74,9 @@ func (t *Tracker) take(e Event) {
 	case RunStarted:
 		t.now.Plan, t.now.Ops, t.now.Started = e.Plan, e.Ops, e.Time
 	case RunPaused, RunContinued:
-		t.now.Paused = e.Kind == RunPaused
+		t.now.Paused, t.now.Stopping = e.Kind == RunPaused, ""
+	case RunYielding:
+		t.now.Stopping = ErrYielded.Error()
 	case RunStopping:
 		t.now.Stopping = e.Error
 	case RunFinished:

@@ -78,6 +78,8 @@ type KindInfo struct {
 	Reversible bool
 	// Destructive tells that data can be lost: such an op runs at most once per approval.
 	Destructive bool
+	// Waits tells that the op only looks and waits: it changes nothing, and may be interrupted at any moment.
+	Waits bool
 	// Timeout bounds one run of the op, retries included.
 	Timeout time.Duration
 }
@@ -106,13 +108,13 @@ var kinds = map[Kind]KindInfo{
 	CephSettle: {Verb: "bring pools and keys to what is declared", Reversible: true, Timeout: 20 * time.Minute},
 
 	CephOut:   {Verb: "mark its OSDs out", Reversible: true, Timeout: 5 * time.Minute},
-	CephEmpty: {Verb: "wait until no placement group needs its OSDs", Reversible: true, Timeout: 14 * 24 * time.Hour},
+	CephEmpty: {Verb: "wait until no placement group needs its OSDs", Reversible: true, Waits: true, Timeout: 14 * 24 * time.Hour},
 	CephPurge: {Verb: "remove OSDs from the cluster, each when Ceph says that nothing needs it", Reversible: false, Timeout: 24 * time.Hour},
 	CephLeave: {Verb: "take its monitor and its manager out of the cluster", Reversible: true, Timeout: 30 * time.Minute},
 	DiskWipe:  {Verb: "wipe disks", Reversible: false, Destructive: true, Timeout: time.Hour},
 
 	SlotWrite:    {Verb: "write the image to the idle slot", Reversible: true, Timeout: 60 * time.Minute},
-	BatchCertify: {Verb: "certify the batch against what is there now", Reversible: true, Timeout: 10 * time.Minute},
+	BatchCertify: {Verb: "certify the batch against what is there now", Reversible: true, Waits: true, Timeout: 10 * time.Minute},
 	HostCordon:   {Verb: "cordon", Reversible: true, Timeout: 2 * time.Minute},
 	HostDrain:    {Verb: "migrate its virtual machines away", Reversible: true, Timeout: 4 * time.Hour},
 	CephNoout:    {Verb: "set noout for its OSDs, with an expiry", Reversible: true, Timeout: 2 * time.Minute},
@@ -123,8 +125,8 @@ var kinds = map[Kind]KindInfo{
 	CephRestore:  {Verb: "unset noout", Reversible: true, Timeout: 2 * time.Minute},
 	SlotCommit:   {Verb: "make the running slot the default", Reversible: true, Timeout: 2 * time.Minute},
 	HostUncordon: {Verb: "uncordon", Reversible: true, Timeout: 2 * time.Minute},
-	BatchGate:    {Verb: "wait until the region is healthy", Reversible: true, Timeout: 4 * time.Hour},
-	BatchBake:    {Verb: "bake", Reversible: true, Timeout: 24 * time.Hour},
+	BatchGate:    {Verb: "wait until the region is healthy", Reversible: true, Waits: true, Timeout: 4 * time.Hour},
+	BatchBake:    {Verb: "bake", Reversible: true, Waits: true, Timeout: 24 * time.Hour},
 }
 
 // Info returns the table's row, and whether the kind is known.

@@ -120,9 +120,11 @@ func (l *Live) line(e engine.Event) string {
 	case engine.RunStarted:
 		return strings.TrimSpace(fmt.Sprintf("Run %s: %s %s", e.Run, Plural(e.Ops, "op"), e.Text))
 	case engine.RunPaused:
-		return l.style.paint(ansiYellow, "Paused: what runs will finish, nothing new begins. To go on: nuboctl resume")
+		return l.style.paint(ansiYellow, "Paused"+by(e)+": what runs will finish, nothing new begins. To go on: nuboctl resume")
+	case engine.RunYielding:
+		return l.style.paint(ansiYellow, "Giving way"+by(e)+": what changes something will finish, then this run stops. Applied again, it goes on")
 	case engine.RunContinued:
-		return "Going on."
+		return "Going on" + by(e) + "."
 	case engine.RunStopping:
 		return l.style.paint(ansiYellow, "Stopping: "+e.Error)
 	case engine.OpStarted:
@@ -136,6 +138,14 @@ func (l *Live) line(e engine.Event) string {
 		return l.ended(e)
 	}
 	return ""
+}
+
+// by tells who asked for it, where that is known.
+func by(e engine.Event) string {
+	if e.Text == "" {
+		return ""
+	}
+	return ", as " + e.Text + " asked"
 }
 
 // plainProgress tells what changed, and now and then that nothing has.

@@ -18,6 +18,9 @@ func progressLines(p engine.Progress, s Style, now time.Time, limit int) []strin
 	if p.Waiting > 0 {
 		head += fmt.Sprintf(", %d waiting for their turn", p.Waiting)
 	}
+	if p.Stopping != "" {
+		head += ", " + s.paint(ansiYellow, "stopping")
+	}
 	if p.Paused {
 		head += ", " + s.paint(ansiYellow, "paused")
 	}

@@ -19,6 +19,7 @@ import (
 type StatusInput struct {
 	Running     bool
 	Holder      *state.Holder
+	Holders     []state.Holder // when they are several
 	Paused      bool
 	Run         *engine.Progress
 	Interrupted []state.RunState
@@ -42,8 +43,16 @@ func StatusText(w io.Writer, s Style, in StatusInput) error {
 }
 
 func running(b *strings.Builder, s Style, in StatusInput) {
-	if h := in.Holder; h != nil {
+	list := in.Holders
+	if len(list) == 0 && in.Holder != nil {
+		list = append(list, *in.Holder)
+	}
+	for _, h := range list {
 		fmt.Fprintf(b, "%s is at work: %s@%s, process %d, since %s\n", h.Command, h.User, h.Host, h.PID, h.Since.Format(time.RFC3339))
+	}
+	if len(list) > 1 {
+		b.WriteString("Of one of them: nuboctl status PLACE\n")
+		return
 	}
 	if in.Run == nil || in.Run.Run == "" {
 		b.WriteString("It has not begun to carry out a plan, or does not answer.\n")

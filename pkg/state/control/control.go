@@ -9,70 +9,68 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
+
+	"github.com/nuboctl/nuboctl/pkg/state"
 )
 
-// Verb is what can be asked of a run.
-type Verb string
-
-// The verbs. Pause lets what runs finish and begins nothing; Resume goes on; Abort ends the run for good.
 const (
-	Pause  Verb = "pause"
-	Resume Verb = "resume"
-	Abort  Verb = "abort"
+	// FileName is the socket's name in a state directory.
+	FileName = "ctl.sock"
+	// patience bounds the wait for a holder: one that is there answers at once.
+	patience = 3 * time.Second
+	askPath  = "/v1/ask"
 )
 
-// ErrNobody says that no process answers at the socket.
-var ErrNobody = errors.New("no run answers")
-
-// Controller is what the holder lets others do. Both methods are called concurrently and must not wait for the run.
-type Controller interface {
-	// Status is what is going on, as a value that encoding/json can encode.
-	Status() any
-	// Do asks for a verb; an error is told to the one who asked.
-	Do(v Verb) error
-}
-
-// answer is the body of a refusal.
-type answer struct {
-	Error string `json:"error"`
-}
-
-// Handler serves a controller: GET /v1/status, POST /v1/VERB.
-func Handler(c Controller) http.Handler {
+// handler gives what is asked of the lease of a fence to do: POST /v1/ask. An ask without a fence is for whoever answers here; one for another lease is
+// 410 Gone.
+func handler(f state.Fence, do func(state.Ask) state.Answer) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, c.Status()) })
-	for _, v := range []Verb{Pause, Resume, Abort} {
-		mux.HandleFunc("POST /v1/"+string(v), func(w http.ResponseWriter, _ *http.Request) {
-			if err := c.Do(v); err != nil {
-				reply(w, http.StatusConflict, answer{Error: err.Error()})
-				return
-			}
-			reply(w, http.StatusOK, c.Status())
-		})
-	}
+	mux.HandleFunc("POST "+askPath, func(w http.ResponseWriter, r *http.Request) {
+		// The asker sends the body when it is told to go on, which is now. One that has given up meanwhile sends none, and nothing is done.
+		body, err := io.ReadAll(r.Body)
+		var a state.Ask
+		if err == nil {
+			err = json.Unmarshal(body, &a)
+		}
+		switch {
+		case err != nil:
+			http.Error(w, err.Error(), http.StatusBadRequest)
+		case a.Fence != (state.Fence{}) && a.Fence != f:
+			http.Error(w, fmt.Sprintf("the lease here is epoch %d of %q", f.Epoch, f.Scope), http.StatusGone)
+		default:
+			a.Fence = f
+			w.Header().Set("Content-Type", "application/json")
+			_ = json.NewEncoder(w).Encode(do(a)) // the other side went away: nobody to tell
+		}
+	})
 	return mux
 }
 
-func reply(w http.ResponseWriter, code int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(v) // the other side went away: nobody to tell
-}
-
-// Serve answers at the socket until the context ends. The caller holds the lease, so a socket that is there already was left by a holder
-// that is gone, and is replaced. The socket is removed at the end.
-func Serve(ctx context.Context, path string, h http.Handler) error {
-	l, err := listen(path)
+// Answer has do answer what is asked at the socket, until ctx or the lease ends. The caller holds the lease, so a socket that is there already was left
+// by a holder that is gone, and is replaced. The socket is removed at the end.
+func Answer(ctx context.Context, path string, l state.Lease, do func(state.Ask) state.Answer) error {
+	at, err := listen(path)
 	if err != nil {
 		return fmt.Errorf("answer at %s: %w", path, err)
 	}
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
-	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
-	defer stop()
-	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	srv := &http.Server{Handler: handler(l.Fence(), do), ReadHeaderTimeout: 5 * time.Second}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(at) }()
+	select {
+	case <-ctx.Done():
+	case <-l.Lost():
+	case err := <-served:
 		return errors.Join(fmt.Errorf("answer at %s: %w", path, err), srv.Close())
 	}
+	// What was begun is answered; nobody can keep the holder for longer.
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	if srv.Shutdown(end) != nil {
+		_ = srv.Close()
+	}
+	<-served
 	return nil
 }
 
@@ -82,42 +80,79 @@ type Client struct {
 	http *http.Client
 }
 
-// Dial makes a client for a socket; nothing is connected yet. Each call is bounded by 3 seconds beside its context.
+// Dial makes a client for a socket; nothing is connected yet.
 func Dial(path string) *Client {
 	t := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return dial(ctx, path)
-	}}
-	return &Client{path: path, http: &http.Client{Transport: t, Timeout: 3 * time.Second}}
+	}, ExpectContinueTimeout: time.Hour} // longer than patience: to a holder that does not listen the ask is never sent
+	return &Client{path: path, http: &http.Client{Transport: t}}
 }
 
-// Status returns the holder's status as JSON; ErrNobody when nobody answers.
-func (c *Client) Status(ctx context.Context) (json.RawMessage, error) {
-	return c.call(ctx, http.MethodGet, "status")
+// errSilent ends a call that nobody has taken.
+var errSilent = fmt.Errorf("it was not taken within %s", patience)
+
+// letter is the body of a call: it is read when the holder says that it listens, which is when the ask is taken. After that it cannot be withdrawn, and
+// before it can.
+type letter struct {
+	io.Reader
+	still func() bool // reports whether nobody has given up yet
+	taken atomic.Bool
 }
 
-// Do asks for a verb and returns the status after it.
-func (c *Client) Do(ctx context.Context, v Verb) (json.RawMessage, error) {
-	return c.call(ctx, http.MethodPost, string(v))
-}
-
-func (c *Client) call(ctx context.Context, method, name string) (json.RawMessage, error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://holder/v1/"+name, nil)
-	if err != nil {
-		return nil, fmt.Errorf("ask for %s: %w", name, err)
+func (l *letter) Read(b []byte) (int, error) {
+	if !l.taken.Load() && !l.still() {
+		return 0, errSilent
 	}
+	l.taken.Store(true)
+	return l.Reader.Read(b)
+}
+
+// Ask asks the process that answers at the socket, whatever lease it holds when a.Fence is empty; state.ErrNobody when none takes it within 3 seconds.
+func (c *Client) Ask(ctx context.Context, a state.Ask) (state.Answer, error) {
+	var out state.Answer
+	text, err := json.Marshal(a)
+	if err != nil {
+		return out, fmt.Errorf("ask to %s: %w", a.Verb, err)
+	}
+	waiting, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	bound := time.AfterFunc(patience, func() { giveUp(errSilent) })
+	defer bound.Stop()
+	body := &letter{Reader: bytes.NewReader(text), still: func() bool { return bound.Stop() && ctx.Err() == nil }}
+	req, err := http.NewRequestWithContext(waiting, http.MethodPost, "http://holder"+askPath, body)
+	if err != nil {
+		return out, fmt.Errorf("ask to %s: %w", a.Verb, err)
+	}
+	req.ContentLength = int64(len(text))
+	req.Header.Set("Expect", "100-continue")
 	resp, err := c.http.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("ask for %s at %s: %w (%w); it may be stopped or busy: see the lock file beside the socket for the process", name, c.path, ErrNobody, err)
+	if err == nil {
+		defer resp.Body.Close()
+		err = read(resp, &out)
 	}
-	defer resp.Body.Close()
+	switch {
+	case err == nil:
+		return out, nil
+	case body.taken.Load() && resp == nil:
+		err = fmt.Errorf("%w: %w", state.ErrUnanswered, err)
+	case resp == nil && ctx.Err() != nil:
+		err = ctx.Err()
+	case resp == nil:
+		err = fmt.Errorf("%w (%w); it may be stopped or busy: see the lock file beside the socket for the process", state.ErrNobody, err)
+	}
+	return out, fmt.Errorf("ask to %s at %s: %w", a.Verb, c.path, err)
+}
+
+// read takes an answer out of what came back.
+func read(resp *http.Response, out *state.Answer) error {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
-	if err != nil {
-		return nil, fmt.Errorf("ask for %s at %s: %w", name, c.path, err)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", state.ErrUnanswered, err)
+	case resp.StatusCode == http.StatusGone:
+		return fmt.Errorf("%w: %s", state.ErrNobody, bytes.TrimSpace(body))
+	case resp.StatusCode != http.StatusOK:
+		return fmt.Errorf("%s: %s", resp.Status, bytes.TrimSpace(body))
 	}
-	if resp.StatusCode != http.StatusOK {
-		var a answer
-		_ = json.Unmarshal(body, &a)
-		return nil, fmt.Errorf("the run refuses to %s: %s (%s)", name, a.Error, resp.Status)
-	}
-	return bytes.TrimSpace(body), nil
+	return json.Unmarshal(body, out)
 }

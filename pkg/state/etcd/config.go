@@ -17,6 +17,8 @@ import (
 const (
 	// DefaultTTL is long enough for etcd to be gone for a minute while a run goes on, and is what others wait when a holder's machine dies.
 	DefaultTTL = 2 * time.Minute
+	// DefaultAskTTL is many times what a holder takes to see an ask.
+	DefaultAskTTL = 30 * time.Second
 	// MinTTL is the least that leaves time to be heard again.
 	MinTTL = 3 * time.Second
 
@@ -41,6 +43,8 @@ type Config struct {
 	User, Password string
 	// TTL is how long a lease outlives its holder's last sign of life; DefaultTTL.
 	TTL time.Duration
+	// AskTTL is how long an ask waits to be taken; DefaultAskTTL.
+	AskTTL time.Duration
 
 	// boottime tells the time since the machine's start, sleep included; tests put their own in its place.
 	boottime func() time.Duration
@@ -73,6 +77,9 @@ func (c Config) withDefaults() (Config, error) {
 	c.Prefix = strings.TrimRight(c.Prefix, "/") + "/"
 	if c.TTL == 0 {
 		c.TTL = DefaultTTL
+	}
+	if c.AskTTL == 0 {
+		c.AskTTL = DefaultAskTTL
 	}
 	if c.TTL < MinTTL {
 		errs = append(errs, fmt.Errorf("etcd: a lease of %s ends before it can be renewed; at least %s", c.TTL, MinTTL))

@@ -245,7 +245,7 @@ func readTable(resp *clientv3.TxnResponse) (table, error) {
 
 func (h heldLease) locked() *state.LockedError {
 	return &state.LockedError{Scope: h.info.Scope, Holder: h.info.Holder, Remedy: fmt.Sprintf(
-		"wait for it, or ask it on its machine: nuboctl status, pause, abort; when that machine is gone, the lease ends by itself within %s, or at once by nuboctl state unlock", h.info.TTL)}
+		"wait for it, or ask it: nuboctl status, pause, abort, or drain --emergency; when that machine is gone, the lease ends by itself within %s, or at once by nuboctl state unlock", h.info.TTL)}
 }
 
 // revoke ends a lease in etcd at once. One that has ended is no error.

@@ -24,7 +24,10 @@ type Store struct {
 	leases map[*lease]struct{}
 }
 
-var _ state.Store = (*Store)(nil)
+var (
+	_ state.Store = (*Store)(nil)
+	_ state.Asks  = (*Store)(nil)
+)
 
 // The keys, each behind the prefix.
 const (
@@ -34,6 +37,7 @@ const (
 	keyLeases     = "leases/"            // + scope: a leaseInfo
 	keyEntries    = "state/"             // + bucket "/" key: the value as it is
 	keyDone       = "done/"              // + lease "/" slot: the newest commit of that slot
+	keyAsks       = "asks/"              // + epoch "/" id: an askInfo
 	keyRecords    = "journal/"           // + number: one line of the journal
 	keyHead       = "journal-head"       // a position
 	keyCheckpoint = "journal-checkpoint" // where reading may begin

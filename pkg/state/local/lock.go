@@ -88,7 +88,7 @@ func sameFile(f *os.File, path string) bool {
 
 // lockedBy makes the error for a lock that somebody has.
 func lockedBy(i Info) *state.LockedError {
-	e := &state.LockedError{Holder: i.Holder, Remedy: "wait for it, or ask it: nuboctl status, pause, abort"}
+	e := &state.LockedError{Holder: i.Holder, Remedy: "wait for it, or ask it: nuboctl status, pause, abort, or drain --emergency"}
 	if len(i.Leases) > 0 {
 		e.Scope = i.Leases[0].Scope
 	}

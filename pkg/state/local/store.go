@@ -35,7 +35,10 @@ type Store struct {
 	snap snapshots
 }
 
-var _ state.Store = (*Store)(nil)
+var (
+	_ state.Store = (*Store)(nil)
+	_ state.Asks  = (*Store)(nil)
+)
 
 // Open prepares a handle on the store in dir, which is created when it is not there. It takes no lock and opens no file.
 func Open(dir string) (*Store, error) {

@@ -35,6 +35,10 @@ func Run(t *testing.T, fresh func(t *testing.T) Place) {
 		"bucket":    testBucket,
 		"update":    testUpdate,
 		"reopen":    testReopen,
+		"asks":      testAsks,
+		"askers":    testAskers,
+		"ask over":  testAskOver,
+		"unheard":   testUnheard,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) { test(t, fresh(t)) })
