@@ -64,6 +64,8 @@ type installation struct {
 	d      model.Desired
 	lab    opstest.Lab
 	driver *interrupted
+
+	control *engine.Control // of the run that goes on
 }
 
 func newInstallation(t *testing.T, cfg etcd.Config, what func(context.Context)) *installation {
@@ -103,7 +105,24 @@ func (in *installation) run(p plan.Plan) engine.Result {
 		return err == nil
 	})
 	j := openJournal(in.t, s, l)
-	res, err := engine.Run(in.t.Context(), p, engine.Options{Journal: j, Approver: "ann", Lost: l.Lost(), Limits: engine.DefaultLimits(),
+	in.control = engine.NewControl()
+	ctx, deaf := context.WithCancel(in.t.Context())
+	answered := make(chan error, 1)
+	go func() {
+		answered <- s.Answer(ctx, l, func(a state.Ask) (out state.Answer) {
+			if err := in.control.Obey(a); err != nil {
+				out.Refused = err.Error()
+			}
+			return out
+		})
+	}()
+	defer func() {
+		deaf()
+		if err := <-answered; err != nil {
+			in.t.Error(err)
+		}
+	}()
+	res, err := engine.Run(in.t.Context(), p, engine.Options{Journal: j, Approver: "ann", Lost: l.Lost(), Limits: engine.DefaultLimits(), Control: in.control,
 		Drivers: func(k plan.Kind) (engine.Driver, bool) { return in.driver, true }})
 	if err != nil {
 		in.t.Fatal(err)
