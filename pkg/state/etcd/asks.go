@@ -21,6 +21,8 @@ import (
 const (
 	hearEvery = 500 * time.Millisecond
 	waitEvery = 250 * time.Millisecond
+	// backTime bounds the taking back of an ask.
+	backTime = 10 * time.Second
 )
 
 // askInfo is the value of an ask's key. Until it is taken the key ends with a lease of the asker's, which he does not renew. Who takes it makes it end
@@ -49,14 +51,19 @@ type pending struct {
 // Ask implements state.Asks. It needs no lease.
 func (s *Store) Ask(ctx context.Context, a state.Ask) (state.Answer, error) {
 	p := &pending{s: s, ask: a, key: s.askKeys(a.Fence.Epoch) + rand.Text()}
-	answer, err := p.put(ctx)
+	var answer *state.Answer
+	err := p.put(ctx)
 	if err == nil {
 		answer, err = p.wait(ctx)
 	}
-	if err != nil {
-		return answer, fmt.Errorf("ask to %s: %w", a.Verb, err)
+	if answer != nil {
+		_ = p.revoke(ctx) // it ends by itself otherwise
+		return *answer, nil
 	}
-	return answer, nil
+	if !errors.Is(err, state.ErrNobody) && !errors.Is(err, state.ErrUnanswered) {
+		err = fmt.Errorf("%w; %w", err, p.withdraw(ctx))
+	}
+	return state.Answer{}, fmt.Errorf("ask to %s: %w", a.Verb, err)
 }
 
 // nobody says that nobody will act on an ask.
@@ -67,12 +74,12 @@ func (p *pending) over() error {
 }
 
 // put writes the ask, provided that the lease that it is for is held at that moment.
-func (p *pending) put(ctx context.Context) (none state.Answer, err error) {
+func (p *pending) put(ctx context.Context) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	t, err := p.s.table(ctx)
 	if err != nil {
-		return none, err
+		return err
 	}
 	held := false
 	for _, l := range t.leases {
@@ -81,7 +88,7 @@ func (p *pending) put(ctx context.Context) (none state.Answer, err error) {
 		}
 	}
 	if !held {
-		return none, p.over()
+		return p.over()
 	}
 	err = p.s.call(ctx, "write what is asked", func(ctx context.Context) error {
 		resp, err := p.s.client.Grant(ctx, int64(p.s.cfg.AskTTL.Seconds()))
@@ -91,11 +98,11 @@ func (p *pending) put(ctx context.Context) (none state.Answer, err error) {
 		return err
 	})
 	if err != nil {
-		return none, err
+		return err
 	}
 	value, err := json.Marshal(askInfo{FormatVersion: formatVersion, Ask: p.ask, Lease: int64(p.grant)})
 	if err != nil {
-		return none, err
+		return err
 	}
 	lease := p.s.key(keyLeases, p.ask.Fence.Scope)
 	there := false
@@ -107,46 +114,33 @@ func (p *pending) put(ctx context.Context) (none state.Answer, err error) {
 		return err
 	})
 	switch {
+	case errors.Is(err, rpctypes.ErrLeaseNotFound):
+		return p.nobody(fmt.Sprintf("it could not be written within %s", p.s.cfg.AskTTL))
 	case err != nil:
-		return none, errors.Join(err, p.withdraw(ctx))
+		return err
 	case !there:
-		return none, p.over()
+		return p.over()
 	}
-	return none, nil
+	return nil
 }
 
 // wait looks what becomes of the ask, until it is answered, or nobody will.
-func (p *pending) wait(ctx context.Context) (state.Answer, error) {
+func (p *pending) wait(ctx context.Context) (*state.Answer, error) {
 	tick := time.NewTicker(waitEvery)
 	defer tick.Stop()
 	for {
 		answer, err := p.look(ctx)
 		if answer != nil || err != nil && ctx.Err() == nil {
-			return p.end(ctx, answer, err)
+			return answer, err
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 		}
 		if ctx.Err() != nil {
-			return p.end(ctx, nil, context.Cause(ctx))
+			return nil, context.Cause(ctx)
 		}
 	}
-}
-
-// end takes the ask back, answered or not.
-func (p *pending) end(ctx context.Context, answer *state.Answer, err error) (state.Answer, error) {
-	if answer != nil {
-		_ = p.remove(ctx) // it ends with its taker's lease otherwise
-		return *answer, nil
-	}
-	if errors.Is(err, state.ErrNobody) || errors.Is(err, state.ErrUnanswered) {
-		return state.Answer{}, err
-	}
-	if werr := p.withdraw(ctx); werr != nil {
-		return state.Answer{}, fmt.Errorf("%w; %w", err, werr)
-	}
-	return state.Answer{}, fmt.Errorf("%w; nobody had taken it, and it is withdrawn", err)
 }
 
 // look tells the answer, when it is there, or why there will be none.
@@ -174,7 +168,7 @@ func (p *pending) look(ctx context.Context) (*state.Answer, error) {
 	case now.Answer != nil:
 		return now.Answer, nil
 	case len(mine) > 0 && over && !now.Taken:
-		return nil, errors.Join(p.over(), p.remove(ctx)) // and nobody can take it any more
+		return nil, errors.Join(p.over(), p.revoke(ctx)) // and nobody can take it any more
 	case len(mine) > 0:
 		return nil, nil
 	case p.taken || over:
@@ -201,34 +195,43 @@ func (p *pending) gone(ctx context.Context) error {
 	return fmt.Errorf("%w; whether it was taken before is not known", p.over())
 }
 
-// withdraw takes the ask back unless it was taken, and says so when it was, or when that is not known.
+// errWithdrawn is what an ask comes to that was taken back in time.
+var errWithdrawn = errors.New("nobody had taken it, and it is withdrawn")
+
+// withdraw takes the ask back unless it was taken, and says which it was, or that this is not known. What it writes in the ask's place keeps an attempt to write
+// that one, which is still under way, from being made later.
 func (p *pending) withdraw(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tryTime)
+	if p.grant == 0 {
+		return errWithdrawn // it was never written
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), backTime)
 	defer cancel()
 	taken := false
 	err := p.s.call(ctx, "withdraw what was asked", func(ctx context.Context) error {
-		// The key was written once before it was taken.
-		resp, err := p.s.client.Txn(ctx).If(clientv3.Compare(clientv3.Version(p.key), "=", 1)).Then(clientv3.OpDelete(p.key)).Else(clientv3.OpGet(p.key)).Commit()
-		taken = err == nil && !resp.Succeeded && len(resp.Responses[0].GetResponseRange().Kvs) > 0
+		// Its second version is the one that was taken.
+		resp, err := p.s.client.Txn(ctx).If(clientv3.Compare(clientv3.Version(p.key), "<", 2)).Then(clientv3.OpPut(p.key, "", clientv3.WithLease(p.grant))).
+			Else(clientv3.OpGet(p.key)).Commit()
+		if err == nil && !resp.Succeeded {
+			kvs := resp.Responses[0].GetResponseRange().Kvs
+			taken = len(kvs) > 0 && len(kvs[0].Value) > 0
+		}
 		return err
 	})
 	switch {
+	case errors.Is(err, rpctypes.ErrLeaseNotFound) && !p.taken:
+		return errWithdrawn // it has ended, and cannot be written any more
 	case err != nil:
 		return fmt.Errorf("it may have been taken; if not, it ends by itself within %s: %w", p.s.cfg.AskTTL, err)
 	case taken || p.taken:
 		return errors.New("it was taken before it could be withdrawn, and is acted on")
 	}
-	return nil
+	_ = p.revoke(ctx) // it ends by itself otherwise
+	return errWithdrawn
 }
 
-// remove deletes the ask's key.
-func (p *pending) remove(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tryTime)
-	defer cancel()
-	return p.s.call(ctx, "take back what was asked", func(ctx context.Context) error {
-		_, err := p.s.client.Delete(ctx, p.key)
-		return err
-	})
+// revoke ends the ask's lease, and with it the key, unless somebody has taken it.
+func (p *pending) revoke(ctx context.Context) error {
+	return p.s.revoke(context.WithoutCancel(ctx), p.grant)
 }
 
 // Answer implements state.Asks. While etcd does not answer, nothing is heard.

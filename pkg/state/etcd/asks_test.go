@@ -120,6 +120,67 @@ func TestAskWithdrawn(t *testing.T) {
 	}
 }
 
+// late holds the writing of an ask back until it is given up, and lets it be made afterwards.
+type late struct {
+	clientv3.KV
+	mu   sync.Mutex
+	n    int
+	made chan clientv3.Txn // the real one
+}
+
+func (l *late) Txn(ctx context.Context) clientv3.Txn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.n++; l.n != 2 { // the first one looks who holds the lease
+		return l.KV.Txn(ctx)
+	}
+	return &lateTxn{l.KV.Txn(context.Background()), ctx, l}
+}
+
+type lateTxn struct {
+	clientv3.Txn
+	ctx context.Context
+	l   *late
+}
+
+func (t *lateTxn) If(c ...clientv3.Cmp) clientv3.Txn   { t.Txn = t.Txn.If(c...); return t }
+func (t *lateTxn) Then(o ...clientv3.Op) clientv3.Txn { t.Txn = t.Txn.Then(o...); return t }
+func (t *lateTxn) Else(o ...clientv3.Op) clientv3.Txn { t.Txn = t.Txn.Else(o...); return t }
+
+func (t *lateTxn) Commit() (*clientv3.TxnResponse, error) {
+	t.l.made <- t.Txn
+	<-t.ctx.Done()
+	return nil, t.ctx.Err()
+}
+
+// TestAskWithdrawnOnItsWay: an ask that is withdrawn while its writing is still under way is not written when that arrives.
+func TestAskWithdrawnOnItsWay(t *testing.T) {
+	cfg := fresh()
+	s, asker := open(t, cfg), open(t, cfg)
+	defer closing(t, s)
+	defer closing(t, asker)
+	l := acquire(t, s, "lab")
+	onItsWay := &late{made: make(chan clientv3.Txn, 1)}
+	asker.WrapKV(func(kv clientv3.KV) clientv3.KV { onItsWay.KV = kv; return onItsWay })
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, err := asker.Ask(ctx, askOf(l, state.AskAbort))
+		done <- err
+	}()
+	txn := <-onItsWay.made
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "withdrawn") {
+		t.Fatal(err)
+	}
+	if resp, err := txn.Commit(); err == nil && resp.Succeeded {
+		t.Error("it was written all the same")
+	}
+	if n := left(t, s); n != 0 {
+		t.Fatalf("%d asks are left", n)
+	}
+}
+
 // TestKilledHolder kills the holder while an ask waits for it: the next holder of the same place does not act on it, and the asker is told that nobody has.
 func TestKilledHolder(t *testing.T) {
 	cfg := fresh()
