@@ -143,7 +143,7 @@ type lateTxn struct {
 	l   *late
 }
 
-func (t *lateTxn) If(c ...clientv3.Cmp) clientv3.Txn   { t.Txn = t.Txn.If(c...); return t }
+func (t *lateTxn) If(c ...clientv3.Cmp) clientv3.Txn  { t.Txn = t.Txn.If(c...); return t }
 func (t *lateTxn) Then(o ...clientv3.Op) clientv3.Txn { t.Txn = t.Txn.Then(o...); return t }
 func (t *lateTxn) Else(o ...clientv3.Op) clientv3.Txn { t.Txn = t.Txn.Else(o...); return t }
 
