@@ -25,7 +25,7 @@ func BMCConsole(ctx context.Context, e Env, node string, take bool) error {
 	}
 	if a.Protocol != bmc.IPMI {
 		return fmt.Errorf("%s: Redfish carries no serial console. Open the BMC's own: its page at %s/, or ssh to %s where the maker has one "+
-			"(HPE iLO: vsp, Dell iDRAC: console com2, Lenovo XCC: console); for a blade of the virtual rack: nubo-lab console %s", n.Name, a.Endpoint(), a.Host, n.Name)
+			"(HPE iLO: vsp, Dell iDRAC: console com2, Lenovo XCC: console; OpenBMC: port 2200); for a blade of the virtual rack: nubo-lab console %s", n.Name, a.Endpoint(), a.Host, n.Name)
 	}
 	program, err := exec.LookPath("ipmitool")
 	if err != nil {

@@ -74,6 +74,7 @@ func TestBMCsThatDiffer(t *testing.T) {
 		{"no reset types, no target of the reset", "", []twist{show(oddSystem, func(s object) { s["Actions"] = object{} })}},
 		{"a reset that was done is answered 409 (iDRAC), and 400 (iLO)", "", []twist{refusesWhatItDid(http.StatusConflict, "IDRAC.2.4.SYS446"), refusesWhatItDid(http.StatusBadRequest, "iLO.2.15.InvalidOperationForSystemState")}},
 		{"no boot mode, null for what is not set", "", []twist{show(oddSystem, func(s object) { delete(at(s, "Boot"), "BootSourceOverrideMode"); s["SKU"], s["UUID"] = nil, nil })}},
+		{"the device is shown, and not for how long", "", []twist{show(oddSystem, func(s object) { delete(at(s, "Boot"), "BootSourceOverrideEnabled") })}},
 		{"numbers as texts, texts as numbers, Status a text", "", []twist{sloppy}},
 		{"sensors that are named and not there", "", []twist{lostReadings}},
 		{"the override is taken at Settings only, which cannot be read (AMI)", "", settingsOnly()},

@@ -44,13 +44,13 @@ func (w bootWish) held(v bootView) bool {
 	if w.enabled == disabled {
 		return v.Boot.Enabled == disabled || v.Boot.Target == "None"
 	}
-	return string(v.Boot.Target) == w.target && string(v.Boot.Enabled) == w.enabled
+	// Some BMCs show the device, and not for how long.
+	return string(v.Boot.Target) == w.target && (string(v.Boot.Enabled) == w.enabled || v.Boot.Enabled == "")
 }
 
 // heldAlways tells whether a BMC that was asked for once has the device for always: some know nothing else, sushy-tools among them.
 func (w bootWish) heldAlways(v bootView) bool {
-	w.enabled = map[string]string{once: always}[w.enabled]
-	return w.enabled != "" && w.held(v)
+	return w.enabled == once && v.Boot.Enabled == always && bootWish{target: w.target, enabled: always, mode: w.mode}.held(v)
 }
 
 // BootDeviceSet implements bmclib's BootDeviceSetter: the vendor's ways to write it, one after
@@ -242,7 +242,7 @@ func overrideOf(v bootView) provider.BootDeviceOverride {
 	o := provider.BootDeviceOverride{
 		Device: provider.BootDeviceTypeNone, IsPersistent: v.Boot.Enabled == always, IsEFIBoot: v.Boot.Mode == "UEFI",
 	}
-	if v.Boot.Enabled == "" || v.Boot.Enabled == disabled || v.Boot.Target == "" {
+	if v.Boot.Enabled == disabled || v.Boot.Target == "" {
 		return o
 	}
 	o.Device = provider.BootDeviceType(v.Boot.Target)

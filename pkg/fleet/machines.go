@@ -21,13 +21,13 @@ type Secrets interface {
 	Resolve(ref model.SecretRef) (user, password string, err error)
 }
 
-// Machines implements ops.Machines over package bmc: one session per BMC at a time.
+// Machines implements ops.Machines over package bmc: one session per machine at a time, and few per controller.
 type Machines struct {
 	Secrets Secrets
 	Log     *slog.Logger
 
 	mu    sync.Mutex
-	turns map[string]chan struct{} // BMC address → a token for whoever has a session there
+	turns map[string]chan struct{} // BMC address, or controller → tokens for whoever has a session there
 }
 
 // Open waits for its turn at the BMC, proves who it is, logs in, and compares the machine's serial number with the node's.
@@ -54,6 +54,7 @@ func (m *Machines) Client(ctx context.Context, n model.Node) (bmc.Client, error)
 		Credentials: bmc.Credentials{User: user, Password: password},
 		Trust:       bmc.Trust{CA: []byte(n.BMC.CA), Pin: n.BMC.Pin, AllowPlainHTTP: n.BMC.Insecure, AllowUnverified: n.BMC.Insecure},
 		Expect:      bmc.Expect{Serial: n.Serial, AllowUnknown: n.Serial == ""},
+		Firmware:    bmc.Firmware(n.BMC.Firmware),
 		Log:         m.Log,
 	})
 	if err != nil {
@@ -63,18 +64,43 @@ func (m *Machines) Client(ctx context.Context, n model.Node) (bmc.Client, error)
 	return &turn{Client: c, give: give}, nil
 }
 
-// take waits until nobody has a session with the BMC, and returns what ends the turn.
+// perController is how many sessions one controller gets from us at once, where it is the BMC of several machines: controllers have few.
+const perController = 4
+
+// take waits until nobody has a session with the BMC of this machine, and its controller has few, and returns what ends the turn.
 func (m *Machines) take(ctx context.Context, address string) (func(), error) {
+	machine, err := take(ctx, m.places(address, 1))
+	if err != nil {
+		return nil, err
+	}
+	a, err := bmc.ParseAddress(address)
+	if err != nil {
+		return machine, nil // opening it will say what is wrong
+	}
+	controller, err := take(ctx, m.places("controller "+a.HostPort(), perController))
+	if err != nil {
+		machine()
+		return nil, err
+	}
+	return func() { controller(); machine() }, nil
+}
+
+// places are the tokens for those who have a session there.
+func (m *Machines) places(name string, n int) chan struct{} {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.turns == nil {
 		m.turns = map[string]chan struct{}{}
 	}
-	t, ok := m.turns[address]
+	t, ok := m.turns[name]
 	if !ok {
-		t = make(chan struct{}, 1)
-		m.turns[address] = t
+		t = make(chan struct{}, n)
+		m.turns[name] = t
 	}
-	m.mu.Unlock()
+	return t
+}
+
+func take(ctx context.Context, t chan struct{}) (func(), error) {
 	select {
 	case t <- struct{}{}:
 		return sync.OnceFunc(func() { <-t }), nil
@@ -124,7 +150,13 @@ func (m machine) Boot(ctx context.Context) (string, error) {
 // SetBoot goes to the disk where a BMC cannot do without any override: what firmware is set to is the disk for every machine of ours.
 func (m machine) SetBoot(ctx context.Context, from string) error {
 	if from == facts.NetBoot {
-		return m.c.BootOnce(ctx, bmc.BootPXE)
+		err := m.c.BootOnce(ctx, bmc.BootPXE)
+		if errors.Is(err, bmc.ErrUnsupported) { // there is firmware that boots from the network by HTTP only
+			if m.c.BootOnce(ctx, bmc.BootHTTP) == nil {
+				return nil
+			}
+		}
+		return err
 	}
 	err := m.c.BootOnce(ctx, bmc.BootNone)
 	if err != nil && (errors.Is(err, bmc.ErrUnsupported) || errors.Is(err, bmc.ErrReverted)) {

@@ -40,6 +40,7 @@ func TestABootOverrideIsRemovedAsTheBMCCan(t *testing.T) {
 		{"none", nil, []bmc.BootDevice{bmc.BootPXE, bmc.BootNone}, nil},
 		{"none is not offered", map[bmc.BootDevice]error{bmc.BootNone: bmc.ErrUnsupported}, []bmc.BootDevice{bmc.BootPXE, bmc.BootNone, bmc.BootDisk}, nil},
 		{"none is not kept", map[bmc.BootDevice]error{bmc.BootNone: bmc.ErrReverted}, []bmc.BootDevice{bmc.BootPXE, bmc.BootNone, bmc.BootDisk}, nil},
+		{"by HTTP only", map[bmc.BootDevice]error{bmc.BootPXE: bmc.ErrUnsupported}, []bmc.BootDevice{bmc.BootPXE, bmc.BootHTTP, bmc.BootNone}, nil},
 		{"no answer", map[bmc.BootDevice]error{bmc.BootNone: bmc.ErrUnreachable}, []bmc.BootDevice{bmc.BootPXE, bmc.BootNone}, bmc.ErrUnreachable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -62,4 +63,36 @@ func TestABootOverrideIsRemovedAsTheBMCCan(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAControllerOfManyMachinesGetsFewSessions(t *testing.T) {
+	var m Machines
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	address := func(i int) string { return fmt.Sprintf("redfish://chassis.lab/redfish/v1/Systems/%d", i) }
+	var gives []func()
+	for i := range perController {
+		give, err := m.take(t.Context(), address(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		gives = append(gives, give)
+	}
+	if _, err := m.take(ended, address(perController)); !errors.Is(err, context.Canceled) {
+		t.Errorf("one session too many: %v, want to wait until the context ends", err)
+	}
+	other, err := m.take(t.Context(), "ipmi://other.lab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other()
+	gives[0]()
+	if _, err := m.take(ended, address(1)); !errors.Is(err, context.Canceled) {
+		t.Errorf("a second session with one machine: %v, want to wait until the context ends", err)
+	}
+	give, err := m.take(t.Context(), address(perController))
+	if err != nil {
+		t.Errorf("after one has ended: %v", err)
+	}
+	give()
 }

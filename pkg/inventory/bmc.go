@@ -41,6 +41,12 @@ func (b *builder) bmc(o *object, in inherited) model.BMC {
 	if !credentialed {
 		b.errorf(own.at(), `add: credentials = secret("NAME"), here or in a bmc block of a place above`, "the bmc of node %s has no credentials", o.path)
 	}
+	for _, s := range sources {
+		if s.written("firmware") {
+			out.Firmware = b.firmware(s)
+			break
+		}
+	}
 	trust := own
 	for _, s := range sources {
 		if s.written("ca") || s.written("pin") || s.written("insecure") {
@@ -59,6 +65,15 @@ func (b *builder) bmc(o *object, in inherited) model.BMC {
 		b.checkBMC(o, own, trust, out)
 	}
 	return out
+}
+
+// firmware reads how a machine boots.
+func (b *builder) firmware(o *object) string {
+	word := o.str("firmware")
+	if o.has("firmware") && word != "uefi" && word != "bios" {
+		b.errorf(o.where("firmware"), `write "uefi" or "bios", or leave it out`, "%q is no firmware", word)
+	}
+	return word
 }
 
 // checkBMC checks address and trust.

@@ -14,6 +14,7 @@ func TestAddressesAgreeWithDrivers(t *testing.T) {
 		"redfish+https://10.0.0.1:8443/redfish/v1/Systems/1":           true,
 		"redfish://bmc.example/redfish/v1/Systems/437XR1138R2":         true,
 		"redfish+https://10.0.0.1":                                     true,
+		"redfish+https://10.0.0.1/redfish/v1/":                         true,
 		"ilo5-redfish://10.0.0.1/redfish/v1/Systems/1":                 true,
 		"idrac-redfish+https://i/redfish/v1/Systems/System.Embedded.1": true,
 		"redfish-virtualmedia+https://h/redfish/v1/Systems/1":          true,
@@ -48,6 +49,62 @@ func TestAddressesAgreeWithDrivers(t *testing.T) {
 			if strings.Contains(d.String(), "hunter2") {
 				t.Errorf("a password is quoted: %s", d)
 			}
+		}
+	}
+}
+
+func TestFirmwareOfAMachine(t *testing.T) {
+	for _, c := range []struct{ place, own, want, complaint string }{
+		{"", "", "", ""},
+		{"firmware = \"uefi\"", "", "uefi", ""},
+		{"firmware = \"uefi\"", "firmware = \"bios\"", "bios", ""},
+		{"", "firmware = \"efi\"", "", "\"efi\" is no firmware"},
+	} {
+		src := fmt.Sprintf(`cloud "x" {
+  domain = "x.test"
+}
+network "n" {
+  cidr = "10.9.0.0/24"
+  dhcp {}
+}
+profile "p" {
+  image = "i"
+  roles = ["compute"]
+  root_device { serial = "x" }
+}
+site "s" {
+  region "r" {
+    zone "z" {
+      rack "k" {
+        bmc {
+          credentials = secret("b")
+          %s
+        }
+        node "n" {
+          profile = "p"
+          bmc {
+            address = "ipmi://10.0.0.1"
+            %s
+          }
+          nic "e" { mac = "02:00:00:00:00:01" }
+        }
+      }
+    }
+  }
+}
+`, c.place, c.own)
+		inv, diags := LoadFiles(map[string][]byte{"x.hcl": []byte(src)}, Options{})
+		if c.complaint != "" {
+			if !diags.HasErrors() || !strings.Contains(fmt.Sprint(diags), c.complaint) {
+				t.Errorf("%s %s: %v, want a complaint: %s", c.place, c.own, diags, c.complaint)
+			}
+			continue
+		}
+		if diags.HasErrors() {
+			t.Fatalf("%s %s: %v", c.place, c.own, diags)
+		}
+		if got := inv.Desired.Nodes[0].BMC.Firmware; got != c.want {
+			t.Errorf("%s %s: %q, want %q", c.place, c.own, got, c.want)
 		}
 	}
 }

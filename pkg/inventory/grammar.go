@@ -162,6 +162,7 @@ var bmcAttrs = map[string]attrSpec{
 	"ca":          opt(kString, "PEM of the authority that signed its certificate: file(\"ca.pem\")"),
 	"pin":         opt(kString, `"sha256:HEX" of its certificate (DER)`),
 	"insecure":    opt(kBool, "true: no verification, loudly"),
+	"firmware":    opt(kString, `"uefi" or "bios": asked for whenever the BMC is told what to boot. Default: what the machine is set to, which IPMI takes for BIOS`),
 }
 
 var bmcSpec = &blockSpec{typ: "bmc", single: true, fixed: true, doc: "The management controller of a node. Above a node: defaults for all nodes below.",

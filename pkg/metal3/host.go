@@ -88,6 +88,7 @@ func host(d model.Desired, n model.Node, namespace string) (h v1alpha1.BareMetal
 		Spec: v1alpha1.BareMetalHostSpec{
 			Online: true, BootMACAddress: mac, RootDeviceHints: hints.Root, AutomatedCleaningMode: v1alpha1.CleaningModeDisabled,
 			BMC:         v1alpha1.BMCDetails{Address: n.BMC.Address, CredentialsName: secretName(n.BMC.Credentials)},
+			BootMode:    map[string]v1alpha1.BootMode{"uefi": v1alpha1.UEFI, "bios": v1alpha1.Legacy}[n.BMC.Firmware],
 			Description: fmt.Sprintf("%s of cloud %s", n.Path, d.Cloud.Name),
 		},
 	}

@@ -36,7 +36,7 @@ func desired() model.Desired {
 			},
 			{
 				Path: "lab/r1/az1/a/blade-02", Name: "blade-02", Profile: "p",
-				BMC:        model.BMC{Address: "ipmi://10.77.9.12", Credentials: "site/BMC", Pin: "sha256:00"},
+				BMC:        model.BMC{Address: "ipmi://10.77.9.12", Credentials: "site/BMC", Pin: "sha256:00", Firmware: "uefi"},
 				NICs:       []model.NIC{{Name: "eth0", MAC: "52:54:00:77:99:02", Network: "mgmt"}},
 				RootDevice: model.DeviceHints{Model: "BOSS-*", MinSizeGiB: 200, MaxSizeGiB: 1000},
 			},

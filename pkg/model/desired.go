@@ -189,6 +189,7 @@ type BMC struct {
 	CA          string    `json:"ca,omitempty"`  // PEM
 	Pin         string    `json:"pin,omitempty"` // "sha256:HEX" of the leaf certificate
 	Insecure    bool      `json:"insecure,omitempty"`
+	Firmware    string    `json:"firmware,omitempty"` // "uefi" or "bios": asked for with every boot device; empty: what the machine is set to
 }
 
 // SecretRef is the name under which a driver asks the secret store. It is all that plans and logs ever see.
