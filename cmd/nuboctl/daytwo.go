@@ -46,6 +46,10 @@ is installed at once when it is off: nuboctl bmc power off NODE.`}),
 	}
 }
 
+func emergencyFlag(cmd *cobra.Command, o *app.ApplyOptions) {
+	cmd.Flags().BoolVar(&o.Emergency, "emergency", false, "when another run is in the way, have it give way at its next safe point")
+}
+
 // goalCommand gives a command the flags and the work of planning for a goal and applying.
 func goalCommand(g *global, goal plan.Goal, cmd *cobra.Command) *cobra.Command {
 	var o app.ApplyOptions
@@ -57,7 +61,7 @@ func goalCommand(g *global, goal plan.Goal, cmd *cobra.Command) *cobra.Command {
 	savedSignFlags(cmd, &o.Plan.Sign)
 	f.StringVar(&o.JUnit, "junit", "", "write a JUnit report to this `file`: a case for each op")
 	if goal == plan.GoalDrain {
-		f.BoolVar(&o.Emergency, "emergency", false, "when somebody else's run is in the way, have it give way at its next safe point")
+		emergencyFlag(cmd, &o)
 	}
 	if goal == plan.GoalUpgrade || goal == plan.GoalRollback {
 		f.StringVar(&o.Plan.Image, "image", "", "take this `NAME@DIGEST` for the image that the inventory asks for")

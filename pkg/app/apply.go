@@ -42,6 +42,9 @@ func Apply(ctx context.Context, e Env, o ApplyOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	if o.Emergency && o.SaveTo != "" {
+		return errors.New("a run gives way to an apply, not to a plan that is saved: leave --emergency out here, and give it to apply FILE")
+	}
 	if err := s.readApproved(&o); err != nil {
 		return err
 	}
