@@ -162,7 +162,11 @@ func (s *site) roll() {
 		case res.Kind == engine.Done:
 			s.out.Outcome = Completed
 			for range leftTries {
-				if s.out.Replans == 0 || s.release() {
+				if s.out.Replans == 0 {
+					break
+				}
+				released, taken := s.release(), s.takeBack()
+				if released && taken {
 					break
 				}
 				s.wait(afterHalt)
@@ -216,20 +220,28 @@ func (s *site) replan() {
 
 // takeBack does what nuboctl abort does before somebody plans again: on hosts that answer, daemons that the old plan has stopped are started, its marks removed, and
 // machines that it has stopped with consent started. Without that, OSDs that were left stopped are marked out in the end and forgotten, and the new plan takes
-// another host down beside them.
-func (s *site) takeBack() {
-	d := ops.New(s.world.Ports(s.certifier()))
+// another host down beside them. It is done once more when all is over, for hosts that did not answer when they were planned without; it reports whether
+// nothing is left.
+func (s *site) takeBack() bool {
+	d, all := ops.New(s.world.Ports(s.certifier())), true
 	for i := range s.world.Truth.Hosts {
-		if h := &s.world.Truth.Hosts[i]; !h.Up || !h.OursCeph && !h.Cordon.After(s.world.Time.Now()) && !s.holds(h) {
+		h := &s.world.Truth.Hosts[i]
+		if !h.OursCeph && !h.Cordon.After(s.world.Time.Now()) && !s.holds(h) {
+			continue
+		}
+		if !h.Up {
+			all = false
 			continue
 		}
 		for _, k := range []plan.Kind{plan.CephStart, plan.CephRestore, plan.HostUncordon} {
 			op := plan.Op{Kind: k, Target: plan.NodeSubject(s.world.Truth.Fleet.Hosts[i].Path)}
 			if d.Apply(context.Background(), op, func(plan.Progress) {}) != nil {
-				break // it is tried again with the next plan
+				all = false // it is tried again
+				break
 			}
 		}
 	}
+	return all
 }
 
 // holds reports whether machines that we stopped wait on a host, also where somebody has taken its cordon away.

@@ -82,7 +82,7 @@ func TestSeedsThatFoundSomething(t *testing.T) {
 	for _, c := range []struct {
 		seed   uint64
 		method string
-	}{{9000001, plan.MethodReinstall}, {9000093, plan.MethodReinstall}, {9000100, plan.MethodReinstall}, {9000134, plan.MethodReinstall}, {13000208, plan.MethodSlot}, {13000208, ""}} {
+	}{{9000001, plan.MethodReinstall}, {9000093, plan.MethodReinstall}, {9000100, plan.MethodReinstall}, {9000134, plan.MethodReinstall}, {12000165, plan.MethodReinstall}, {12000992, plan.MethodReinstall}, {13000208, plan.MethodSlot}, {13000208, ""}} {
 		f, p := plantest.Fleet(c.seed, plantest.Tiny)
 		p.Method = c.method
 		if r := run.Rollout(f, p, run.Options{Seed: c.seed, Faults: world.Profiles["harsh"]}); len(r.Violations) > 0 {
