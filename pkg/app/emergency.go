@@ -43,7 +43,7 @@ func (s *session) askToYield(ctx context.Context, h etcd.Held) error {
 	still, herr := s.holds(ctx, h)
 	switch {
 	case ctx.Err() != nil:
-		return &Exit{Code: ExitInterrupted, Err: err}
+		return &Exit{Code: ExitInterrupted, Err: errors.Join(err, ctx.Err())}
 	case herr != nil:
 		return errors.Join(err, herr)
 	case !still:

@@ -48,9 +48,15 @@ func handler(f state.Fence, do func(state.Ask) state.Answer) http.Handler {
 	return mux
 }
 
-// Answer has do answer what is asked at the socket, until ctx or the lease ends. The caller holds the lease, so a socket that is there already was left
-// by a holder that is gone, and is replaced. The socket is removed at the end.
+// ErrTaken says that another process listens at the socket: with a shared store, one that holds another place.
+var ErrTaken = errors.New("another process listens there")
+
+// Answer has do answer what is asked at the socket, until ctx or the lease ends. A socket at which nobody listens was left by a holder that is gone, and is
+// replaced; one at which somebody does is ErrTaken. The socket is removed at the end.
 func Answer(ctx context.Context, path string, l state.Lease, do func(state.Ask) state.Answer) error {
+	if c, err := dial(ctx, path); err == nil {
+		return errors.Join(fmt.Errorf("answer at %s: %w", path, ErrTaken), c.Close())
+	}
 	at, err := listen(path)
 	if err != nil {
 		return fmt.Errorf("answer at %s: %w", path, err)

@@ -136,6 +136,22 @@ func TestControl(t *testing.T) {
 	}
 }
 
+// TestTwoHolders: the socket stays with the one who has it, while he listens and when the other one ends.
+func TestTwoHolders(t *testing.T) {
+	path := filepath.Join(t.TempDir(), control.FileName)
+	first, second := &run{}, &run{}
+	stop := serve(t, path, newLease(), first)
+	defer stop()
+	c := control.Dial(path)
+	status(t, c)
+	if err := control.Answer(t.Context(), path, newLease(), second.do); !errors.Is(err, control.ErrTaken) {
+		t.Fatal(err)
+	}
+	if _, err := c.Ask(t.Context(), state.Ask{Verb: state.AskPause}); err != nil || len(first.verbs) != 1 || len(second.verbs) != 0 {
+		t.Fatal(first.verbs, second.verbs, err)
+	}
+}
+
 // TestStoppedHolder: to a holder that was stopped an asker can connect, and is not heard. It gives up, and the ask was never sent: a holder that goes on finds
 // nothing to act on.
 func TestStoppedHolder(t *testing.T) {
