@@ -38,8 +38,8 @@ type Answer struct {
 var (
 	// ErrNobody: nobody has taken the ask, and nobody will act on it any more.
 	ErrNobody = errors.New("no run answers")
-	// ErrUnanswered: it was taken, and its taker was gone before it answered.
-	ErrUnanswered = errors.New("it was taken, and whoever took it was gone before it answered")
+	// ErrUnanswered: it was taken, and its taker is gone, or says nothing.
+	ErrUnanswered = errors.New("it was taken, and whoever took it is gone or does not answer")
 )
 
 // Asks hands what others ask to the holder of a lease. Every store is one, and state/statetest holds the conformance suite.

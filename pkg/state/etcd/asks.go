@@ -128,13 +128,19 @@ func (p *pending) put(ctx context.Context) error {
 func (p *pending) wait(ctx context.Context) (*state.Answer, error) {
 	tick := time.NewTicker(waitEvery)
 	defer tick.Stop()
+	var late <-chan time.Time // set when it is taken: answering is a matter of moments
 	for {
 		answer, err := p.look(ctx)
 		if answer != nil || err != nil && ctx.Err() == nil {
 			return answer, err
 		}
+		if p.taken && late == nil {
+			late = time.After(p.s.cfg.AskTTL)
+		}
 		select {
 		case <-tick.C:
+		case <-late:
+			return nil, state.ErrUnanswered
 		case <-ctx.Done():
 		}
 		if ctx.Err() != nil {
@@ -242,19 +248,19 @@ func (s *Store) Answer(ctx context.Context, l state.Lease, do func(state.Ask) st
 	}
 	ctx, cancel := own.bound(ctx)
 	defer cancel()
+	var last error // an error may pass, and a run goes on meanwhile
 	h := hearing{s: s, l: own, do: do, done: map[string]state.Answer{}}
 	tick := time.NewTicker(hearEvery)
 	defer tick.Stop()
 	for {
-		err := h.all(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil && !errors.Is(err, ErrUnreachable) {
-			return fmt.Errorf("asks under lease %q, epoch %d: %w", own.fence.Scope, own.fence.Epoch, err)
+		if err := h.all(ctx); ctx.Err() == nil {
+			last = err
 		}
 		select {
 		case <-ctx.Done():
+			if last != nil && !errors.Is(last, ErrUnreachable) {
+				return fmt.Errorf("asks under lease %q, epoch %d: %w", own.fence.Scope, own.fence.Epoch, last)
+			}
 			return nil
 		case <-tick.C:
 		}

@@ -255,6 +255,30 @@ func TestTakerGone(t *testing.T) {
 	}
 }
 
+// TestTakerSilent: one who took an ask and says nothing is not waited for without end.
+func TestTakerSilent(t *testing.T) {
+	cfg := fresh()
+	s := open(t, cfg)
+	defer closing(t, s)
+	cfg.AskTTL = etcd.MinTTL
+	asker := open(t, cfg)
+	defer closing(t, asker)
+	l := acquire(t, s, "lab")
+	goOn := make(chan struct{})
+	answering(t, s, l, func(state.Ask) state.Answer {
+		<-goOn
+		return state.Answer{}
+	})
+	defer close(goOn)
+	_, err := asker.Ask(t.Context(), askOf(l, state.AskAbort))
+	for errors.Is(err, state.ErrNobody) { // on a slow machine it may end before it is taken
+		_, err = asker.Ask(t.Context(), askOf(l, state.AskAbort))
+	}
+	if !errors.Is(err, state.ErrUnanswered) {
+		t.Fatal(err)
+	}
+}
+
 // TestAskThenRelease: the answer of a holder that ends right after it is not lost.
 func TestAskThenRelease(t *testing.T) {
 	cfg := fresh()
