@@ -85,7 +85,7 @@ func TestEveryDamageToADrainIsFound(t *testing.T) {
 		}},
 		{name: "a rollout by the rules of a drain", rule: "ops", text: "which it does not need", damage: func(t *testing.T, p *plan.Plan) {
 			*p = good(t)
-			cert(p).Policy.Method = plan.MethodDrain
+			p.Goal, cert(p).Policy.Method = plan.GoalDrain, plan.MethodDrain
 		}},
 	} {
 		t.Run(m.name, func(t *testing.T) {

@@ -25,6 +25,7 @@ var batchIndexRules = []rule{{"numbers of a batch", "form", batchNumbers}}
 var formRules = []rule{
 	{"policy in range", "form", policyForm},
 	{"policy digest", "form", policyDigest},
+	{"goal", "form", goalForm},
 	{"hosts", "form", hostsForm},
 	{"regions", "form", regionsForm},
 	{"shapes", "form", shapesForm},
@@ -98,6 +99,18 @@ func policyForm(c *checker) {
 		"max_unavailable counts %q per %q", u.Unit, u.Per)
 	c.must(p.Method == plan.MethodSlot || p.Reinstalls() || p.Drains(), "", "method %q is not one that this program can check", p.Method)
 	c.must(isGrade(p.Survive), "", "%q is no grade", p.Survive)
+}
+
+// goalForm finds a plan that is called something else than what it does: abort and apply go by its goal.
+func goalForm(c *checker) {
+	if c.plan == nil {
+		return
+	}
+	fits := []plan.Goal{plan.GoalUpgrade, plan.GoalRollback, plan.GoalReinstall}
+	if c.policy.Drains() {
+		fits = []plan.Goal{plan.GoalDrain}
+	}
+	c.must(slices.Contains(fits, c.plan.Goal), "", "a plan whose goal is %q cannot have the method %q", c.plan.Goal, c.policy.Method)
 }
 
 // policyDigest finds a policy that was changed behind the plan's back.

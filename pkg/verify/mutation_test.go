@@ -77,6 +77,7 @@ var mutations = []mutation{
 	{name: "an unknown method", rule: "policy in range", text: "method", only: true, damage: func(_ *testing.T, p *plan.Plan) { cert(p).Policy.Method = "hope" }},
 	{name: "the policy loosened", rule: "policy digest", text: "not the one that the plan was made under", only: true, raw: true,
 		damage: func(_ *testing.T, p *plan.Plan) { cert(p).Policy.MaxParallel = 30 }},
+	{name: "another goal", rule: "goal", text: `goal is "drain" cannot have the method`, only: true, damage: func(_ *testing.T, p *plan.Plan) { p.Goal = plan.GoalDrain }},
 	{name: "a speed below zero", rule: "hosts", text: "beyond belief", only: true, damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.Hosts[0].MiBs = -1 }},
 	{name: "a memory that overflows", rule: "hosts", text: "beyond belief", only: true, damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.Hosts[0].MemoryMiB = 1 << 56 }},
 	{name: "a lost host to be changed", rule: "hosts", text: "is lost and cannot be changed", damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.Hosts[no(1, 2, 1)].Change = true }},
