@@ -51,8 +51,26 @@ plan, 4 locked by someone else, 5 stale plan, 6 halted by a gate, resumable, 130
 	root.AddCommand(lookCommands(g)...)
 	root.AddCommand(simulateCommand(g))
 	root.AddCommand(partCommands(g)...)
+	refuseUnknownHelp(root)
 	tellUsage(root)
 	return root
+}
+
+// refuseUnknownHelp makes help about a word that is no command an error, as the word itself is.
+func refuseUnknownHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	help, _, err := root.Find([]string{"help"})
+	if err != nil {
+		return
+	}
+	show := help.Run
+	help.RunE = func(cmd *cobra.Command, args []string) error {
+		if _, _, err := root.Find(args); err != nil {
+			return err
+		}
+		show(cmd, args)
+		return nil
+	}
 }
 
 // tellUsage has every command that is given too few or too many arguments say how it is written.
