@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"aead.dev/minisign"
+
 	"github.com/nuboctl/nuboctl/e2e/rack"
 	"github.com/nuboctl/nuboctl/pkg/order"
 )
@@ -111,9 +113,9 @@ func (h host) inSlotB(t *testing.T, command string) {
 	h.ssh(t, "set -e; mkdir -p /run/slot-b; mount /dev/disk/by-partlabel/nubo-b /run/slot-b; cd /run/slot-b; "+command+"; cd /; umount /run/slot-b")
 }
 
-// writeIdle fills slot b by the order under which the host was installed, with the relay in the foreground, and looks at the agent's memory.
+// writeIdle fills slot b with what the host was installed from, with the relay in the foreground, and looks at the agent's memory.
 func writeIdle(t *testing.T, h host) {
-	signed, err := json.Marshal(signedOrder(t, h))
+	signed, err := json.Marshal(slotOrder(t, h))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,6 +175,29 @@ func agentMemory(t *testing.T, printed string) {
 	if kib<<10 > 100e6 {
 		t.Errorf("the agent took %d KiB while writing an image, at most 100 MB are allowed", kib)
 	}
+}
+
+// slotOrder is the order of the host's install, made one for its idle slot and signed again with the cloud's key.
+func slotOrder(t *testing.T, h host) order.Signed {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(h.State, "keys", "sign.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var key minisign.PrivateKey
+	if err := key.UnmarshalText(text); err != nil {
+		t.Fatal(err)
+	}
+	o, err := order.Open(signedOrder(t, h), key.Public().(minisign.PublicKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Goal = order.Slot
+	signed, err := order.Sign(o, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
 }
 
 // signedOrder is the order of the host's install, as the relay in the workstation keeps it.
