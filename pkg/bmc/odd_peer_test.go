@@ -3,12 +3,14 @@ package bmc_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -53,8 +55,11 @@ func startOdd(t *testing.T, listen string, twists ...twist) *odd {
 	o.server = httptest.NewUnstartedServer(o.record(handler))
 	if listen != "" {
 		l, err := net.Listen("tcp", listen)
+		if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT) {
+			t.Skipf("IPv6 is switched off on this machine: %v", err)
+		}
 		if err != nil {
-			t.Skipf("this machine has no %s: %v", listen, err)
+			t.Fatal(err)
 		}
 		o.server.Listener.Close()
 		o.server.Listener = l

@@ -86,7 +86,7 @@ func (m member) monitor() bool {
 
 // look looks at all hosts of a region's cluster at once.
 func (c *Clusters) look(ctx context.Context, region model.Path) []member {
-	return c.lookFor(ctx, region, make(chan member, len(c.Desired.Nodes)))
+	return c.lookFor(ctx, region, make(chan member, len(facts.CephNodes(c.Desired, region))))
 }
 
 // lookFor is look, which tells of hosts with a monitor when it has found them: first of those that stay. The channel has room for all, and is closed.

@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +14,6 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/engine"
 	"github.com/nuboctl/nuboctl/pkg/state"
 	"github.com/nuboctl/nuboctl/pkg/state/etcd"
-	"github.com/nuboctl/nuboctl/pkg/state/etcd/etcdtest"
 	"github.com/nuboctl/nuboctl/pkg/state/statetest"
 )
 
@@ -184,8 +181,7 @@ func TestAskWithdrawnOnItsWay(t *testing.T) {
 // TestKilledHolder kills the holder while an ask waits for it: the next holder of the same place does not act on it, and the asker is told that nobody has.
 func TestKilledHolder(t *testing.T) {
 	cfg := fresh()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "NUBO_TEST_HOLD="+strings.TrimPrefix(cfg.Prefix, etcdtest.Prefix+"/"), "NUBO_TEST_DIR="+cluster().Dir, "NUBO_TEST_ETCD="+strings.Join(cfg.Endpoints, ","))
+	cmd := holding(cfg)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

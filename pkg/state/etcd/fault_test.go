@@ -69,8 +69,7 @@ func holdIn(cfg etcd.Config) {
 func TestStoppedHolder(t *testing.T) {
 	cfg := fresh()
 	cfg.TTL = etcd.MinTTL
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "NUBO_TEST_HOLD="+strings.TrimPrefix(cfg.Prefix, etcdtest.Prefix+"/"), "NUBO_TEST_DIR="+cluster().Dir, "NUBO_TEST_ETCD="+strings.Join(cfg.Endpoints, ","))
+	cmd := holding(cfg)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -123,11 +122,17 @@ func TestStoppedHolder(t *testing.T) {
 	closing(t, j)
 }
 
+// holding is a process of its own that takes a lease, writes a record and says "wrote" (TestMain).
+func holding(cfg etcd.Config) *exec.Cmd {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "NUBO_TEST_HOLD="+strings.TrimPrefix(cfg.Prefix, etcdtest.Prefix+"/"), "NUBO_TEST_DIR="+cluster().Dir, "NUBO_TEST_ETCD="+strings.Join(cfg.Endpoints, ","))
+	return cmd
+}
+
 // TestDeadHolder: a holder on this machine that was killed leaves a lease that is known to be nobody's.
 func TestDeadHolder(t *testing.T) {
 	cfg := fresh()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "NUBO_TEST_HOLD="+strings.TrimPrefix(cfg.Prefix, etcdtest.Prefix+"/"), "NUBO_TEST_DIR="+cluster().Dir, "NUBO_TEST_ETCD="+strings.Join(cfg.Endpoints, ","))
+	cmd := holding(cfg)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
