@@ -8,7 +8,7 @@ LDFLAGS := -s -w -X github.com/nuboctl/nuboctl/pkg/app.Version=$(VERSION)
 GO      := CGO_ENABLED=0 go
 BINARIES := nuboctl nubo-agent nubo-bootd nubo-lab
 
-.PHONY: help build packages test e2e e2e-long demo demo-one demo-down bench fuzz sim lint fmt clean
+.PHONY: help build packages test e2e e2e-long demo demo-one demo-down bench fuzz properties sim lint fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench: packages build ## figures for docs/performance.md
 
 fuzz: ## every fuzz test for FUZZTIME (30s) each; make test runs their seeds
 	@./e2e/fuzz $(FUZZTIME)
+
+properties: ## every property test with CHECKS (2000) new cases; make test draws the same 100 each time
+	@./e2e/properties $(CHECKS)
 
 SIM_SEED ?= 1
 sim: build ## 2,000 rollouts of 24 blades and 300 of 260 in the simulated data centre; SIM_SEED=N goes on elsewhere

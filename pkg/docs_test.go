@@ -80,6 +80,7 @@ var purposes = map[string]string{
 	"gate":           "an operator's own health gates: a command, a web page, a query to Prometheus",
 	"model":          "typed names and values: places, nodes, disks, networks, desired, observed",
 	"diag":           "collected diagnostics with source ranges and remedies",
+	"seeded":         "a fixed seed for property tests",
 	"inventory":      "HCL → model, with the provenance of every value",
 	"profile":        "Butane and inventory → a node's whole host configuration",
 	"plan":           "ops, stages, validation, the plan file",

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -21,8 +22,9 @@ type layer struct {
 }
 
 var layers = map[string]layer{
-	"model": {0, nil},
-	"diag":  {0, nil},
+	"model":  {0, nil},
+	"diag":   {0, nil},
+	"seeded": {0, nil}, // of tests only
 
 	"inventory":      {1, []string{"inventory/..."}},
 	"profile":        {1, []string{"profile/..."}},
@@ -141,17 +143,38 @@ func TestForbiddenImports(t *testing.T) {
 	}
 }
 
+// A property test that draws from the clock passes today and fails in somebody else's change tomorrow.
+func TestPropertyTestsAreSeeded(t *testing.T) {
+	seen := 0
+	for _, p := range list(t, "./...") {
+		for _, imports := range [][]string{p.TestImports, p.XTestImports} {
+			if !slices.Contains(imports, "pgregory.net/rapid") {
+				continue
+			}
+			seen++
+			if !slices.Contains(imports, module+"pkg/seeded") {
+				t.Errorf("%s imports rapid and not pkg/seeded in its tests", p.ImportPath)
+			}
+		}
+	}
+	if seen == 0 {
+		t.Error("no property test was looked at")
+	}
+}
+
 type listed struct {
-	ImportPath string
-	Doc        string
-	GoFiles    []string
-	Imports    []string
+	ImportPath   string
+	Doc          string
+	GoFiles      []string
+	Imports      []string
+	TestImports  []string
+	XTestImports []string
 }
 
 func list(t *testing.T, pattern string) []listed {
 	t.Helper()
 	var stderr bytes.Buffer
-	cmd := exec.Command("go", "list", "-json=ImportPath,Doc,GoFiles,Imports", pattern)
+	cmd := exec.Command("go", "list", "-json=ImportPath,Doc,GoFiles,Imports,TestImports,XTestImports", pattern)
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/planner"
+	_ "github.com/nuboctl/nuboctl/pkg/seeded"
 )
 
 var calls = adopt.Names{Cloud: "found", Site: "s1", Region: "r1", Zone: "z1", Rack: "a"}

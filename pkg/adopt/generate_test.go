@@ -10,6 +10,7 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/host/ceph"
 	"github.com/nuboctl/nuboctl/pkg/host/ovs"
 	"github.com/nuboctl/nuboctl/pkg/model"
+	_ "github.com/nuboctl/nuboctl/pkg/seeded"
 )
 
 // generator draws surveys of sites as people build them: what the inventory has words for, and what it has none for.

@@ -98,65 +98,35 @@ func (c *Certifier) settle(f plan.Fleet, batch, began int) (done bool, err error
 	return true, nil
 }
 
-// place finds placements that the verifier accepts: those of the certificate where they still do, since the batches after this one were solved on top of
-// them, and otherwise new ones.
+// place finds placements that the verifier accepts: those of the certificate where they still can be had, since the batches after this one were solved on
+// top of them, and otherwise new ones.
 func (c *Certifier) place(f *plan.Fleet, batch int, b plan.Batch) (plan.Batch, error) {
-	kept, known := c.keep(f, batch, b)
-	if known && verify.Batch(*f, c.cert.Policy, kept) == nil {
-		return kept, nil
-	}
-	fresh, err := wave.Place(*f, c.cert.Policy, b)
+	b.Moves = c.foreseen(f, batch)
+	b, err := wave.Place(*f, c.cert.Policy, b)
 	if err != nil {
-		return fresh, err
+		return b, err
 	}
-	if known { // what is counted may have changed, and the placements still be good
-		kept.Counts, kept.Grade, kept.Short = fresh.Counts, fresh.Grade, fresh.Short
-		if verify.Batch(*f, c.cert.Policy, kept) == nil {
-			return kept, nil
-		}
-	}
-	return fresh, verify.Batch(*f, c.cert.Policy, fresh)
+	return b, verify.Batch(*f, c.cert.Policy, b)
 }
 
-// keep gives a batch the destinations that the certificate has for what is on its hosts now; false when it has none for some.
-func (c *Certifier) keep(f *plan.Fleet, batch int, b plan.Batch) (plan.Batch, bool) {
-	was := c.cert.Batches[batch].Moves
-	moves := make(map[string]place, len(was.VM))
+// foreseen are the certificate's moves of a batch, in the indices of the fleet as it is now.
+func (c *Certifier) foreseen(f *plan.Fleet, batch int) plan.Moves {
+	index := make(map[string]int32, len(f.VMs.Names))
+	for vm, name := range f.VMs.Names {
+		index[name] = int32(vm)
+	}
+	was, out := c.cert.Batches[batch].Moves, plan.Moves{}
 	for i, vm := range was.VM {
-		m := place{host: was.To[i]}
+		now, here := index[c.cert.Fleet.VMs.Names[vm]]
+		if !here {
+			continue
+		}
+		out.VM, out.To = append(out.VM, now), append(out.To, was.To[i])
 		if len(was.Cells) > 0 {
-			m.cells = was.Cells[i]
-		}
-		moves[c.cert.Fleet.VMs.Names[vm]] = m
-	}
-	out, stopped := plan.Moves{}, map[string]bool{}
-	for _, vm := range c.cert.Batches[batch].Stops {
-		stopped[c.cert.Fleet.VMs.Names[vm]] = true
-	}
-	b.Stops = nil
-	for vm, host := range f.VMs.Host {
-		if _, here := slices.BinarySearch(b.Hosts, host); !here {
-			continue
-		}
-		if _, fixed := slices.BinarySearch(f.VMs.Fixed, int32(vm)); fixed || stopped[f.VMs.Names[vm]] {
-			b.Stops = append(b.Stops, int32(vm))
-			continue
-		}
-		m, ok := moves[f.VMs.Names[vm]]
-		if !ok {
-			return b, false
-		}
-		out.VM, out.To = append(out.VM, int32(vm)), append(out.To, m.host)
-		if len(f.VMs.Cells) > 0 {
-			out.Cells = append(out.Cells, m.cells)
+			out.Cells = append(out.Cells, was.Cells[i])
 		}
 	}
-	if !slices.ContainsFunc(out.Cells, func(x int32) bool { return x != 0 }) {
-		out.Cells = nil
-	}
-	b.Moves = out
-	b.Counts.Displaced = len(out.VM)
-	return b, true
+	return out
 }
 
 // left is the batch with those of its hosts that are not changed yet. They are down because of the batch, not beside it.

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/nuboctl/nuboctl/pkg/diag"
+	_ "github.com/nuboctl/nuboctl/pkg/seeded"
 )
 
 func at(file string, line, column int) diag.Range {

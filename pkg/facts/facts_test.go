@@ -10,6 +10,7 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/facts"
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/plan"
+	_ "github.com/nuboctl/nuboctl/pkg/seeded"
 )
 
 const path = model.Path("lab/r1/az1/a/blade-01")

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
+	_ "github.com/nuboctl/nuboctl/pkg/seeded"
 )
 
 // drawInventory makes a random description, good or not.

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	_ "github.com/nuboctl/nuboctl/pkg/seeded"
 )
 
 func TestRacksOfTheProject(t *testing.T) {

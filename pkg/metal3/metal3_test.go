@@ -10,6 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	"pgregory.net/rapid"
+
+	_ "github.com/nuboctl/nuboctl/pkg/seeded"
 	"sigs.k8s.io/yaml"
 
 	"github.com/nuboctl/nuboctl/pkg/metal3"

@@ -7,6 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
+	_ "github.com/nuboctl/nuboctl/pkg/seeded"
 )
 
 func TestPath(t *testing.T) {

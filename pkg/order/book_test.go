@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/nuboctl/nuboctl/pkg/order"
+	_ "github.com/nuboctl/nuboctl/pkg/seeded"
 )
 
 func armed() order.Record {

@@ -11,6 +11,7 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/plan/plantest"
+	_ "github.com/nuboctl/nuboctl/pkg/seeded"
 )
 
 // certified is a plan with a certificate: a fleet and policy of a seed, a batch for each rack's worth of hosts, each machine moved to its neighbour, and as

@@ -7,6 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/nuboctl/nuboctl/pkg/plan"
+	_ "github.com/nuboctl/nuboctl/pkg/seeded"
 )
 
 // Stages' digests are followed op by op; they are those of the states that the ops lead to, also when a subject comes and goes.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/plan"
+	_ "github.com/nuboctl/nuboctl/pkg/seeded"
 )
 
 // The form of version 2 never changes: what one nuboctl wrote is read by every later one of the same version, with the same digest.

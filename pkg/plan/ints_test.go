@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/nuboctl/nuboctl/pkg/plan"
+	_ "github.com/nuboctl/nuboctl/pkg/seeded"
 )
 
 func TestIntsGoThroughJSON(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/nuboctl/nuboctl/pkg/plan"
+	_ "github.com/nuboctl/nuboctl/pkg/seeded"
 )
 
 func TestValidateTakesTheGoodPlan(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/planner"
+	_ "github.com/nuboctl/nuboctl/pkg/seeded"
 )
 
 // storageSite is a site whose blades are a Ceph cluster; the last has no manager.

@@ -13,6 +13,7 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/planner"
+	_ "github.com/nuboctl/nuboctl/pkg/seeded"
 )
 
 var imageDigest = model.DigestBytes([]byte("image"))

@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	_ "github.com/nuboctl/nuboctl/pkg/seeded"
 )
 
 var update = flag.Bool("update", false, "write golden files anew")

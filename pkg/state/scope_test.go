@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	_ "github.com/nuboctl/nuboctl/pkg/seeded"
 	"github.com/nuboctl/nuboctl/pkg/state"
 )
 

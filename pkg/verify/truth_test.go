@@ -11,6 +11,7 @@ import (
 
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/plan"
+	_ "github.com/nuboctl/nuboctl/pkg/seeded"
 )
 
 // truth says what is wrong with a certificate by another way than the verifier: by names instead of numbers, everything counted anew for every

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
+	_ "github.com/nuboctl/nuboctl/pkg/seeded"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	_ "github.com/nuboctl/nuboctl/pkg/seeded"
 )
 
 func TestScript(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/nuboctl/nuboctl/pkg/image/manifest"
 	"github.com/nuboctl/nuboctl/pkg/model"
+	_ "github.com/nuboctl/nuboctl/pkg/seeded"
 )
 
 // store keeps frames in memory and may spoil what it gives.

@@ -12,6 +12,7 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/plan/plantest"
 	"github.com/nuboctl/nuboctl/pkg/planner/wave"
+	_ "github.com/nuboctl/nuboctl/pkg/seeded"
 )
 
 // racks is a zone of hosts that all have OSDs and carry one virtual machine each, with room for two.

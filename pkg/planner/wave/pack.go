@@ -32,6 +32,7 @@ type packing struct {
 	moves   []move  // of the batch at hand
 	held    []int32 // and those of it that find no place, and are stopped with their owners' consent
 	batch   []int32
+	wishes  map[int32]move // where a virtual machine goes if it can
 }
 
 // manner is a way to search; several are tried.
@@ -273,8 +274,15 @@ func (k *packing) placeOrHold(batch []int32) int32 {
 		return failed
 	}
 	leaving := k.leaving(batch, false)
-	slices.SortStableFunc(leaving, func(a, b int32) int { return order(k.c.consent[a]) - order(k.c.consent[b]) })
+	slices.SortStableFunc(leaving, func(a, b int32) int {
+		return cmp.Or(order(!k.wished(a))-order(!k.wished(b)), order(k.c.consent[a])-order(k.c.consent[b]))
+	})
 	return k.placeAll(batch, leaving, true)
+}
+
+func (k *packing) wished(v int32) bool {
+	_, ok := k.wishes[v]
+	return ok
 }
 
 func order(late bool) int {
@@ -313,6 +321,7 @@ func (k *packing) placeAll(batch, leaving []int32, hold bool) int32 {
 		k.hide(l)
 	}
 	repairs := 200
+	leaving = slices.DeleteFunc(slices.Clone(leaving), k.grant)
 	for _, v := range leaving {
 		switch {
 		case k.find(v) || k.repair(v, &repairs):
@@ -372,6 +381,35 @@ func (k *packing) shuffle(out []int32, byShape [][]int32) []int32 {
 		out = append(out, x.vm)
 	}
 	return out
+}
+
+// grant moves a virtual machine to where it is wished to go, when it can go there.
+func (k *packing) grant(v int32) bool {
+	w, ok := k.wishes[v]
+	if !ok {
+		return false
+	}
+	l, s := k.c.local[w.to], k.shape(v)
+	from := k.class[k.c.local[k.at[v]]]
+	if k.c.zoneOf[w.to] != k.z || slices.Contains(k.batch, l) || k.treeOf(l) == nil || from < 0 || !k.c.runs(k.c.f.VMs.Shape[v], from, k.class[l]) {
+		return false
+	}
+	if s.Cells > 0 && !holds(k.cells[l], s, w.has) || s.Cells == 0 && (k.free[l].memory < s.MemoryMiB || k.free[l].vcpus < s.VCPUs) || !k.fits(v, s, l) {
+		return false
+	}
+	k.enterCells(v, l, w.has)
+	return true
+}
+
+// holds reports whether a pinned shape fits into these cells.
+func holds(cells []plan.Cell, s *plan.Shape, mask int32) bool {
+	part := share(s)
+	for m := mask; m != 0; m &= m - 1 {
+		if i := bits.TrailingZeros32(uint32(m)); i >= len(cells) || cells[i].CPUs < part.CPUs || cells[i].HugeMiB < part.HugeMiB {
+			return false
+		}
+	}
+	return bits.OnesCount32(uint32(mask)) == s.Cells
 }
 
 // find moves one virtual machine to the first host that takes it.
@@ -442,11 +480,15 @@ func choose(cells []plan.Cell, s *plan.Shape) int32 {
 
 // enter puts a virtual machine of the batch on its destination; what it leaves behind is given back by commit only.
 func (k *packing) enter(v, l int32) {
-	s := k.shape(v)
-	m := move{vm: v, from: k.at[v], to: k.z.hosts[l], had: k.maskOf(v)}
-	if s.Cells > 0 {
-		m.has = choose(k.cells[l], s)
+	mask := int32(0)
+	if s := k.shape(v); s.Cells > 0 {
+		mask = choose(k.cells[l], s)
 	}
+	k.enterCells(v, l, mask)
+}
+
+func (k *packing) enterCells(v, l, mask int32) {
+	m := move{vm: v, from: k.at[v], to: k.z.hosts[l], had: k.maskOf(v), has: mask}
 	k.take(l, v, m.has, 1)
 	k.show(l)
 	k.count(v, m.to, 1)

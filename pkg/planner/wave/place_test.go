@@ -10,6 +10,7 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/plan/plantest"
 	"github.com/nuboctl/nuboctl/pkg/planner/wave"
+	_ "github.com/nuboctl/nuboctl/pkg/seeded"
 	"github.com/nuboctl/nuboctl/pkg/verify"
 )
 
@@ -48,6 +49,9 @@ func TestPlacedAgainABatchHolds(t *testing.T) {
 		}
 		if err := verify.Batch(now, p, again); err != nil {
 			t.Fatalf("the foreseen fleet: %v", err)
+		}
+		if want := c.Batches[i].Moves; len(c.Batches[i].Stops) == 0 && (!slices.Equal(again.Moves.VM, want.VM) || !slices.Equal(again.Moves.To, want.To)) {
+			t.Fatalf("the foreseen fleet: machines were to go\n%v, and go\n%v", want, again.Moves)
 		}
 		disturb(t, &now, c.Batches[i])
 		again, err = wave.Place(now, p, c.Batches[i])

@@ -10,6 +10,7 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/plan/plantest"
 	"github.com/nuboctl/nuboctl/pkg/planner/wave"
+	_ "github.com/nuboctl/nuboctl/pkg/seeded"
 )
 
 // solve gives the certificate, or false when the planner refuses.

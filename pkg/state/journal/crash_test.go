@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	_ "github.com/nuboctl/nuboctl/pkg/seeded"
 	"github.com/nuboctl/nuboctl/pkg/state"
 )
 
