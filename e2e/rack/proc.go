@@ -85,6 +85,21 @@ func (r *Rack) begin(t *testing.T, show io.Writer, station string, stdin io.Read
 // Interrupt is Ctrl-C.
 func (p *Proc) Interrupt() { _ = p.cmd.Process.Signal(os.Interrupt) }
 
+// Kill is kill -9, some time from now. It returns when the program is gone; ended says that it had come to its end before.
+func (p *Proc) Kill(ctx context.Context, t *testing.T, after time.Duration) (run Run, ended bool) {
+	t.Helper()
+	late := time.NewTimer(after)
+	defer late.Stop()
+	select {
+	case <-late.C:
+	case <-p.done:
+		return p.Wait(ctx, t), true
+	}
+	_ = p.cmd.Process.Kill()
+	run = p.Wait(ctx, t)
+	return run, p.cmd.ProcessState.Exited()
+}
+
 // PID is the process: nubo-lab and ip replace themselves by the program.
 func (p *Proc) PID() int { return p.cmd.Process.Pid }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +28,7 @@ type Rack struct {
 const (
 	binVar    = "NUBO_E2E_BIN"    // directory of the programs under test; default: bin of the checkout
 	keepVar   = "NUBO_E2E_KEEP"   // not empty: leave the rack running, with its files, when the test ends
+	seedVar   = "NUBO_E2E_SEED"   // of tests that choose moments
 	imagesVar = "NUBO_E2E_IMAGES" // image store to build into; default: nuboctl's own, in the user's cache
 )
 
@@ -57,6 +59,20 @@ func Start(t *testing.T, name string) *Rack {
 	})
 	r.lab(t, "up")
 	return r
+}
+
+// Seed is what a test chooses its moments by: always the same ones, unless somebody asks for others.
+func Seed(t *testing.T) uint64 {
+	t.Helper()
+	text := os.Getenv(seedVar)
+	if text == "" {
+		return 1
+	}
+	seed, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", seedVar, err)
+	}
+	return seed
 }
 
 func (r *Rack) labArgs(args ...string) []string {
