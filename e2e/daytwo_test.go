@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/nuboctl/nuboctl/e2e/rack"
+	"github.com/nuboctl/nuboctl/pkg/plan"
+	"github.com/nuboctl/nuboctl/pkg/state"
 )
 
 // TestDayTwo rolls a region of three blades on while two virtual machines write to its Ceph cluster and are watched from outside: drain and
@@ -41,6 +43,7 @@ func TestDayTwo(t *testing.T) {
 	})
 	step(t, "drain", d.drains)
 	step(t, "undrain", d.undrains)
+	step(t, "a plain reboot", d.restarts)
 	step(t, "moves beside virsh", d.beside)
 	step(t, "a new image", d.upgrades)
 	step(t, "back to the old slots", d.rollsBack)
@@ -53,7 +56,8 @@ var blades = []string{"blade-01", "blade-02", "blade-03"}
 
 type dayTwo struct {
 	site
-	next   string // the digest of the image that was rolled out
+	next   string        // the digest of the image that was rolled out
+	reboot time.Duration // a plain one, until everything runs again
 	vms    []rack.VM
 	probes *rack.Probes
 }
@@ -133,6 +137,57 @@ func (d *dayTwo) undrains(t *testing.T) {
 	d.undisturbed(t, "undrain")
 }
 
+// restarts reboots an empty blade by hand, which is what an upgrade is measured by.
+func (d *dayTwo) restarts(t *testing.T) {
+	d.Expect(rack.Within(t, 30*time.Minute), t, 0, "drain", "blade-02", "--yes")
+	boot, began := d.on(t, "blade-02", "cat /proc/sys/kernel/random/boot_id"), time.Now()
+	ctx := rack.Within(t, 30*time.Minute)
+	d.Nubo(ctx, t, "ssh", "blade-02", "systemctl reboot") // the connection may end before the command does
+	rack.Eventually(ctx, t, "blade-02 to serve again", func() error {
+		got, err := d.TrySSH(ctx, t, "blade-02", "cat /proc/sys/kernel/random/boot_id; virsh --quiet list >/dev/null && ovs-vsctl show >/dev/null && ceph --connect-timeout 20 osd stat --format json")
+		if err != nil {
+			return err
+		}
+		now, text, _ := strings.Cut(got, "\n")
+		var osds struct {
+			Up int `json:"num_up_osds"`
+		}
+		if err := json.Unmarshal([]byte(text), &osds); err != nil || osds.Up != len(blades) || now == boot {
+			return fmt.Errorf("boot %s, %s (%v)", now, text, err)
+		}
+		return nil
+	})
+	d.reboot = time.Since(began)
+	rack.Figure(t, "plain reboot of a blade", d.reboot)
+	d.undisturbed(t, "plain reboot")
+	d.Expect(rack.Within(t, 15*time.Minute), t, 0, "undrain", "blade-02", "--yes")
+	d.healthy(t)
+}
+
+// outOfService is how long each blade's daemons were stopped since a moment, by the journal: from before they were stopped until they had come back.
+func (d *dayTwo) outOfService(t *testing.T, since time.Time) {
+	t.Helper()
+	down := map[string]time.Time{}
+	for _, r := range d.Journal(rack.Within(t, oneCommand), t) {
+		kind, node, _ := strings.Cut(string(r.OpID), " ")
+		switch {
+		case r.Time.Before(since):
+		case kind == string(plan.CephStop) && r.Kind == state.KindIntent:
+			down[node] = r.Time
+		case kind == string(plan.CephStart) && r.Kind == state.KindDone:
+			took := r.Time.Sub(down[node])
+			rack.Figure(t, "out of service: "+node, took)
+			if ratio := took.Seconds() / d.reboot.Seconds(); ratio > 1.5 {
+				t.Errorf("%s was out of service for %.2f times as long as a plain reboot takes", node, ratio)
+			}
+			delete(down, node)
+		}
+	}
+	if len(down) > 0 {
+		t.Errorf("these did not come back: %v", down)
+	}
+}
+
 // beside has world move off blade-02 five times by a drain, and back by virsh: a drain must not leave it silent for longer than libvirt itself does.
 func (d *dayTwo) beside(t *testing.T) {
 	const times = 5
@@ -198,12 +253,13 @@ func (d *dayTwo) upgrades(t *testing.T) {
 	d.probes.Mark(t, "") // what the build did to this machine is not the rollout's
 	before := d.osds(t)
 	file := filepath.Join(d.Dir, "upgrade.nubo")
-	plan := d.Expect(rack.Within(t, 15*time.Minute), t, 0, "upgrade", "lab/r1", "--image", "debian-13@"+d.next, "-o", file)
-	holds(t, plan.All(), "3 batches")
+	shown := d.Expect(rack.Within(t, 15*time.Minute), t, 0, "upgrade", "lab/r1", "--image", "debian-13@"+d.next, "-o", file)
+	holds(t, shown.All(), "3 batches")
 	d.Expect(rack.Within(t, oneCommand), t, 0, "verify", file)
 	began := time.Now()
 	d.Expect(rack.Within(t, 120*time.Minute), t, 0, "apply", file)
 	rack.Figure(t, "upgrade of three blades", time.Since(began))
+	d.outOfService(t, began)
 	d.undisturbed(t, "upgrade")
 	d.marked(t, "next")
 	d.asBefore(t, before)
