@@ -21,21 +21,19 @@ import (
 )
 
 // TestDayTwo rolls a region of three blades on while two virtual machines write to its Ceph cluster and are watched from outside: drain and
-// undrain, a new image and back from it, one that does not boot, and a blade that is laid down anew.
+// undrain, a new image and back from it, one that does not boot, and a blade that is laid down anew. The install before that, and a drain, go on after
+// nuboctl was killed.
 func TestDayTwo(t *testing.T) {
 	r := rack.Start(t, "site")
 	r.Explain(t, blades)
 	c := r.NewCloud(t, "daytwo", "ws", "blades=3", "ceph=true")
 	vms := busy(t, c)
 	d := &dayTwo{site: site{host{Cloud: c, name: "blade-01", address: "10.77.0.11"}}, vms: vms}
-	if !t.Run("site", func(t *testing.T) {
-		began := time.Now()
-		c.Expect(rack.Within(t, 90*time.Minute), t, 0, "apply", "--yes")
-		rack.Figure(t, "three blades with Ceph and two guests", time.Since(began))
-		d.healthy(t)
-	}) {
-		return
-	}
+	step(t, "an install that is killed", d.installsKilled)
+	step(t, "each blade was laid down once", d.laidDownOnce)
+	step(t, "the cluster is healthy", d.healthy)
+	step(t, "virtual machines run on Ceph and answer", d.runsGuests)
+	step(t, "no changes", func(t *testing.T) { d.plans(t, 0, "No changes") })
 	d.probes = r.Probe(rack.Within(t, 15*time.Minute), t, vms...)
 	step(t, "idle", func(t *testing.T) {
 		d.probes.Pings(rack.Within(t, 10*time.Minute), t, 300)
@@ -43,12 +41,17 @@ func TestDayTwo(t *testing.T) {
 	})
 	step(t, "drain", d.drains)
 	step(t, "undrain", d.undrains)
+	step(t, "a drain that is killed", d.drainsKilled)
+	step(t, "undrain again", d.undrains)
 	step(t, "a plain reboot", d.restarts)
 	step(t, "moves beside virsh", d.beside)
 	step(t, "a new image", d.upgrades)
 	step(t, "back to the old slots", d.rollsBack)
 	step(t, "an image that panics", d.fallsBack)
 	step(t, "a blade is laid down anew", d.reinstalls)
+	step(t, "the journal is whole", func(t *testing.T) {
+		holds(t, c.Expect(rack.Within(t, oneCommand), t, 0, "journal", "--verify").Stdout, "The journal is whole")
+	})
 }
 
 // blades are the hosts of the region.
