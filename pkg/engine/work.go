@@ -31,7 +31,11 @@ func (r *run) work(op plan.Op, progress func(plan.Progress)) outcome {
 	if out, ended := r.continued(ctx, op); ended {
 		return out
 	}
-	if out, ended := r.check(ctx, d, op); ended {
+	begins := op
+	if r.history[op.ID].Intent != nil {
+		begins = op.Again()
+	}
+	if out, ended := r.check(ctx, d, begins); ended {
 		return out
 	}
 	if r.ctx.Err() != nil {

@@ -2,7 +2,9 @@ package ops
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/facts"
 	"github.com/nuboctl/nuboctl/pkg/model"
@@ -46,8 +48,12 @@ func hostStart(ctx context.Context, w World, op plan.Op, report func(plan.Progre
 	return w.machine(ctx, op, func(m Machine) error { return m.SetPower(ctx, model.PowerOn) })
 }
 
+// askWithin is how long a machine that was switched on before may take to ask for its boot: firmware of large machines takes minutes to come to that.
+const askWithin = 4 * time.Minute
+
 // powerOn returns when the relay has seen the machine boot from the network: what a BMC says of its boot override is no proof. An order that was
-// begun before is not enough either: the machine must have been heard since it was powered on.
+// begun before is not enough either: the machine must have been heard since it was powered on. One that is on already was switched on by an earlier try,
+// and may have asked while nobody answered: when it does not ask again it is started anew.
 func powerOn(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
 	n, err := w.node(op.Target)
 	if err != nil {
@@ -57,18 +63,43 @@ func powerOn(ctx context.Context, w World, op plan.Op, report func(plan.Progress
 	if err != nil {
 		return err
 	}
-	report(plan.Progress{Waiting: "the machine to be on"})
-	if err := w.machine(ctx, op, func(m Machine) error { return m.SetPower(ctx, model.PowerOn) }); err != nil {
-		return err
-	}
-	report(plan.Progress{Waiting: "the machine to ask the relay for its boot"})
-	_, err = w.attempts(ctx, n, op, was, report, func(s order.Status) bool {
-		return s.Phase == order.PhaseBooted || s.Phase == order.PhaseConsumed || s.Phase == order.PhaseInstalled
-	})
+	seen, err := w.observeBMC(ctx, n)
 	if err != nil {
 		return err
 	}
+	if seen.Power == model.PowerOn {
+		report(plan.Progress{Waiting: "the machine, which is on since an earlier try, to ask the relay for its boot"})
+		if _, err = w.follow(ctx, n, was, askWithin, report, asked); errors.Is(err, ErrSilent) {
+			report(plan.Progress{Text: "it has not asked for its boot; once more from the network"})
+			err = w.netCycle(ctx, n)
+		}
+	} else {
+		report(plan.Progress{Waiting: "the machine to be on"})
+		err = w.machine(ctx, op, func(m Machine) error { return bootAndOn(ctx, m, seen.BootOnce) })
+	}
+	if err != nil {
+		return err
+	}
+	report(plan.Progress{Waiting: "the machine to ask the relay for its boot"})
+	if _, err = w.attempts(ctx, n, op, was, report, asked); err != nil {
+		return err
+	}
 	return w.machine(ctx, op, func(m Machine) error { return bootAsSet(ctx, m) })
+}
+
+// asked reports whether a machine has asked for its boot.
+func asked(s order.Status) bool {
+	return s.Phase == order.PhaseBooted || s.Phase == order.PhaseConsumed || s.Phase == order.PhaseInstalled
+}
+
+// bootAndOn powers on a machine that is to boot from the network; an earlier try may have used the override up.
+func bootAndOn(ctx context.Context, m Machine, override string) error {
+	if override != facts.NetBoot {
+		if err := m.SetBoot(ctx, facts.NetBoot); err != nil {
+			return err
+		}
+	}
+	return m.SetPower(ctx, model.PowerOn)
 }
 
 // bootAsSet removes a boot override that is still there once it has done its work: some BMCs know none for once, and would boot the installer's network for ever.

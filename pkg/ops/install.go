@@ -67,7 +67,7 @@ func (w World) attempts(ctx context.Context, n model.Node, op plan.Op, was order
 		}
 	}
 	for first := true; ; first = false {
-		s, err := w.follow(ctx, n, was, report, there)
+		s, err := w.follow(ctx, n, was, SilenceLimit, report, there)
 		if err == nil && !first {
 			err = w.withMachine(ctx, n, func(m Machine) error { return bootAsSet(ctx, m) })
 		}
@@ -111,12 +111,12 @@ func (w World) netCycle(ctx context.Context, n model.Node) error {
 	})
 }
 
-// follow waits until an order is where it should be, reports what the agent says, and ends early when the install cannot go on. What is still
-// as it was counts for neither.
-func (w World) follow(ctx context.Context, n model.Node, was order.Status, report func(plan.Progress), there func(order.Status) bool) (order.Status, error) {
+// follow waits until an order is where it should be, reports what the agent says, and ends early when the install cannot go on, or nothing is heard for as long
+// as the limit. What is still as it was counts for neither.
+func (w World) follow(ctx context.Context, n model.Node, was order.Status, limit time.Duration, report func(plan.Progress), there func(order.Status) bool) (order.Status, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	hush := func() (stop func() bool) { return w.Clock.AfterFunc(SilenceLimit, func() { cancel(silent(n)) }) }
+	hush := func() (stop func() bool) { return w.Clock.AfterFunc(limit, func() { cancel(silent(n, limit)) }) }
 	stop := hush()
 	defer func() { stop() }()
 	for version := 0; ; {
@@ -148,9 +148,9 @@ func (w World) follow(ctx context.Context, n model.Node, was order.Status, repor
 	}
 }
 
-func silent(n model.Node) error {
+func silent(n model.Node, limit time.Duration) error {
 	return fmt.Errorf("%s: %w for %s; look at its console (nuboctl bmc console %s), then apply again: the same approval goes on",
-		n.Path, ErrSilent, SilenceLimit, n.Name)
+		n.Path, ErrSilent, limit, n.Name)
 }
 
 // ended says why an install cannot go on, nil when it can.

@@ -3,11 +3,13 @@ package ops_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/engine"
+	"github.com/nuboctl/nuboctl/pkg/ops/rack"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/state"
 )
@@ -38,7 +40,7 @@ func (m mortal) Apply(ctx context.Context, op plan.Op, progress func(plan.Progre
 		return err
 	}
 	err := m.Driver.Apply(ctx, op, func(p plan.Progress) {
-		if op.ID == m.d.op && m.d.when == inTheAct {
+		if op.ID == m.d.op && (m.d.when == inTheAct || m.d.when == whileItBoots && strings.Contains(p.Waiting, "to ask the relay")) {
 			m.d.die()
 		}
 		progress(p)
@@ -98,6 +100,34 @@ func TestKillAReinstall(t *testing.T) {
 	}
 }
 
+// TestKilledWhileAMachineBoots dies when a machine was switched on and has not asked for its boot yet. Nobody answers it, since the relay has died with the
+// process, and it boots nothing. The same plan goes on: it waits a while, and starts the machine anew.
+func TestKilledWhileAMachineBoots(t *testing.T) {
+	for _, lost := range []bool{false, true} {
+		t.Run(fmt.Sprintf("its request is lost %v", lost), func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				s := newSite(t, dir, 1)
+				p := s.plan(plan.GoalInstall)
+				if !s.killAt(p, plan.ID(plan.PowerOn, plan.NodeSubject(s.node(0))), whileItBoots) {
+					t.Fatal("the process did not die")
+				}
+				if lost {
+					s.lab.Break(s.node(0), rack.RelayLost)
+					time.Sleep(time.Minute)
+					s.lab.Break(s.node(0), rack.Sound)
+				}
+				if res := s.run(t.Context(), p); res.Kind != engine.Done {
+					t.Errorf("the same plan is %s: %v", res.Kind, res.Error())
+				}
+				if n := s.lab.Begun(s.node(0)); n != 1 {
+					t.Errorf("its disk was begun to be written %d times", n)
+				}
+			})
+		})
+	}
+}
+
 func killReinstall(s *site, i int, when moment) {
 	s.apply()
 	p := s.plan(plan.GoalReinstall)
@@ -144,7 +174,7 @@ func killAndGoOn(s *site, i int, when moment, later time.Duration, same bool) {
 	}
 	time.Sleep(later)
 	if same {
-		if res := s.run(s.t.Context(), p); res.Kind != engine.Done && res.Kind != engine.Stale {
+		if res := s.run(s.t.Context(), p); res.Kind != engine.Done {
 			s.t.Errorf("%s: the same plan is %s: %v", op.ID, res.Kind, res.Error())
 		}
 	}

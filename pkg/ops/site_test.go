@@ -128,6 +128,7 @@ const (
 	beforeIntent moment = "before INTENT"
 	afterIntent  moment = "after INTENT"
 	inTheAct     moment = "in the act"
+	whileItBoots moment = "while the machine boots"
 	afterAct     moment = "after the act"
 	afterDone    moment = "after DONE"
 )

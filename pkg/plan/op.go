@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -80,6 +81,9 @@ type KindInfo struct {
 	Destructive bool
 	// Waits tells that the op only looks and waits: it changes nothing, and may be interrupted at any moment.
 	Waits bool
+	// Passes are attributes of its target that its own act changes on the way: one that was begun and did not come to its end may find them anyhow, and goes on
+	// from there.
+	Passes []Attr
 	// Timeout bounds one run of the op, retries included.
 	Timeout time.Duration
 }
@@ -90,7 +94,7 @@ var kinds = map[Kind]KindInfo{
 	OrderArm:    {Verb: "sign an install order and arm the relay", Reversible: true, Timeout: 15 * time.Minute},
 	PowerOff:    {Verb: "power off", Reversible: true, Timeout: 3 * time.Minute},
 	BootNetwork: {Verb: "boot once from the network", Reversible: true, Timeout: 2 * time.Minute},
-	PowerOn:     {Verb: "power on, until the relay sees it boot", Reversible: false, Destructive: true, Timeout: 10 * time.Minute},
+	PowerOn:     {Verb: "power on, until the relay sees it boot", Reversible: false, Destructive: true, Passes: []Attr{AttrPower, AttrBoot}, Timeout: 15 * time.Minute},
 	InstallWait: {Verb: "install, until the nonce comes back", Reversible: false, Destructive: true, Timeout: 60 * time.Minute},
 	HostStart:   {Verb: "power on, from its own disk", Reversible: true, Timeout: 5 * time.Minute},
 	HostVerify:  {Verb: "verify the host over SSH", Reversible: true, Timeout: 30 * time.Minute},
@@ -166,6 +170,13 @@ type Op struct {
 	Target Subject `json:"target"`
 	// Uses names what the op takes a share of while it runs ("bmc:…", "relay:…", "rack:…"); the engine limits each.
 	Uses []string `json:"uses,omitempty"`
+}
+
+// Again is the op as it is begun once more, after a try that did not come to its end: what it passes through is no precondition then.
+func (o Op) Again() Op {
+	info, _ := o.Kind.Info()
+	o.Pre = slices.DeleteFunc(slices.Clone(o.Pre), func(f Fact) bool { return f.Subject == o.Target && slices.Contains(info.Passes, f.Attr) })
+	return o
 }
 
 // Outcome is what a probe can tell of an op whose intent is on record without an outcome.

@@ -188,7 +188,7 @@ func (f *Rack) start(b *blade) {
 		return
 	}
 	f.after(b, takes, func() {
-		if once != "" && b.rec != nil && b.rec.Boots(f.clock.Now()) {
+		if once != "" && b.fault != RelayLost && b.rec != nil && b.rec.Boots(f.clock.Now()) {
 			f.ramdisk(b)
 			return
 		}
