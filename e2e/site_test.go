@@ -53,6 +53,9 @@ func TestSite(t *testing.T) {
 	step(t, "a wrong place is seen and repaired", s.placeByHand)
 	step(t, "a foreign key is told", s.keyByHand)
 	step(t, "daemons come back with their host", s.comesBack)
+	step(t, "the site is described from what is there", s.adopted)
+	step(t, "a blade is added", s.grows)
+	step(t, "and removed", s.shrinks)
 }
 
 // site is a region of three blades, looked at from the first.
@@ -98,6 +101,13 @@ type status struct {
 
 // healthy asks Ceph's own tools.
 func (s site) healthy(t *testing.T) {
+	t.Helper()
+	s.healthyWith(t, len(blades))
+}
+
+// healthyWith is healthy when so many blades hold an OSD and a monitor each.
+func (s site) healthyWith(t *testing.T, n int) {
+	t.Helper()
 	ctx := rack.Within(t, 30*time.Minute)
 	began := time.Now()
 	rack.Eventually(ctx, t, "HEALTH_OK", func() error {
@@ -109,7 +119,7 @@ func (s site) healthy(t *testing.T) {
 		if err := json.Unmarshal([]byte(text), &st); err != nil {
 			return err
 		}
-		if st.Health.Status != "HEALTH_OK" || len(st.Quorum) != 3 || st.OSDs.Num != 3 || st.OSDs.Up != 3 || st.OSDs.In != 3 || !st.Mgrs.Available || st.Mgrs.Standbys != 1 {
+		if st.Health.Status != "HEALTH_OK" || len(st.Quorum) != n || st.OSDs.Num != n || st.OSDs.Up != n || st.OSDs.In != n || !st.Mgrs.Available || st.Mgrs.Standbys != 1 {
 			return fmt.Errorf("it is %+v", st)
 		}
 		return nil
