@@ -46,8 +46,9 @@ func TestDayTwo(t *testing.T) {
 	step(t, "a plain reboot", d.restarts)
 	step(t, "moves beside virsh", d.beside)
 	step(t, "a new image", d.upgrades)
-	step(t, "back to the old slots", d.rollsBack)
-	step(t, "an image that panics", d.fallsBack)
+	step(t, "back to the old slots, while the workstation sleeps", d.rollsBack)
+	step(t, "an image that panics", func(t *testing.T) { d.fallsBack(t, "panics", "  remove = [\"/usr/sbin/init\"]\n") })
+	step(t, "an image whose Open vSwitch is broken", func(t *testing.T) { d.fallsBack(t, "blind", "  remove = [\"/usr/sbin/ovs-vswitchd\"]\n") })
 	step(t, "a blade is laid down anew", d.reinstalls)
 	step(t, "the journal is whole", func(t *testing.T) {
 		holds(t, c.Expect(rack.Within(t, oneCommand), t, 0, "journal", "--verify").Stdout, "The journal is whole")
@@ -268,11 +269,30 @@ func (d *dayTwo) upgrades(t *testing.T) {
 	d.asBefore(t, before)
 }
 
-// rollsBack boots the slots again that were run before the new image. Nothing is written.
+// rollsBack boots the slots again that were run before the new image. Nothing is written. The workstation sleeps for ten minutes when the first blade has
+// been told to restart: the rollout goes on when it wakes up.
 func (d *dayTwo) rollsBack(t *testing.T) {
 	before, began := d.osds(t), time.Now()
-	d.Expect(rack.Within(t, 90*time.Minute), t, 0, "rollback", "lab/r1", "--image", "debian-13@"+d.next, "--yes")
-	rack.Figure(t, "rollback of three blades", time.Since(began))
+	apply := d.Begin(t, "rollback", "lab/r1", "--image", "debian-13@"+d.next, "--yes")
+	ctx := rack.Within(t, 45*time.Minute)
+	rack.Eventually(ctx, t, "the first blade to be restarted", func() error {
+		if apply.Ended() {
+			t.Fatalf("rollback has ended:\n%s%s", apply.Stdout(), apply.Stderr())
+		}
+		restarts := func(r state.Record) bool {
+			return r.Kind == state.KindIntent && strings.HasPrefix(string(r.OpID), string(plan.SlotBoot)) && r.Time.After(began)
+		}
+		if !slices.ContainsFunc(d.Journal(ctx, t), restarts) {
+			return errors.New("none is so far")
+		}
+		return nil
+	})
+	apply.Sleep(rack.Within(t, time.Hour), t, 10*time.Minute)
+	run := apply.Wait(rack.Within(t, 90*time.Minute), t)
+	if run.Code != 0 {
+		t.Fatalf("rollback: exit %d\n%s", run.Code, run.All())
+	}
+	rack.Figure(t, "rollback of three blades, asleep for ten minutes", time.Since(began))
 	d.undisturbed(t, "rollback")
 	d.marked(t, "")
 	d.asBefore(t, before)
@@ -312,13 +332,13 @@ func (d *dayTwo) asBefore(t *testing.T, osds string) {
 	d.nothingLeft(t)
 }
 
-// fallsBack rolls an image that cannot boot: one host is affected, comes back on its old slot, and nothing else is touched.
-func (d *dayTwo) fallsBack(t *testing.T) {
-	bad := d.image(t, "bad", "  remove = [\"/usr/sbin/init\"]\n")
+// fallsBack rolls an image that cannot serve: one host is affected, comes back on its old slot, and nothing else is touched.
+func (d *dayTwo) fallsBack(t *testing.T, name, body string) {
+	bad := d.image(t, name, body)
 	d.probes.Mark(t, "")
 	run := d.Expect(rack.Within(t, 60*time.Minute), t, 6, "upgrade", "lab/r1", "--image", "debian-13@"+bad, "--yes")
 	holds(t, run.All(), "halted")
-	d.undisturbed(t, "bad image")
+	d.undisturbed(t, "an image that "+name)
 	d.marked(t, "")
 	d.healthy(t)
 	d.nothingLeft(t)

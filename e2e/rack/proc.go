@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -98,6 +99,24 @@ func (p *Proc) Kill(ctx context.Context, t *testing.T, after time.Duration) (run
 	_ = p.cmd.Process.Kill()
 	run = p.Wait(ctx, t)
 	return run, p.cmd.ProcessState.Exited()
+}
+
+// Sleep stops the program for a time, as a workstation does whose lid is closed. It must not have ended.
+func (p *Proc) Sleep(ctx context.Context, t *testing.T, d time.Duration) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatalf("stop %s: %v", p.name, err)
+	}
+	awake := time.NewTimer(d)
+	defer awake.Stop()
+	select {
+	case <-awake.C:
+	case <-ctx.Done():
+		t.Errorf("it was to sleep for %s (%v)", d, context.Cause(ctx))
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatalf("continue %s: %v", p.name, err)
+	}
 }
 
 // PID is the process: nubo-lab and ip replace themselves by the program.
