@@ -67,7 +67,7 @@ func authorize(t *testing.T, c *rack.Cloud) {
 func wrongHint(t *testing.T, c *rack.Cloud) {
 	defer c.Edit(t, "cloud.hcl", `serial = "root-*"`, `serial = "nope-*"`)()
 	defer c.Edit(t, "rack.hcl", ":8443/", ":8444/")()
-	run := c.Expect(rack.Within(t, 20*time.Minute), t, 1, "apply", "--yes")
+	run := c.Expect(rack.Within(t, 20*time.Minute), t, 1, "apply", "--yes", "--bmc-patience", "5s")
 	holds(t, run.All(), "lab/r1/az1/a/blade-01", "unreachable",
 		"lab/r1/az1/a/blade-02", "refused, and wrote nothing", "no disk matches", "verdict", "root-02", "osd-02", "nope-*", "correct root_device")
 	if power := c.Rack.Power(t, "blade-01"); power != "off" {

@@ -60,7 +60,7 @@ func bmcs(t *testing.T, r *rack.Rack) {
 // refusedByBMC applies to blade-01, and expects to hear why not and what to do, with nothing changed.
 func refusedByBMC(t *testing.T, c *rack.Cloud, says ...string) {
 	t.Helper()
-	run := c.Expect(rack.Within(t, 3*time.Minute), t, 1, "apply", "--yes", "--target", "blade-01")
+	run := c.Expect(rack.Within(t, 3*time.Minute), t, 1, "apply", "--yes", "--bmc-patience", "5s", "--target", "blade-01")
 	holds(t, run.All(), append(says, "lab/r1/az1/a/blade-01")...)
 	if strings.Contains(run.All(), "nubo-lab\"") || strings.Contains(run.All(), "not this one") {
 		t.Errorf("a password was printed:\n%s", run.All())

@@ -50,6 +50,10 @@ func emergencyFlag(cmd *cobra.Command, o *app.ApplyOptions) {
 	cmd.Flags().BoolVar(&o.Emergency, "emergency", false, "when another run is in the way, have it give way at its next safe point")
 }
 
+func patienceFlag(cmd *cobra.Command, o *app.ApplyOptions) {
+	cmd.Flags().DurationVar(&o.Patience, "bmc-patience", 0, "for how long a step tries again while a BMC is busy or silent (default 10m)")
+}
+
 // goalCommand gives a command the flags and the work of planning for a goal and applying.
 func goalCommand(g *global, goal plan.Goal, cmd *cobra.Command) *cobra.Command {
 	var o app.ApplyOptions
@@ -60,6 +64,7 @@ func goalCommand(g *global, goal plan.Goal, cmd *cobra.Command) *cobra.Command {
 	f.StringVarP(&o.SaveTo, "out", "o", "", "save the plan to this `file` and do not apply it")
 	savedSignFlags(cmd, &o.Plan.Sign)
 	f.StringVar(&o.JUnit, "junit", "", "write a JUnit report to this `file`: a case for each op")
+	patienceFlag(cmd, &o)
 	if goal == plan.GoalDrain {
 		emergencyFlag(cmd, &o)
 	}

@@ -49,6 +49,7 @@ func planCommands(g *global) []*cobra.Command {
 	apply.Flags().StringVar(&ao.Plan.Image, "image", "", "without FILE: take this `NAME@DIGEST` for the image that NAME stands for; a saved plan knows its own")
 	apply.Flags().StringVar(&ao.JUnit, "junit", "", "write a JUnit report to this `file`: a case for each op")
 	apply.Flags().BoolVarP(&ao.Yes, "yes", "y", false, "do not ask")
+	patienceFlag(apply, &ao)
 	emergencyFlag(apply, &ao)
 	apply.RunE = g.run(func(cmd *cobra.Command, e app.Env, args []string) error {
 		if len(args) == 1 {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/engine"
 	"github.com/nuboctl/nuboctl/pkg/facts"
@@ -31,6 +32,8 @@ type ApplyOptions struct {
 	SaveTo string
 	// Emergency has whoever holds the lease give way at the next safe point.
 	Emergency bool
+	// Patience is for how long a BMC may be busy or silent before a step gives up; zero: as each kind of step does.
+	Patience time.Duration
 
 	saved plan.Plan // what File holds
 }
@@ -79,7 +82,7 @@ func (s *session) apply(ctx context.Context, o ApplyOptions, lease state.Lease) 
 			return err
 		}
 	}
-	err = s.carryOut(ctx, p, lease, o.JUnit)
+	err = s.carryOut(ctx, p, lease, o)
 	if errors.Is(err, engine.ErrAborted) && p.Certificate != nil {
 		err = errors.Join(err, s.giveBack(ctx, lease, s.marked, p.Goal != plan.GoalDrain))
 	}
@@ -179,7 +182,7 @@ func holder(e Env, command string) state.Holder {
 }
 
 // carryOut runs a plan under a lease.
-func (s *session) carryOut(ctx context.Context, p plan.Plan, lease state.Lease, junit string) (err error) {
+func (s *session) carryOut(ctx context.Context, p plan.Plan, lease state.Lease, o ApplyOptions) (err error) {
 	if err := state.Rename(ctx, s.store, lease.Fence(), s.desired.Moved); err != nil {
 		return err
 	}
@@ -199,7 +202,9 @@ func (s *session) carryOut(ctx context.Context, p plan.Plan, lease state.Lease, 
 	}
 	r := s.reach(ctx, lease.Fence(), true)
 	defer func() { err = errors.Join(err, r.Close()) }()
-	driver := ops.New(r.world(s.desired, s.batches(r, p)))
+	w := r.world(s.desired, s.batches(r, p))
+	w.Patience = o.Patience
+	driver := ops.New(w)
 	if err := reachable(p, driver); err != nil {
 		return err
 	}
@@ -214,7 +219,7 @@ func (s *session) carryOut(ctx context.Context, p plan.Plan, lease state.Lease, 
 	ended()
 	live.Close()
 	if err == nil {
-		err = reportRun(result, junit)
+		err = reportRun(result, o.JUnit)
 	}
 	if err != nil || p.Empty() { // an empty plan settles what interrupted runs left open, and has nothing to show
 		return err

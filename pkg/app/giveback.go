@@ -67,7 +67,7 @@ func (s *session) giveBack(ctx context.Context, lease state.Lease, nodes []model
 		return nil
 	}
 	s.env.note("Taking back what the aborted run has left set on %s. The hosts keep the slots that they run.", names(nodes))
-	return s.carryOut(ctx, p, lease, "")
+	return s.carryOut(ctx, p, lease, ApplyOptions{})
 }
 
 // marks adds to an observation what is asked of the cluster only when it is to be taken back: noout of single hosts.

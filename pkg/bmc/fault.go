@@ -55,6 +55,26 @@ type Error struct {
 
 	// pause is for how long the BMC asked to be left alone.
 	pause time.Duration
+	// again is true of an act that is seen not to have taken effect, and may be asked for again.
+	again bool
+}
+
+// Transient reports whether it may pass by itself, so that a patient caller tries again: a BMC that is busy or does not answer, and a switch that it has accepted
+// and that is seen not to have happened. A wrong password, another machine, a certificate that is not proven and what is not supported do not pass.
+func (e *Error) Transient() bool { return e.again || transient(e) }
+
+// Brief is what is the matter, in a few words to be read behind the machine's name.
+func (e *Error) Brief() string {
+	const most = 100
+	text := map[bool]string{false: "is " + e.Kind.Error(), true: "has not done what it accepted"}[e.again]
+	if e.Cause == nil {
+		return text
+	}
+	cause := []rune(strings.Join(strings.Fields(e.Cause.Error()), " "))
+	if len(cause) > most {
+		cause = append(cause[:most], '…')
+	}
+	return text + " (" + string(cause) + ")"
 }
 
 // Error implements error in one line.

@@ -35,12 +35,13 @@ func (c *client) SetPower(ctx context.Context, want PowerState) error {
 	if now, err := c.Power(ctx); err != nil || now == want {
 		return err
 	}
-	// The reply to a write may be lost after the work was done: each new try looks first.
+	// The reply to a write may be lost after the work was done: each try looks first, and does not act blindly.
 	err := c.retry(ctx, op, func(ctx context.Context) error {
-		if now, err := c.lib.GetPowerState(ctx); err == nil && PowerState(now) == want {
-			return nil
+		now, err := c.lib.GetPowerState(ctx)
+		if err != nil || PowerState(now) == want {
+			return err
 		}
-		_, err := c.lib.SetPowerState(ctx, string(want))
+		_, err = c.lib.SetPowerState(ctx, string(want))
 		return err
 	})
 	if err != nil {
@@ -57,7 +58,7 @@ func (c *client) SetPower(ctx context.Context, want PowerState) error {
 	if err != nil || reached {
 		return err
 	}
-	return c.wrap(op, &Error{Kind: ErrReverted, Cause: fmt.Errorf("power still reads %s when the time was up: %w", last, ctx.Err())})
+	return c.wrap(op, &Error{Kind: ErrReverted, again: true, Cause: fmt.Errorf("power still reads %s when the time was up: %w", last, ctx.Err())})
 }
 
 // BootOnce implements BootController.

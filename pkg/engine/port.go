@@ -10,7 +10,8 @@ import (
 )
 
 // Driver knows how ops of one kind touch the world. Every method returns soon after its context ends; the context of Apply carries the
-// op's deadline. Check, Verify and Probe change nothing and do not wait for the world to change.
+// op's deadline. Check, Verify and Probe change nothing and do not wait for the world to change, but for who is to be asked to answer; while an op is carried
+// out they tell that to plan.Listener of their context.
 type Driver interface {
 	// Check asks the world whether the op may begin: nil when its preconditions hold; an error that is stale (see ErrStale) when one does
 	// not; one that holds (see ErrHolds) when there is nothing left to do. Every other error means that it could not be found out.

@@ -24,6 +24,7 @@ func (r *run) work(op plan.Op, progress func(plan.Progress)) outcome {
 	info, _ := op.Kind.Info()
 	ctx, cancel := r.deadline(r.ctx, info.Timeout)
 	defer cancel()
+	ctx = plan.Listen(ctx, progress)
 	d, _ := r.opt.Drivers(op.Kind)
 	if r.passed(ctx, op) {
 		return r.held(op, "it is so, or a later step of its target is")

@@ -19,27 +19,50 @@ func identify(ctx context.Context, w World, op plan.Op, report func(plan.Progres
 }
 
 // powerOff looks once more, right before, whether virtual machines are there, when the op expects that there are none: behind the cordon, which it sets again
-// where somebody has taken it away.
+// where somebody has taken it away. A BMC that lets it wait has it look again.
 func powerOff(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
-	if err := w.restore(ctx, op, report); err != nil {
+	n, err := w.node(op.Target)
+	if err != nil {
 		return err
 	}
-	if i := slices.IndexFunc(op.Pre, func(f plan.Fact) bool { return f.Attr == plan.AttrGuests }); i >= 0 {
-		err := newReader(w).unmet(ctx, op.Pre[i:i+1])
-		if m := asMismatch(err); m != nil {
-			return &StaleError{m}
-		}
-		if err != nil {
+	i := slices.IndexFunc(op.Pre, func(f plan.Fact) bool { return f.Attr == plan.AttrGuests })
+	return w.patient(ctx, n, func() error {
+		if err := w.restore(ctx, op, report); err != nil {
 			return err
 		}
-	}
-	report(plan.Progress{Waiting: "the machine to be off"})
-	return w.machine(ctx, op, func(m Machine) error { return m.SetPower(ctx, model.PowerOff) })
+		if i >= 0 {
+			if err := w.still(ctx, op.Pre[i:i+1]); err != nil {
+				return err
+			}
+		}
+		report(plan.Progress{Waiting: "the machine to be off"})
+		return w.session(ctx, n, func(m Machine) error { return m.SetPower(ctx, model.PowerOff) })
+	})
 }
 
+// still looks whether facts hold right before an act.
+func (w World) still(ctx context.Context, list []plan.Fact) error {
+	err := newReader(w).unmet(ctx, list)
+	if m := asMismatch(err); m != nil {
+		return &StaleError{m}
+	}
+	return err
+}
+
+// bootNetwork sets the next boot of a machine that is off: one that somebody has switched on meanwhile would boot the installer at some later time.
 func bootNetwork(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
 	report(plan.Progress{Waiting: "the BMC to keep the boot override"})
-	return w.machine(ctx, op, func(m Machine) error { return m.SetBoot(ctx, facts.NetBoot) })
+	off := slices.IndexFunc(op.Pre, func(f plan.Fact) bool { return f.Attr == plan.AttrPower && f.Value == string(model.PowerOff) })
+	return w.machine(ctx, op, func(m Machine) error {
+		if off >= 0 {
+			if p, err := m.Power(ctx); err != nil {
+				return err
+			} else if p != model.PowerOff {
+				return &StaleError{&Mismatch{Want: op.Pre[off : off+1], Found: []string{string(p)}}}
+			}
+		}
+		return m.SetBoot(ctx, facts.NetBoot)
+	})
 }
 
 // hostStart powers on a machine that is to boot its own disk.
@@ -75,7 +98,7 @@ func powerOn(ctx context.Context, w World, op plan.Op, report func(plan.Progress
 		}
 	} else {
 		report(plan.Progress{Waiting: "the machine to be on"})
-		err = w.machine(ctx, op, func(m Machine) error { return bootAndOn(ctx, m, seen.BootOnce) })
+		err = w.machine(ctx, op, func(m Machine) error { return netOn(ctx, m) })
 	}
 	if err != nil {
 		return err
@@ -92,9 +115,15 @@ func asked(s order.Status) bool {
 	return s.Phase == order.PhaseBooted || s.Phase == order.PhaseConsumed || s.Phase == order.PhaseInstalled
 }
 
-// bootAndOn powers on a machine that is to boot from the network; an earlier try may have used the override up.
-func bootAndOn(ctx context.Context, m Machine, override string) error {
-	if override != facts.NetBoot {
+// netOn switches a machine on that is off, to boot from the network; an earlier try may have used the override up, and there are BMCs that forget one which
+// is not soon used. One that is on is left as it is: an earlier try may have come through unheard.
+func netOn(ctx context.Context, m Machine) error {
+	if p, err := m.Power(ctx); err != nil || p == model.PowerOn {
+		return err
+	}
+	if from, err := m.Boot(ctx); err != nil {
+		return err
+	} else if from != facts.NetBoot {
 		if err := m.SetBoot(ctx, facts.NetBoot); err != nil {
 			return err
 		}

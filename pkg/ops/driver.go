@@ -107,7 +107,7 @@ func (d *Driver) Check(ctx context.Context, op plan.Op) error {
 	if _, ok := applies[op.Kind]; !ok {
 		return fmt.Errorf("%s: this program cannot carry out ops of kind %q", op.ID, op.Kind)
 	}
-	r := newReader(d.world)
+	r := newReader(d.at(ctx, op))
 	before := r.unmet(ctx, required(op))
 	if before != nil && asMismatch(before) == nil {
 		return before
@@ -133,12 +133,14 @@ func (d *Driver) Check(ctx context.Context, op plan.Op) error {
 
 // Apply carries the op out and reports on the way. It does not repeat what it finds done.
 func (d *Driver) Apply(ctx context.Context, op plan.Op, report func(plan.Progress)) error {
-	return applies[op.Kind](ctx, d.world, op, report)
+	w := d.at(ctx, op)
+	w.tell = report
+	return applies[op.Kind](ctx, w, op, report)
 }
 
 // Verify reads the op's postconditions from the world. The error wraps ErrUnverified when one does not hold.
 func (d *Driver) Verify(ctx context.Context, op plan.Op) error {
-	err := newReader(d.world).unmet(ctx, visible(op))
+	err := newReader(d.at(ctx, op)).unmet(ctx, visible(op))
 	if m := asMismatch(err); m != nil {
 		return fmt.Errorf("%s: %w: %w", op.ID, ErrUnverified, m)
 	}
@@ -150,7 +152,7 @@ func (d *Driver) Probe(ctx context.Context, op plan.Op) (plan.Outcome, error) {
 	if ofBatch(op.Target) {
 		return plan.NotApplied, nil // it asked and waited, and left nothing
 	}
-	r := newReader(d.world)
+	r := newReader(d.at(ctx, op))
 	after := r.unmet(ctx, visible(op))
 	if after == nil {
 		return plan.Applied, nil

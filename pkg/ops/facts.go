@@ -158,8 +158,13 @@ func (w World) observeBMC(ctx context.Context, n model.Node) (o model.ObservedBM
 	return o, err
 }
 
-// withMachine opens a session, uses it and closes it, whatever happens.
+// withMachine uses a machine in one session, or in several when its BMC fails for a while: use looks before it acts.
 func (w World) withMachine(ctx context.Context, n model.Node, use func(Machine) error) error {
+	return w.patient(ctx, n, func() error { return w.session(ctx, n, use) })
+}
+
+// session opens a session, uses it and closes it, whatever happens. What was done in one that could not be closed is done all the same: it times out.
+func (w World) session(ctx context.Context, n model.Node, use func(Machine) error) error {
 	m, err := w.Machines.Open(ctx, n)
 	if err != nil {
 		return err
@@ -168,7 +173,11 @@ func (w World) withMachine(ctx context.Context, n model.Node, use func(Machine) 
 	// The session is closed also when ctx has ended: BMCs have few.
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWithin)
 	defer cancel()
-	return errors.Join(err, m.Close(closing))
+	closed := m.Close(closing)
+	if err == nil && closed != nil && w.tell != nil {
+		w.tell(plan.Progress{Text: fmt.Sprintf("the session with the BMC of %s was not ended, and has to time out: %v", n.Name, closed)})
+	}
+	return err
 }
 
 func (w World) node(s plan.Subject) (model.Node, error) {

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nuboctl/nuboctl/pkg/facts"
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/order"
 	"github.com/nuboctl/nuboctl/pkg/plan"
@@ -89,26 +88,18 @@ func (w World) attempts(ctx context.Context, n model.Node, op plan.Op, was order
 // netCycle switches a machine off and on, so that it boots from the network. One that has booted its own disk after all runs a host again, on which somebody may
 // have started something: it is left alone.
 func (w World) netCycle(ctx context.Context, n model.Node) error {
-	if h, err := w.Hosts.Observe(ctx, n); err != nil {
-		return fmt.Errorf("%s: it booted its own disk and not the installer, and whether its host answers is not known, so it is not switched off: %w", n.Path, err)
-	} else if h.Reachable {
-		return fmt.Errorf("%s: it booted its own disk and not the installer, and its host answers, so it is not switched off; plan again, which empties it first", n.Path)
-	}
-	if err := w.withMachine(ctx, n, func(m Machine) error { return m.SetPower(ctx, model.PowerOff) }); err != nil {
+	err := w.withMachine(ctx, n, func(m Machine) error {
+		if h, err := w.Hosts.Observe(ctx, n); err != nil {
+			return fmt.Errorf("%s: it booted its own disk and not the installer, and whether its host answers is not known, so it is not switched off: %w", n.Path, err)
+		} else if h.Reachable {
+			return fmt.Errorf("%s: it booted its own disk and not the installer, and its host answers, so it is not switched off; plan again, which empties it first", n.Path)
+		}
+		return m.SetPower(ctx, model.PowerOff)
+	})
+	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer w.Clock.AfterFunc(onWithin, cancel)()
-	defer cancel()
-	return w.poll(ctx, func() (bool, error) { // a BMC may have a bad moment
-		err := w.withMachine(ctx, n, func(m Machine) error {
-			if err := m.SetBoot(ctx, facts.NetBoot); err != nil {
-				return err
-			}
-			return m.SetPower(ctx, model.PowerOn)
-		})
-		return err == nil, err
-	})
+	return w.withMachine(ctx, n, func(m Machine) error { return netOn(ctx, m) })
 }
 
 // follow waits until an order is where it should be, reports what the agent says, and ends early when the install cannot go on, or nothing is heard for as long

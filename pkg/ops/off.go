@@ -2,6 +2,7 @@ package ops
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -60,17 +61,26 @@ func (w World) vacant(ctx context.Context, n model.Node) error {
 // isOff waits until a machine is off, and switches it off when it does not come to that by itself.
 func (w World) isOff(ctx context.Context, n model.Node, report func(plan.Progress)) error {
 	until := w.Clock.Now().Add(offPatience)
-	return w.poll(ctx, func() (bool, error) {
+	err := w.poll(ctx, func() (bool, error) {
 		seen, err := w.observeBMC(ctx, n)
-		switch {
-		case err != nil:
-			return !w.Clock.Now().Before(until), err // a BMC may have a bad moment
-		case seen.Power == model.PowerOff:
-			return true, nil
-		case w.Clock.Now().Before(until):
-			return false, fmt.Errorf("%s was told to shut down, and is still on", n.Path)
+		if err != nil || seen.Power == model.PowerOff {
+			return true, err
 		}
-		report(plan.Progress{Text: fmt.Sprintf("it has not shut down within %s; switching it off", offPatience)})
-		return true, w.withMachine(ctx, n, func(m Machine) error { return m.SetPower(ctx, model.PowerOff) })
+		return !w.Clock.Now().Before(until), errStillOn
+	})
+	if !errors.Is(err, errStillOn) || ctx.Err() != nil {
+		return err
+	}
+	report(plan.Progress{Text: fmt.Sprintf("it has not shut down within %s; switching it off", offPatience)})
+	return w.withMachine(ctx, n, func(m Machine) error {
+		// Its libvirt may not answer any more; what it tells while it does is heard.
+		if guests, err := w.Guests.List(ctx, n); err == nil && len(running(guests)) > 0 {
+			return fmt.Errorf("switch %s off: it has not shut down within %s, and %d virtual machines run on it, %s among them, so it goes on; apply again to drain it",
+				n.Path, offPatience, len(running(guests)), running(guests)[0].Name)
+		}
+		return m.SetPower(ctx, model.PowerOff)
 	})
 }
+
+// errStillOn says that a host which was told to shut down has not.
+var errStillOn = errors.New("it was told to shut down, and is still on")

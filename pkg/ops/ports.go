@@ -15,7 +15,9 @@ import (
 
 // Machines opens management controllers.
 type Machines interface {
-	// Open reaches the node's BMC, proves who it is, logs in, and compares the machine's serial number with the node's.
+	// Open reaches the node's BMC, proves who it is, logs in, and compares the machine's serial number with the node's. What the BMC is told to do later is looked at
+	// before it is done: a state that holds already is not written again. An error that may pass by itself (a BMC that is busy or does not answer, a reply that is lost)
+	// has a method Transient() bool that says so, and may have Brief() string: what is the matter, to be read behind the machine's name.
 	Open(ctx context.Context, n model.Node) (Machine, error)
 }
 
@@ -267,7 +269,12 @@ type World struct {
 	Departures  Departures
 	Batches     Batches
 
-	nodes map[model.Path]model.Node
+	// Patience is for how long a BMC may be busy or silent at a stretch; zero: as the kinds of ops say.
+	Patience time.Duration
+
+	nodes    map[model.Path]model.Node
+	patience time.Duration       // with BMCs
+	tell     func(plan.Progress) // of that; may be nil
 }
 
 // The ways in which an op fails that its caller tells apart.

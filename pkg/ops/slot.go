@@ -183,7 +183,7 @@ func (w World) returns(ctx context.Context, n model.Node, bootID string, patienc
 	return h, err
 }
 
-// onWithin bounds the tries to switch a machine on that was switched off.
+// onWithin bounds the tries to switch a machine on that was switched off, when the run is stopped in between.
 const onWithin = 5 * time.Minute
 
 // errBack says that a host which was to be switched off since it did not answer does so now.
@@ -204,13 +204,13 @@ func (w World) powerCycle(ctx context.Context, n model.Node, back func(model.Obs
 	if err != nil {
 		return err
 	}
+	if err = w.withMachine(ctx, n, func(m Machine) error { return m.SetPower(ctx, model.PowerOn) }); err == nil || ctx.Err() == nil {
+		return err
+	}
 	on, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := w.Clock.AfterFunc(onWithin, cancel)
 	defer func() { stop(); cancel() }()
-	return w.poll(on, func() (bool, error) { // a BMC may have a bad moment
-		err := w.withMachine(on, n, func(m Machine) error { return m.SetPower(on, model.PowerOn) })
-		return err == nil, err
-	})
+	return w.withMachine(on, n, func(m Machine) error { return m.SetPower(on, model.PowerOn) })
 }
 
 // wanted is the digest that an op brings about.

@@ -86,18 +86,20 @@ type KindInfo struct {
 	Passes []Attr
 	// Timeout bounds one run of the op, retries included.
 	Timeout time.Duration
+	// Patience is for how long a BMC that the op asks may be busy or silent at a stretch before the op gives up; zero for kinds that ask none as a matter of course.
+	Patience time.Duration
 }
 
 // kinds is the one table of op kinds.
 var kinds = map[Kind]KindInfo{
-	BMCIdentify: {Verb: "check who answers at the BMC", Reversible: true, Timeout: time.Minute},
+	BMCIdentify: {Verb: "check who answers at the BMC", Reversible: true, Timeout: 25 * time.Minute, Patience: 10 * time.Minute},
 	OrderArm:    {Verb: "sign an install order and arm the relay", Reversible: true, Timeout: 15 * time.Minute},
-	PowerOff:    {Verb: "power off", Reversible: true, Timeout: 3 * time.Minute},
-	BootNetwork: {Verb: "boot once from the network", Reversible: true, Timeout: 2 * time.Minute},
-	PowerOn:     {Verb: "power on, until the relay sees it boot", Reversible: false, Destructive: true, Passes: []Attr{AttrPower, AttrBoot}, Timeout: 15 * time.Minute},
-	InstallWait: {Verb: "install, until the nonce comes back", Reversible: false, Destructive: true, Timeout: 60 * time.Minute},
-	HostStart:   {Verb: "power on, from its own disk", Reversible: true, Timeout: 5 * time.Minute},
-	HostVerify:  {Verb: "verify the host over SSH", Reversible: true, Timeout: 30 * time.Minute},
+	PowerOff:    {Verb: "power off", Reversible: true, Timeout: 30 * time.Minute, Patience: 10 * time.Minute},
+	BootNetwork: {Verb: "boot once from the network", Reversible: true, Timeout: 25 * time.Minute, Patience: 10 * time.Minute},
+	PowerOn:     {Verb: "power on, until the relay sees it boot", Reversible: false, Destructive: true, Passes: []Attr{AttrPower, AttrBoot}, Timeout: 50 * time.Minute, Patience: 10 * time.Minute},
+	InstallWait: {Verb: "install, until the nonce comes back", Reversible: false, Destructive: true, Timeout: 90 * time.Minute, Patience: 10 * time.Minute},
+	HostStart:   {Verb: "power on, from its own disk", Reversible: true, Timeout: 30 * time.Minute, Patience: 10 * time.Minute},
+	HostVerify:  {Verb: "verify the host over SSH", Reversible: true, Timeout: time.Hour, Patience: 10 * time.Minute},
 	OVSEnsure:   {Verb: "bring Open vSwitch to its bridges", Reversible: true, Timeout: 5 * time.Minute},
 	KVMEnsure:   {Verb: "make the hypervisor ready", Reversible: true, Timeout: 5 * time.Minute},
 	HostConfig:  {Verb: "put changed files of the host back", Reversible: true, Timeout: 5 * time.Minute},
@@ -123,8 +125,8 @@ var kinds = map[Kind]KindInfo{
 	HostDrain:    {Verb: "migrate its virtual machines away", Reversible: true, Timeout: 4 * time.Hour},
 	CephNoout:    {Verb: "set noout for its OSDs, with an expiry", Reversible: true, Timeout: 2 * time.Minute},
 	CephStop:     {Verb: "stop its Ceph daemons, when both checks allow it", Reversible: true, Timeout: 45 * time.Minute},
-	SlotBoot:     {Verb: "boot the other slot once, until it is proven good", Reversible: true, Timeout: 2 * time.Hour},
-	HostOff:      {Verb: "shut the emptied host down", Reversible: true, Timeout: 2 * time.Hour},
+	SlotBoot:     {Verb: "boot the other slot once, until it is proven good", Reversible: true, Timeout: 2 * time.Hour, Patience: 10 * time.Minute},
+	HostOff:      {Verb: "shut the emptied host down", Reversible: true, Timeout: 2 * time.Hour, Patience: 10 * time.Minute},
 	CephStart:    {Verb: "start its Ceph daemons, until they are up", Reversible: true, Timeout: 15 * time.Minute},
 	CephRestore:  {Verb: "unset noout", Reversible: true, Timeout: 2 * time.Minute},
 	SlotCommit:   {Verb: "make the running slot the default", Reversible: true, Timeout: 2 * time.Minute},

@@ -154,7 +154,7 @@ func TestOrderLeavesOutCircles(t *testing.T) {
 func TestKindsAreComplete(t *testing.T) {
 	for _, k := range plan.Kinds() {
 		i, ok := k.Info()
-		if !ok || i.Verb == "" || i.Timeout <= 0 || (i.Destructive && i.Reversible) {
+		if !ok || i.Verb == "" || i.Timeout <= 0 || (i.Destructive && i.Reversible) || i.Timeout < 2*i.Patience {
 			t.Errorf("%s: %+v", k, i)
 		}
 	}

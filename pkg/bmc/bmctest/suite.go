@@ -134,7 +134,12 @@ func powerReverts(t *testing.T, h Harness) {
 	h.Faults.Revert()
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
 	defer cancel()
-	want(t, client.SetPower(ctx, bmc.On), bmc.ErrReverted)
+	err := client.SetPower(ctx, bmc.On)
+	want(t, err, bmc.ErrReverted)
+	var e *bmc.Error
+	if !errors.As(err, &e) || !e.Transient() {
+		t.Errorf("a switch that is seen not to have happened cannot be asked for again: %v", err)
+	}
 }
 
 func bootReverts(t *testing.T, h Harness) {

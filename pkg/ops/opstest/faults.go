@@ -37,11 +37,8 @@ var failures = []failure{
 	{rack.Unreachable, plan.PowerOff, nil, "does not answer", 0, plan.Unknown},
 	{rack.RelayLost, plan.OrderArm, nil, "relay", 0, plan.Unknown},
 	{rack.LostReply, plan.OrderArm, nil, "connection reset", 0, plan.Applied},
-	{rack.LostReply, plan.PowerOff, nil, "connection reset", 0, plan.Applied},
 	{rack.Forgetful, plan.BootNetwork, ops.ErrUnverified, "boot of node:lab/r1/az1/a/blade-01", 0, plan.NotApplied},
-	{rack.LostReply, plan.BootNetwork, nil, "connection reset", 0, plan.Applied},
 	{rack.Hung, plan.PowerOn, ops.ErrSilent, "nuboctl bmc console blade-01", 0, plan.NotApplied},
-	{rack.LostReply, plan.PowerOn, nil, "connection reset", 0, plan.NotApplied}, // on, and nobody has seen it boot yet
 	{rack.Silent, plan.InstallWait, ops.ErrSilent, "apply again", 1, plan.NotApplied},
 	{rack.Refused, plan.InstallWait, nil, "refused, and wrote nothing", 0, plan.NotApplied},
 	{rack.Failed, plan.InstallWait, nil, "failed: tried to fetch the image on /dev/vda: chunk has a wrong digest", 1, plan.NotApplied},

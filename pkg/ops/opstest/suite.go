@@ -36,6 +36,7 @@ func Run(t *testing.T, lab New, planFor Plan) {
 		})
 	}
 	faults(t, lab, planFor)
+	patience(t, lab, planFor)
 	disturbances(t, lab)
 	ports(t, lab)
 	held(t, lab)

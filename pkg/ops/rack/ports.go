@@ -22,12 +22,32 @@ func (p machines) Open(ctx context.Context, n model.Node) (ops.Machine, error) {
 	}
 	switch b := p.f.blades[n.Path]; b.fault {
 	case Unreachable:
-		return nil, fmt.Errorf("%s: %s does not answer; check its cable", n.Path, n.BMC.Address)
+		return nil, fmt.Errorf("%s: %w; check its cable", n.Path, BMCFault("does not answer"))
 	case Impostor:
 		return nil, fmt.Errorf("%s: serial number is \"OTHER\", the inventory says %q; correct the address", n.Path, n.Serial)
 	default:
 		return machine{p.f, b}, nil
 	}
+}
+
+// BMCFault is what is the matter with a BMC for a while, to be read behind its name.
+type BMCFault string
+
+// Error says so.
+func (e BMCFault) Error() string { return "its BMC " + string(e) }
+
+// Transient says that it may pass by itself.
+func (e BMCFault) Transient() bool { return true }
+
+// Brief is for progress.
+func (e BMCFault) Brief() string { return string(e) }
+
+// heard is what a lost reply looks like to who has asked a BMC.
+func heard(err error) error {
+	if err == nil {
+		return nil
+	}
+	return BMCFault("has not answered to the end: " + err.Error())
 }
 
 type machine struct {
@@ -53,7 +73,7 @@ func (m machine) SetPower(ctx context.Context, want model.Power) error {
 	} else {
 		m.f.start(m.b)
 	}
-	return m.b.reply("set power")
+	return heard(m.b.reply("set power"))
 }
 
 func (m machine) Boot(ctx context.Context) (string, error) {
@@ -69,7 +89,7 @@ func (m machine) SetBoot(ctx context.Context, from string) error {
 		return err
 	}
 	m.b.boot = from
-	return m.b.reply("set boot override")
+	return heard(m.b.reply("set boot override"))
 }
 
 func (m machine) Close(context.Context) error { return nil }

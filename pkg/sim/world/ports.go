@@ -26,10 +26,10 @@ func (m machines) Open(ctx context.Context, n model.Node) (ops.Machine, error) {
 		return nil, err
 	}
 	if m.w.broken[m.w.index[n.Path]] == rack.HostSilent && f.Split > 0 {
-		return nil, fmt.Errorf("%s: %s does not answer: connection timed out", n.Path, n.BMC.Address)
+		return nil, fmt.Errorf("%s: %s: %w", n.Path, n.BMC.Address, rack.BMCFault("does not answer: connection timed out"))
 	}
 	if m.w.chance(f.BMC) {
-		return nil, fmt.Errorf("%s: %s does not answer: all sessions are in use", n.Path, n.BMC.Address)
+		return nil, fmt.Errorf("%s: %s: %w", n.Path, n.BMC.Address, rack.BMCFault("is busy: all sessions are in use"))
 	}
 	inner, err := m.Machines.Open(ctx, n)
 	return machine{inner, m.w}, err
@@ -43,9 +43,15 @@ type machine struct {
 // SetPower implements ops.Machine. A BMC that says yes and does nothing is found out by the driver, which reads back.
 func (m machine) SetPower(ctx context.Context, want model.Power) error {
 	if m.w.chance(m.w.opt.Faults.BMC) {
-		return errors.New("the BMC said yes, and its power state is still the other one after a minute")
+		return rack.BMCFault("said yes, and its power state is still the other one after a minute")
 	}
-	return errors.Join(m.Machine.SetPower(ctx, want), m.w.reply(-1))
+	if err := m.Machine.SetPower(ctx, want); err != nil {
+		return err
+	}
+	if m.w.reply(-1) != nil {
+		return rack.BMCFault("has not answered to the end: " + errReply.Error())
+	}
+	return nil
 }
 
 // slots are those of the rack, with what goes wrong.
