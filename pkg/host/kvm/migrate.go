@@ -28,8 +28,12 @@ type Move struct {
 	Report func(done, total int64)
 }
 
-// maxDowntime is how long a guest may stand still while it changes hosts. QEMU switches over when what is left crosses within it.
-const maxDowntime = 500 // ms
+// How long a guest may stand still while it changes hosts, ms. QEMU switches over when what is left crosses within it: a guest that writes little is not made to
+// wait for longer than it must, and one that writes more is given more with each pass over its memory.
+const (
+	firstDowntime = 100
+	mostDowntime  = 500
+)
 
 // Migrate moves a running domain to another host and does not stop it: this host's libvirt talks to that one's over TLS, and memory crosses in
 // TLS too. Both hosts must be prepared (Migration), and have all of the domain's disks but those of Copy. A guest that writes faster than memory
@@ -53,8 +57,7 @@ func (c *Conn) Migrate(ctx context.Context, name string, m Move) error {
 		flags |= libvirt.MigrateNonSharedDisk
 		set = append(set, libvirt.TypedParam{Field: libvirt.MigrateParamMigrateDisks, Value: *libvirt.NewTypedParamValueString(target)})
 	}
-	err = c.call(ctx, "bound the standstill of "+name, func() error { return c.lib.DomainMigrateSetMaxDowntime(dom, maxDowntime, 0) })
-	if err != nil {
+	if err := c.bound(ctx, dom, firstDowntime); err != nil {
 		return fmt.Errorf("move %s: %w: %w", name, ErrMigrate, err)
 	}
 	if ctx.Err() != nil {
@@ -62,7 +65,7 @@ func (c *Conn) Migrate(ctx context.Context, name string, m Move) error {
 	}
 	stop := c.abortWith(ctx, dom)
 	defer stop()
-	done := c.report(ctx, dom, m.Report)
+	done := c.watch(ctx, dom, m.Report)
 	err = c.call(context.WithoutCancel(ctx), "move "+name, func() error {
 		_, err := c.lib.DomainMigratePerform3Params(dom, optional("qemu+tls://"+host(m.To)+"/system"), set, nil, flags)
 		return err
@@ -72,6 +75,20 @@ func (c *Conn) Migrate(ctx context.Context, name string, m Move) error {
 		return fmt.Errorf("move %s to %s: %w: %w", name, m.To, ErrMigrate, errors.Join(context.Cause(ctx), refusal(err)))
 	}
 	return nil
+}
+
+// bound says how long a guest may stand still.
+func (c *Conn) bound(ctx context.Context, dom libvirt.Domain, ms uint64) error {
+	return c.call(ctx, "bound the standstill of "+dom.Name, func() error { return c.lib.DomainMigrateSetMaxDowntime(dom, ms, 0) })
+}
+
+// downtime is how long a guest may stand still in a pass over its memory, counted from 1: half as much again with each pass behind the second.
+func downtime(pass int64) uint64 {
+	ms := uint64(firstDowntime)
+	for ; pass > 2 && ms < mostDowntime; pass-- {
+		ms += ms / 2
+	}
+	return min(ms, mostDowntime)
 }
 
 // refusal gives what the other host said its name, where it has one.
@@ -125,6 +142,7 @@ const jobPoll = 500 * time.Millisecond
 type job struct {
 	busy, moves bool // there is one; it is a move
 	total, left int64
+	pass        int64 // over the memory, from 1
 }
 
 func (c *Conn) job(ctx context.Context, dom libvirt.Domain) (job, error) {
@@ -138,29 +156,33 @@ func (c *Conn) job(ctx context.Context, dom libvirt.Domain) (job, error) {
 		return job{}, err
 	}
 	values := params(list)
-	bytes := func(name string) int64 {
+	number := func(name string) int64 {
 		n, _ := values[name].(uint64)
 		return int64(n)
 	}
 	operation, _ := values[libvirt.DomainJobOperationStr].(int32)
 	running := libvirt.DomainJobType(kind) == libvirt.DomainJobBounded || libvirt.DomainJobType(kind) == libvirt.DomainJobUnbounded
-	return job{busy: running, moves: running && libvirt.DomainJobOperation(operation) == libvirt.DomainJobOperationStrMigrationOut, total: bytes(libvirt.DomainJobDataTotal), left: bytes(libvirt.DomainJobDataRemaining)}, nil
+	return job{busy: running, moves: running && libvirt.DomainJobOperation(operation) == libvirt.DomainJobOperationStrMigrationOut, total: number(libvirt.DomainJobDataTotal), left: number(libvirt.DomainJobDataRemaining), pass: number(libvirt.DomainJobMemoryIteration)}, nil
 }
 
-// report tells how far a domain's move is until the returned function is called, or ctx ends.
-func (c *Conn) report(ctx context.Context, dom libvirt.Domain, tell func(done, total int64)) (stop func()) {
-	if tell == nil {
-		return func() {}
-	}
+// watch tells how far a domain's move is, and raises the bound of its standstill, until the returned function is called, or ctx ends.
+func (c *Conn) watch(ctx context.Context, dom libvirt.Domain, tell func(done, total int64)) (stop func()) {
 	watching, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
+		bound := downtime(1)
 		for pause(watching, jobPoll) == nil {
 			// A question under a context that ends would end the session, with the move that is waited for.
 			j, err := c.job(context.WithoutCancel(ctx), dom)
-			if err == nil && j.moves && j.total > 0 {
+			if err != nil || !j.moves {
+				continue
+			}
+			if tell != nil && j.total > 0 {
 				tell(j.total-j.left, j.total)
+			}
+			if next := downtime(j.pass); next > bound && c.bound(context.WithoutCancel(ctx), dom, next) == nil {
+				bound = next
 			}
 		}
 	}()
