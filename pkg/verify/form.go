@@ -24,16 +24,19 @@ var batchIndexRules = []rule{{"numbers of a batch", "form", batchNumbers}}
 // formRules rely on these, and the others on them: that nothing is told twice, and that no sum overflows.
 var formRules = []rule{
 	{"policy in range", "form", policyForm},
-	{"policy digest", "form", policyDigest},
-	{"goal", "form", goalForm},
 	{"hosts", "form", hostsForm},
 	{"regions", "form", regionsForm},
 	{"shapes", "form", shapesForm},
 	{"machines", "form", machinesForm},
 	{"groups", "form", groupsForm},
 	{"pools", "form", poolsForm},
-	{"initial hosts", "form", initialHosts},
-	{"initial machines", "form", initialMachines},
+}
+
+// planFormRules demand that the certificate is about the plan that it is in.
+var planFormRules = []rule{
+	{"policy digest", "form", policyDigest},
+	{"goal", "form", goalForm},
+	{"initial state", "form", initialState},
 }
 
 // numbers looks at the columns of the fleet.
@@ -97,28 +100,19 @@ func policyForm(c *checker) {
 		"the policy keeps %d %% in reserve and lets %d %% or %d be unavailable", p.ReservePercent, u.Percent, u.Count)
 	c.must(slices.Contains([]string{"", "zone", "region", "site"}, u.Per) && (u.Count == 0 || slices.Contains([]string{"host", "chassis", "rack"}, u.Unit)), "",
 		"max_unavailable counts %q per %q", u.Unit, u.Per)
-	c.must(p.Method == plan.MethodSlot || p.Reinstalls() || p.Drains(), "", "method %q is not one that this program can check", p.Method)
+	c.must(c.way().chain != nil, "", "method %q is not one that this program can check", p.Method)
 	c.must(isGrade(p.Survive), "", "%q is no grade", p.Survive)
 }
 
 // goalForm finds a plan that is called something else than what it does: abort and apply go by its goal.
 func goalForm(c *checker) {
-	if c.plan == nil {
-		return
-	}
-	fits := []plan.Goal{plan.GoalUpgrade, plan.GoalRollback, plan.GoalReinstall}
-	if c.policy.Drains() {
-		fits = []plan.Goal{plan.GoalDrain}
-	}
-	c.must(slices.Contains(fits, c.plan.Goal), "", "a plan whose goal is %q cannot have the method %q", c.plan.Goal, c.policy.Method)
+	c.must(slices.Contains(c.way().goals, c.plan.Goal), "", "a plan whose goal is %q cannot have the method %q", c.plan.Goal, c.policy.Method)
 }
 
 // policyDigest finds a policy that was changed behind the plan's back.
 func policyDigest(c *checker) {
-	if c.plan != nil {
-		is, named := model.DigestJSON(c.policy), c.plan.Provenance.Policy
-		c.must(is == named, "", "the policy is not the one that the plan was made under: its digest is %s, the plan names %s", is.Short(), named.Short())
-	}
+	is, named := model.DigestJSON(c.policy), c.plan.Provenance.Policy
+	c.must(is == named, "", "the policy is not the one that the plan was made under: its digest is %s, the plan names %s", is.Short(), named.Short())
 }
 
 func hostsForm(c *checker) {
@@ -132,7 +126,6 @@ func hostsForm(c *checker) {
 			good = good && within(mostOfHost, x.CPUs, x.HugeMiB)
 		}
 		c.must(good, h.Path, "the capacity of %s is beyond belief", h.Path)
-		c.must(!h.Change || !h.Down, h.Path, "%s is lost and cannot be changed", h.Path)
 		last = h.Path
 	}
 }
@@ -220,35 +213,23 @@ func poolsForm(c *checker) {
 	}
 }
 
-// initialHosts demands that the fleet leaves out no node that the plan knows, and that a host that is off counts as lost.
-func initialHosts(c *checker) {
-	if c.plan == nil {
-		return
-	}
+// initialState demands that the fleet leaves out no node that the plan knows, that a host that is off counts as lost, and that virtual machines are where
+// the fleet has them.
+func initialState(c *checker) {
 	known := make(map[model.Path]*plan.Host, len(c.fleet.Hosts))
 	for i, h := range c.fleet.Hosts {
 		known[h.Path] = &c.fleet.Hosts[i]
 	}
-	for sub := range c.plan.Initial {
+	for sub, is := range c.plan.Initial {
 		if path, ok := sub.Node(); ok {
-			h, off := known[path], c.plan.Initial.Get(sub, plan.AttrPower) == "off"
+			h := known[path]
 			c.must(h != nil, path, "%s is in the plan's initial state, and not in the fleet", path)
-			c.must(h == nil || h.Down || !off, path, "%s is off, and not counted as lost", path)
+			c.must(h == nil || h.Down || is[plan.AttrPower] != "off", path, "%s is off, and not counted as lost", path)
 		}
-	}
-}
-
-// initialMachines demands that a virtual machine of the initial state is where the fleet has it.
-func initialMachines(c *checker) {
-	if c.plan == nil {
-		return
-	}
-	for sub := range c.plan.Initial {
-		name, ok := sub.VM()
-		if on := c.plan.Initial.Get(sub, plan.AttrRuns); ok && on != "" {
+		if name, ok := sub.VM(); ok && is[plan.AttrRuns] != "" {
 			i, found := slices.BinarySearch(c.fleet.VMs.Names, name)
-			there := found && string(c.path(c.fleet.VMs.Host[i])) == on
-			c.must(there, model.Path(on), "%s runs on %s, and the fleet has it elsewhere or not at all", name, on)
+			there := found && string(c.path(c.fleet.VMs.Host[i])) == is[plan.AttrRuns]
+			c.must(there, model.Path(is[plan.AttrRuns]), "%s runs on %s, and the fleet has it elsewhere or not at all", name, is[plan.AttrRuns])
 		}
 	}
 }

@@ -8,171 +8,128 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/plan"
 )
 
-// set is an acting set while the batch is down.
+// set is what must not be down as a whole: the hosts of an acting set of placement groups, or of a group's members, before anything is touched or while a
+// batch is down.
 type set struct {
-	number      int32
-	pool        *plan.Pool
-	hosts       plan.Ints
-	count       int // of placement groups
-	up          int // copies that are left
-	after       int // and when one more place of the failure domain is lost, the one that holds most of them
-	fromTheRest bool
+	*kind
+	hosts plan.Ints
+	count int // of placement groups
+	up    int // of the hosts, those whose storage and services are there
+	after int // and when one more place of the failure domain is lost, the one that holds most of them
+	gone  int // those that the batch takes out
 }
 
-// pool is a pool whose acting sets are numbered from first on. Frail are the two of them that stand worst before anything is touched: with the fewest
-// copies up, and after one more place is lost. A set without a copy on a host of a batch stands as it did before, and so no worse than these. What holds
-// for the sets that a batch touches and for these holds for all.
-type pool struct {
-	*plan.Pool
-	cluster *plan.Cluster
-	first   int32
-	frail   [2]int32
+// kind is a pool or a group: how many must be up so that it works, and so that nothing of it is lost.
+type kind struct {
+	name       string
+	kind       plan.GroupKind // empty: a pool
+	need, data int
 }
 
-// findSets numbers the acting sets and lists for each host those with a copy on it.
-func (c *checker) findSets() {
-	all := 0
-	c.copies = make([]plan.Ints, len(c.fleet.Hosts))
-	many := make([]int32, len(c.fleet.Hosts))
-	for k := range c.fleet.Clusters {
-		for _, p := range c.fleet.Clusters[k].Pools {
-			for _, h := range p.Acting {
-				if h >= 0 {
-					many[h]++
-				}
+// stands counts a set anew.
+func (c *checker) stands(s set) set {
+	s.up, s.gone = 0, 0
+	most := 0
+	for i, h := range s.hosts {
+		if h >= 0 && c.out[h] {
+			s.gone++
+		}
+		if h < 0 || c.off[h] {
+			continue
+		}
+		s.up++
+		here := 0
+		for _, x := range s.hosts[:i+1] {
+			if x >= 0 && !c.off[x] && c.domain[x] == c.domain[h] {
+				here++
 			}
 		}
+		most = max(most, here)
 	}
-	for h, n := range many {
-		c.copies[h] = make(plan.Ints, 0, n)
-	}
-	for k := range c.fleet.Clusters {
-		c.cluster = &c.fleet.Clusters[k]
-		c.domain = c.places(c.cluster.FailureDomain)
-		for i := range c.cluster.Pools {
-			p := pool{Pool: &c.cluster.Pools[i], cluster: c.cluster, first: int32(all)}
-			up, after := p.Size+1, p.Size+1
-			for n := range p.Count {
-				s := c.set(&p, p.first+int32(n))
-				for _, h := range s.hosts {
-					if h >= 0 {
-						c.copies[h] = append(c.copies[h], s.number)
-					}
-				}
-				if s.up < up {
-					up, p.frail[0] = s.up, s.number
-				}
-				if s.after < after {
-					after, p.frail[1] = s.after, s.number
-				}
-			}
-			all += len(p.Count)
-			c.pools = append(c.pools, p)
-		}
-	}
-	c.laid = make([]bool, all)
-}
-
-// set counts an acting set of a pool.
-func (c *checker) set(p *pool, number int32) set {
-	i := int(number - p.first)
-	s := set{number: number, pool: p.Pool, hosts: p.Acting[i*p.Size:][:p.Size], count: int(p.Count[i])}
-	s.up, s.after = c.left(s.hosts)
+	s.after = s.up - most
 	return s
 }
 
-// layOut counts the acting sets that the batch touches, and those of the region that stood worst before.
-func (c *checker) layOut() {
-	c.sets = c.sets[:0]
-	for i := range c.pools {
-		p := &c.pools[i]
-		if p.cluster != c.cluster || len(p.Count) == 0 {
-			continue
-		}
-		lay := func(numbers plan.Ints, rest bool) {
-			for _, n := range numbers {
-				if n >= p.first && int(n-p.first) < len(p.Count) && !c.laid[n] {
-					c.laid[n] = true
-					s := c.set(p, n)
-					s.fromTheRest = rest
-					c.sets = append(c.sets, s)
+// findSets lists for each host the acting sets with a copy on it, and for each cluster those of every pool that stand worst before anything is touched: with the
+// fewest copies up, and after one more place is lost. A set without a copy on a host of a batch stands as it did before, and so no worse than these: what
+// holds for the sets that a batch touches and for these holds for all.
+func (c *checker) findSets() {
+	c.copies, c.frail = make([]plan.Ints, len(c.fleet.Hosts)), make([][]set, len(c.fleet.Clusters))
+	for k := range c.fleet.Clusters {
+		c.enter(k)
+		for _, p := range c.cluster.Pools {
+			of, first := &kind{name: p.Name, need: p.MinSize, data: p.Data}, len(c.all)
+			for n, count := range p.Count {
+				s := c.stands(set{kind: of, hosts: p.Acting[n*p.Size:][:p.Size], count: int(count)})
+				for _, h := range s.hosts {
+					if h >= 0 {
+						c.copies[h] = append(c.copies[h], int32(len(c.all)))
+					}
 				}
+				c.all = append(c.all, s)
 			}
-		}
-		for _, h := range c.b.Hosts {
-			if c.out[h] {
-				lay(c.copies[h], false)
-			}
-		}
-		lay(p.frail[:], true)
-	}
-	for _, s := range c.sets {
-		c.laid[s.number] = false
-	}
-}
-
-func eachSet(ask func(c *checker, s *set) string) func(*checker) {
-	return func(c *checker) {
-		for i := range c.sets {
-			if text := ask(c, &c.sets[i]); text != "" {
-				s := &c.sets[i]
-				c.answer(c.b.Zone, text, "pool %s: %d placement groups on %s would have ", s.pool.Name, s.count, c.hosts(s.hosts))
+			if pool := c.all[first:]; len(pool) > 0 {
+				c.frail[k] = append(c.frail[k], slices.MinFunc(pool, func(a, b set) int { return a.up - b.up }), slices.MinFunc(pool, func(a, b set) int { return a.after - b.after }))
 			}
 		}
 	}
 }
 
-// asFound reports whether grade A is missing and need not be there: a drain takes nothing of storage and services out, and claims nothing of them.
-func (c *checker) asFound() bool { return c.policy.Drains() && above("A", c.b.Grade) != "" }
+// lay counts the acting sets that the batch touches, each at the first of its hosts that is in the batch, and adds those that stood worst before; and it
+// counts the groups with a member in the region.
+func (c *checker) lay(frail []set) {
+	c.sets, c.groups = append(c.sets[:0], frail...), nil
+	gone := func(h int32) bool { return h >= 0 && c.out[h] }
+	for _, h := range c.b.Hosts {
+		for _, n := range c.copies[h] {
+			if s := c.all[n]; gone(h) && s.hosts[slices.IndexFunc(s.hosts, gone)] == h {
+				c.sets = append(c.sets, c.stands(s))
+			}
+		}
+	}
+	for _, g := range c.fleet.Groups {
+		of := &kind{name: g.Name, kind: g.Kind, need: 1}
+		if g.Kind == plan.Quorum {
+			of.need, of.data = len(g.Hosts)/2+1, 1
+		}
+		if slices.ContainsFunc(g.Hosts, func(h int32) bool { return c.path(h).Region() == c.cluster.Region }) {
+			c.groups = append(c.groups, c.stands(set{kind: of, hosts: g.Hosts}))
+		}
+	}
+}
 
-func minSize(c *checker, s *set) string {
-	if s.up < s.pool.MinSize && !c.asFound() {
-		return fmt.Sprintf("%d copies, and min_size is %d", s.up, s.pool.MinSize)
+// lacks reports whether a set has not what it needs. A drain takes nothing of storage and services out, and may claim nothing of them: grade A is missing then.
+func (c *checker) lacks(s set) bool {
+	return s.up < s.need && !(c.policy.Drains() && above("A", c.b.Grade) != "")
+}
+
+func minSize(c *checker, s set) string {
+	if c.lacks(s) {
+		return fmt.Sprintf(", and min_size is %d", s.need)
 	}
 	return ""
-}
-
-// eachGroup asks of every group with a member in the region.
-func eachGroup(ask func(c *checker, g *plan.Group) string) func(*checker) {
-	return func(c *checker) {
-		for _, g := range c.groups {
-			c.answer(c.b.Zone, ask(c, g), "group %s would have %d of %d members up", g.Name, c.up(g.Hosts), len(g.Hosts))
-		}
-	}
 }
 
 // oneOf: the members of such a group go one at a time, the lost ones counted, and one stays.
-func oneOf(kind plan.GroupKind) func(*checker, *plan.Group) string {
-	return func(c *checker, g *plan.Group) string {
-		up := c.up(g.Hosts)
-		return when(g.Kind == kind && c.inBatch(g.Hosts) > 0 && (len(g.Hosts)-up > 1 || up < 1), "; they go one at a time, and one stays")
+func oneOf(kind plan.GroupKind) func(*checker, set) string {
+	return func(_ *checker, g set) string {
+		return when(g.kind.kind == kind && g.gone > 0 && (len(g.hosts)-g.up > 1 || g.up < 1), "; they go one at a time, and one stays")
 	}
 }
 
-// The grade: any one more place is lost, and what is left is compared with what is claimed. A is what the other rules demand.
-
-func gradeOfSet(c *checker, s *set) string {
-	if need := max(claimed(c.b.Grade, "B", s.pool.MinSize), claimed(c.b.Grade, "C", s.pool.Data)); s.after < need {
-		return fmt.Sprintf("%d copies when one more failure domain is lost; %s needs %d", s.after, c.b.Grade, need)
+// grade: any one more place is lost, and what is left is compared with what is claimed. A is what the other rules demand.
+func grade(c *checker, s set) string {
+	need := 0
+	if above("B", c.b.Grade) == "" {
+		need = s.need
+	}
+	if above("C", c.b.Grade) == "" {
+		need = max(need, s.data)
+	}
+	if s.after < need {
+		return fmt.Sprintf(", and %d when one more failure domain is lost; %s needs %d", s.after, c.b.Grade, need)
 	}
 	return ""
-}
-
-func gradeOfGroup(c *checker, g *plan.Group) string {
-	need := claimed(c.b.Grade, "B", 1)
-	if g.Kind == plan.Quorum {
-		need = max(claimed(c.b.Grade, "B", majority(g)), claimed(c.b.Grade, "C", 1))
-	}
-	_, left := c.left(g.Hosts)
-	return when(left < need, fmt.Sprintf(", and %d when one more failure domain is lost; %s needs %d", left, c.b.Grade, need))
-}
-
-// claimed is what a grade needs that has a letter; 0: it does not claim it.
-func claimed(g plan.Grade, letter string, need int) int {
-	if strings.Contains(string(g), letter) {
-		return need
-	}
-	return 0
 }
 
 func survive(c *checker) {
@@ -203,65 +160,17 @@ func counts(c *checker) {
 func (c *checker) tally() plan.Counts {
 	out := plan.Counts{Displaced: len(c.b.Moves.VM), QuorumSpare: -1}
 	for _, s := range c.sets {
-		if !s.fromTheRest {
+		if s.gone > 0 {
 			out.PGsDown += s.count
-			if s.up == s.pool.MinSize {
-				out.PGsAtMin += s.count
-			}
+		}
+		if s.gone > 0 && s.up == s.need {
+			out.PGsAtMin += s.count
 		}
 	}
 	for _, g := range c.groups {
-		if g.Kind == plan.Quorum && c.inBatch(g.Hosts) > 0 {
-			if spare := c.up(g.Hosts) - majority(g); out.QuorumSpare < 0 || spare < out.QuorumSpare {
-				out.QuorumSpare = max(spare, 0)
-			}
+		if spare := max(g.up-g.need, 0); g.kind.kind == plan.Quorum && g.gone > 0 && (out.QuorumSpare < 0 || spare < out.QuorumSpare) {
+			out.QuorumSpare = spare
 		}
 	}
 	return out
-}
-
-// left counts the hosts of a list whose storage and services are there, and those when one more place of the failure domain is lost, the one that holds most of them.
-func (c *checker) left(hosts plan.Ints) (up, after int) {
-	most := 0
-	for i, h := range hosts {
-		if h < 0 || c.off[h] {
-			continue
-		}
-		up++
-		here := 0
-		for _, x := range hosts[:i+1] {
-			if x >= 0 && !c.off[x] && c.domain[x] == c.domain[h] {
-				here++
-			}
-		}
-		most = max(most, here)
-	}
-	return up, up - most
-}
-
-func (c *checker) up(hosts plan.Ints) int {
-	n, _ := c.left(hosts)
-	return n
-}
-
-// inBatch counts the hosts of a list whose storage and services the batch takes out.
-func (c *checker) inBatch(hosts plan.Ints) (n int) {
-	for _, h := range hosts {
-		if c.out[h] {
-			n++
-		}
-	}
-	return n
-}
-
-func majority(g *plan.Group) int { return len(g.Hosts)/2 + 1 }
-
-func (c *checker) hosts(list plan.Ints) string {
-	var out []string
-	for _, h := range list {
-		if h >= 0 {
-			out = append(out, c.path(h).Name())
-		}
-	}
-	return strings.Join(out, ", ")
 }

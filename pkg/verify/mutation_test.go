@@ -74,13 +74,13 @@ const first = "node:s/r/az1/a/h1"
 var mutations = []mutation{
 	// The form.
 	{name: "a time below zero", rule: "policy in range", text: "Settle:-1", only: true, damage: func(_ *testing.T, p *plan.Plan) { cert(p).Policy.Times.Settle = -1 }},
-	{name: "an unknown method", rule: "policy in range", text: "method", only: true, damage: func(_ *testing.T, p *plan.Plan) { cert(p).Policy.Method = "hope" }},
+	{name: "an unknown method", rule: "policy in range", text: "method", damage: func(_ *testing.T, p *plan.Plan) { cert(p).Policy.Method = "hope" }},
 	{name: "the policy loosened", rule: "policy digest", text: "not the one that the plan was made under", only: true, raw: true,
 		damage: func(_ *testing.T, p *plan.Plan) { cert(p).Policy.MaxParallel = 30 }},
 	{name: "another goal", rule: "goal", text: `goal is "drain" cannot have the method`, only: true, damage: func(_ *testing.T, p *plan.Plan) { p.Goal = plan.GoalDrain }},
 	{name: "a speed below zero", rule: "hosts", text: "beyond belief", only: true, damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.Hosts[0].MiBs = -1 }},
 	{name: "a memory that overflows", rule: "hosts", text: "beyond belief", only: true, damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.Hosts[0].MemoryMiB = 1 << 56 }},
-	{name: "a lost host to be changed", rule: "hosts", text: "is lost and cannot be changed", damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.Hosts[no(1, 2, 1)].Change = true }},
+	{name: "a lost host to be changed", rule: "every host once", text: "is in 0 batches, and should be in 1", damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.Hosts[no(1, 2, 1)].Change = true }},
 	{name: "a host twice", rule: "hosts", text: "not in order", damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.Hosts[1].Path = cert(p).Fleet.Hosts[0].Path }},
 	{name: "a class that there is not", rule: "numbers", text: "has class 7", damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.Hosts[3].Class = 7 }},
 	{name: "a region with two clusters", rule: "regions", text: "two clusters", only: true,
@@ -109,19 +109,19 @@ var mutations = []mutation{
 		set[1] = set[0]
 	}},
 	{name: "a copy on a host without OSDs", rule: "pools", text: "has no OSDs", damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.Clusters[0].OSDHosts = plan.Ints{0, 1} }},
-	{name: "a host left out of the fleet", rule: "initial hosts", text: "not in the fleet", only: true,
+	{name: "a host left out of the fleet", rule: "initial state", text: "not in the fleet", only: true,
 		damage: func(_ *testing.T, p *plan.Plan) {
 			p.Initial.Set(plan.Fact{Subject: "node:s/r/az1/d/h9", Attr: plan.AttrPower, Value: "on"})
 		}},
-	{name: "a host that is off counted as there", rule: "initial hosts", text: "is off", only: true,
+	{name: "a host that is off counted as there", rule: "initial state", text: "is off", only: true,
 		damage: func(_ *testing.T, p *plan.Plan) {
 			p.Initial.Set(plan.Fact{Subject: first, Attr: plan.AttrPower, Value: "off"})
 		}},
-	{name: "a machine left out of the fleet", rule: "initial machines", text: "vm-99 runs on", only: true,
+	{name: "a machine left out of the fleet", rule: "initial state", text: "vm-99 runs on", only: true,
 		damage: func(_ *testing.T, p *plan.Plan) {
 			p.Initial.Set(plan.Fact{Subject: "vm:vm-99", Attr: plan.AttrRuns, Value: "s/r/az1/a/h1"})
 		}},
-	{name: "a machine elsewhere than observed", rule: "initial machines", text: "vm-00 runs on", only: true,
+	{name: "a machine elsewhere than observed", rule: "initial state", text: "vm-00 runs on", only: true,
 		damage: func(_ *testing.T, p *plan.Plan) {
 			p.Initial.Set(plan.Fact{Subject: "vm:vm-00", Attr: plan.AttrRuns, Value: "s/r/az1/b/h1"})
 		}},
@@ -285,11 +285,16 @@ var mutations = []mutation{
 	{name: "a quorum lost elsewhere in the region", rule: "quorum", text: "0 of 1 members up", damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.Groups[0].Hosts = plan.Ints{no(1, 2, 1)} }},
 	{name: "min_size raised", rule: "placement groups", text: "min_size is 3", only: true, damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.Clusters[0].Pools[0].MinSize = 3 }},
 	{name: "a copy that is missing already", rule: "placement groups", text: "would have 1 copies", damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.Clusters[0].Pools[0].Acting[1] = -1 }},
-	{name: "a batch's grade raised to B", rule: "grade", text: "1 copies when one more failure domain is lost; A+B+C needs 2", only: true,
+	{name: "a batch's grade raised to B", rule: "grade of placement groups", text: ", and 1 when one more failure domain is lost; A+B+C needs 2", only: true,
 		damage: func(_ *testing.T, p *plan.Plan) { cert(p).Batches[0].Grade = "A+B+C" }},
-	{name: "data lost with one more rack", rule: "grade", text: "A+C needs 2", only: true,
+	{name: "data lost with one more rack", rule: "grade of placement groups", text: "A+C needs 2", only: true,
 		damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.Clusters[0].Pools[0].Data = 2 }},
-	{name: "a single monitor's store", rule: "grade", text: "0 when one more failure domain is lost", damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.Groups[0].Hosts = plan.Ints{no(0, 0, 0)} }},
+	{name: "three monitors said to survive a rack", rule: "grade of groups", text: ", and 1 when one more failure domain is lost; A+B+C needs 2", only: true, single: true,
+		damage: func(_ *testing.T, p *plan.Plan) {
+			cert(p).Fleet.Clusters[0].Pools, cert(p).Batches[0].Grade = nil, "A+B+C"
+			cert(p).Fleet.Groups[0].Hosts = plan.Ints{no(0, 0, 0), no(0, 1, 0), no(0, 2, 0)}
+		}},
+	{name: "a single monitor's store", rule: "grade of groups", text: "0 when one more failure domain is lost", damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.Groups[0].Hosts = plan.Ints{no(0, 0, 0)} }},
 	{name: "less than the policy wants", rule: "survive", text: "the policy wants A+B+C", only: true, damage: func(_ *testing.T, p *plan.Plan) { cert(p).Policy.Survive = "A+B+C" }},
 	{name: "a count of machines edited", rule: "counts", text: "its counts are", only: true, raw: true, damage: func(_ *testing.T, p *plan.Plan) { cert(p).Batches[0].Counts.Displaced-- }},
 	{name: "a count of placement groups edited", rule: "counts", text: "its counts are", only: true, raw: true, damage: func(_ *testing.T, p *plan.Plan) { cert(p).Batches[0].Counts.PGsAtMin = 0 }},
@@ -368,7 +373,7 @@ func (m mutation) check(p plan.Plan, skip string) error {
 // Every damage is found by its rule, with the rule's invariant and a counter-example; and without that rule it would not be.
 func TestEveryDamageIsFound(t *testing.T) {
 	invariant := map[string]string{}
-	for _, r := range slices.Concat(indexRules, batchIndexRules, formRules, planRules, batchRules, stageRules) {
+	for _, r := range slices.Concat(indexRules, batchIndexRules, formRules, planFormRules, planRules, batchRules, stageRules) {
 		invariant[r.name] = r.invariant
 	}
 	needed := map[string]bool{}

@@ -16,113 +16,121 @@ var stageRules = []rule{
 	{"what ops bring", "ops", opsBring},
 }
 
-// chain are the kinds that a host goes through, in this order. Those of its batch stand around them.
-var chain = []plan.Kind{plan.SlotWrite, plan.HostCordon, plan.HostDrain, plan.CephNoout, plan.CephStop, plan.SlotBoot, plan.CephStart, plan.CephRestore,
-	plan.SlotCommit, plan.HostUncordon}
-
-// anew is the chain of a host that is laid down anew.
-var anew = []plan.Kind{plan.HostCordon, plan.HostDrain, plan.OrderArm, plan.CephNoout, plan.CephStop, plan.HostOff, plan.BootNetwork, plan.PowerOn, plan.InstallWait,
-	plan.HostVerify, plan.CephStart, plan.CephRestore, plan.HostUncordon}
-
-// between are the kinds that a host may have once it runs the new specification, before SlotCommit or, laid down anew, before the gate.
-var between = []plan.Kind{plan.HostVerify, plan.HostConfig, plan.OVSEnsure, plan.KVMEnsure, plan.KVMMigrate, plan.KVMStorage}
-
-// way is the chain under the policy, the op of it that brings the new specification, and the kinds that may stand beside it.
-func (c *checker) way() (kinds []plan.Kind, brings plan.Kind, beside []plan.Kind) {
-	switch {
-	case c.policy.Drains():
-		return chain, plan.SlotBoot, nil
-	case c.policy.Reinstalls():
-		return anew, plan.HostVerify, append([]plan.Kind{plan.BMCIdentify}, between[1:]...)
-	}
-	return chain, plan.SlotBoot, append(between[:5:5], plan.SlotWrite)
+// way is how a method changes hosts. Each host goes through the chain, as far as it needs its ops. Those between stand behind the one that brings the new
+// specification and before SlotCommit; those beside stand anywhere. The batch has its own around all of them.
+type way struct {
+	goals                         []plan.Goal
+	chain, between, beside, batch []plan.Kind
+	brings                        plan.Kind
 }
+
+var ways = map[string]way{
+	plan.MethodSlot: {
+		goals: []plan.Goal{plan.GoalUpgrade, plan.GoalRollback, plan.GoalReinstall},
+		chain: []plan.Kind{plan.HostCordon, plan.HostDrain, plan.CephNoout, plan.CephStop, plan.SlotBoot, plan.CephStart, plan.CephRestore,
+			plan.SlotCommit, plan.HostUncordon},
+		brings:  plan.SlotBoot,
+		between: []plan.Kind{plan.HostVerify, plan.HostConfig, plan.OVSEnsure, plan.KVMEnsure, plan.KVMMigrate},
+		beside:  []plan.Kind{plan.SlotWrite}, // SlotBoot expects what it brings
+		batch:   []plan.Kind{plan.BatchCertify, plan.BatchGate, plan.BatchBake},
+	},
+	plan.MethodReinstall: {
+		goals: []plan.Goal{plan.GoalUpgrade, plan.GoalRollback, plan.GoalReinstall},
+		chain: []plan.Kind{plan.HostCordon, plan.HostDrain, plan.OrderArm, plan.CephNoout, plan.CephStop, plan.HostOff, plan.BootNetwork, plan.PowerOn, plan.InstallWait,
+			plan.HostVerify, plan.CephStart, plan.CephRestore, plan.HostUncordon},
+		brings:  plan.HostVerify,
+		between: []plan.Kind{plan.HostConfig, plan.OVSEnsure, plan.KVMEnsure, plan.KVMMigrate, plan.KVMStorage},
+		beside:  []plan.Kind{plan.BMCIdentify},
+		batch:   []plan.Kind{plan.BatchCertify, plan.BatchGate, plan.BatchBake},
+	},
+	plan.MethodDrain: {
+		goals: []plan.Goal{plan.GoalDrain},
+		chain: []plan.Kind{plan.HostCordon, plan.HostDrain},
+		batch: []plan.Kind{plan.BatchCertify},
+	},
+}
+
+// Which hosts need an op of a kind.
+const (
+	all      = iota
+	running  // can run virtual machines, and were not drained by an operator, who is not to find them given back
+	occupied // can run virtual machines, and are not drained and empty
+	storing  // have OSDs
+	serving  // have any daemons of Ceph
+)
 
 // spec stands for the specification that a host is brought to.
 const spec = "the new specification"
 
-// contract is what an op of a kind must expect, as far as its host has it, and bring about. What it does not name of guarded it must not touch.
-var contract = map[plan.Kind]struct{ pre, post map[plan.Attr]string }{
-	plan.BatchCertify: {nil, facts{plan.AttrCertified: plan.Yes}},
-	plan.SlotWrite:    {nil, facts{plan.AttrIdle: spec}},
-	plan.HostCordon:   {nil, facts{plan.AttrCordon: plan.Set}},
-	plan.HostDrain:    {facts{plan.AttrCordon: plan.Set}, facts{plan.AttrGuests: plan.None}},
-	plan.CephNoout:    {nil, facts{plan.AttrNoout: plan.Set}},
-	plan.CephStop:     {facts{plan.AttrNoout: plan.Set}, facts{plan.AttrCeph: plan.Stopped}},
-	plan.SlotBoot:     {facts{plan.AttrIdle: spec, plan.AttrGuests: plan.None, plan.AttrCeph: plan.Stopped}, facts{plan.AttrHost: spec}},
-	plan.HostVerify:   {nil, facts{plan.AttrHost: spec}},
-	plan.OrderArm:     {nil, facts{plan.AttrOrder: spec, plan.AttrInstall: ""}},
-	plan.HostOff: {facts{plan.AttrOrder: spec, plan.AttrInstall: "", plan.AttrGuests: plan.None, plan.AttrCeph: plan.Stopped, plan.AttrNoout: plan.Set},
-		facts{plan.AttrPower: "off", plan.AttrHost: "", plan.AttrDefault: ""}},
-	plan.BootNetwork: {facts{plan.AttrPower: "off"}, facts{plan.AttrBoot: "network"}},
-	plan.PowerOn: {facts{plan.AttrOrder: spec, plan.AttrInstall: "", plan.AttrPower: "off", plan.AttrBoot: "network"},
-		facts{plan.AttrPower: "on", plan.AttrInstall: "started"}},
-	plan.InstallWait:  {facts{plan.AttrInstall: "started"}, facts{plan.AttrInstall: "installed"}},
-	plan.CephStart:    {facts{plan.AttrHost: spec}, facts{plan.AttrCeph: plan.Up}},
-	plan.CephRestore:  {facts{plan.AttrCeph: plan.Up}, facts{plan.AttrNoout: ""}},
-	plan.SlotCommit:   {facts{plan.AttrHost: spec}, facts{plan.AttrDefault: spec}},
-	plan.HostUncordon: {facts{plan.AttrHost: spec}, facts{plan.AttrCordon: "", plan.AttrGuests: ""}},
-	plan.BatchGate:    {nil, facts{plan.AttrGate: plan.Open}},
-	plan.BatchBake:    {nil, facts{plan.AttrBaked: plan.Yes}},
-}
-
 type facts = map[plan.Attr]string
 
-var guarded = []plan.Attr{plan.AttrCordon, plan.AttrGuests, plan.AttrNoout, plan.AttrCeph, plan.AttrHost, plan.AttrDefault, plan.AttrPower, plan.AttrOrder, plan.AttrInstall, plan.AttrCertified, plan.AttrGate, plan.AttrBaked}
+// contract is which hosts need an op of a kind, what it must expect, as far as its host has it, and bring about. What it does not name of guarded it must not touch.
+var contract = map[plan.Kind]struct {
+	of        int
+	pre, post facts
+}{
+	plan.BatchCertify: {post: facts{plan.AttrCertified: plan.Yes}},
+	plan.SlotWrite:    {post: facts{plan.AttrIdle: spec}},
+	plan.HostCordon:   {of: running, post: facts{plan.AttrCordon: plan.Set}},
+	plan.HostDrain:    {of: occupied, pre: facts{plan.AttrCordon: plan.Set}, post: facts{plan.AttrGuests: plan.None}},
+	plan.CephNoout:    {of: storing, post: facts{plan.AttrNoout: plan.Set}},
+	plan.CephStop:     {of: serving, pre: facts{plan.AttrNoout: plan.Set}, post: facts{plan.AttrCeph: plan.Stopped}},
+	plan.SlotBoot:     {pre: facts{plan.AttrIdle: spec, plan.AttrGuests: plan.None, plan.AttrCeph: plan.Stopped}, post: facts{plan.AttrHost: spec}},
+	plan.HostVerify:   {post: facts{plan.AttrHost: spec}},
+	plan.OrderArm:     {post: facts{plan.AttrOrder: spec, plan.AttrInstall: ""}},
+	plan.HostOff: {pre: facts{plan.AttrOrder: spec, plan.AttrInstall: "", plan.AttrGuests: plan.None, plan.AttrCeph: plan.Stopped, plan.AttrNoout: plan.Set},
+		post: facts{plan.AttrPower: "off", plan.AttrHost: "", plan.AttrDefault: ""}},
+	plan.BootNetwork: {pre: facts{plan.AttrPower: "off"}, post: facts{plan.AttrBoot: "network"}},
+	plan.PowerOn: {pre: facts{plan.AttrOrder: spec, plan.AttrInstall: "", plan.AttrPower: "off", plan.AttrBoot: "network"},
+		post: facts{plan.AttrPower: "on", plan.AttrInstall: "started"}},
+	plan.InstallWait:  {pre: facts{plan.AttrInstall: "started"}, post: facts{plan.AttrInstall: "installed"}},
+	plan.CephStart:    {of: serving, pre: facts{plan.AttrHost: spec}, post: facts{plan.AttrCeph: plan.Up}},
+	plan.CephRestore:  {of: storing, pre: facts{plan.AttrCeph: plan.Up}, post: facts{plan.AttrNoout: ""}},
+	plan.SlotCommit:   {pre: facts{plan.AttrHost: spec}, post: facts{plan.AttrDefault: spec}},
+	plan.HostUncordon: {of: running, pre: facts{plan.AttrHost: spec}, post: facts{plan.AttrCordon: "", plan.AttrGuests: ""}},
+	plan.BatchGate:    {post: facts{plan.AttrGate: plan.Open}},
+	plan.BatchBake:    {post: facts{plan.AttrBaked: plan.Yes}},
+}
+
+var guarded = []plan.Attr{plan.AttrCordon, plan.AttrGuests, plan.AttrNoout, plan.AttrCeph, plan.AttrHost, plan.AttrDefault, plan.AttrPower, plan.AttrOrder, plan.AttrInstall,
+	plan.AttrCertified, plan.AttrGate, plan.AttrBaked}
 
 // aboutKind names the kind of op that a host has when an attribute concerns it.
 var aboutKind = map[plan.Attr]plan.Kind{plan.AttrGuests: plan.HostDrain, plan.AttrCeph: plan.CephStop, plan.AttrNoout: plan.CephNoout}
 
+func (c *checker) way() way                          { return ways[c.policy.Method] }
 func (c *checker) stage() plan.Stage                 { return c.plan.Stages[c.b.Stage] }
 func (c *checker) id(k plan.Kind, h int32) plan.OpID { return plan.ID(k, plan.NodeSubject(c.path(h))) }
 func (c *checker) ofBatch(k plan.Kind) plan.OpID     { return plan.ID(k, plan.BatchSubject(c.batch)) }
 
-// needs lists the kinds of ops that a host of the batch needs, in order. A slot may have been written before.
+// needs lists the kinds of ops of the chain that a host of the batch needs.
 func (c *checker) needs(h int32) []plan.Kind {
-	if c.policy.Drains() {
-		return []plan.Kind{plan.HostCordon, plan.HostDrain}
-	}
-	host := c.fleet.Hosts[h]
+	host, is := c.fleet.Hosts[h], c.plan.Initial[plan.NodeSubject(c.path(h))]
 	runs, osd := host.Class >= 0 || host.ClassAfter >= 0, c.keepsData(h)
-	ceph := osd || c.plan.Initial.Get(plan.NodeSubject(host.Path), plan.AttrCeph) != ""
-	kinds, _, _ := c.way()
-	sub := plan.NodeSubject(host.Path)
-	has := map[plan.Kind]bool{plan.OrderArm: true, plan.HostOff: true, plan.BootNetwork: true, plan.PowerOn: true, plan.InstallWait: true, plan.HostVerify: true, plan.HostCordon: runs && !c.drained(sub), plan.HostUncordon: runs && !c.drained(sub),
-		plan.HostDrain: runs && !(c.drained(sub) && c.plan.Initial.Get(sub, plan.AttrGuests) == plan.None), plan.CephNoout: osd, plan.CephRestore: osd,
-		plan.CephStop: ceph, plan.CephStart: ceph, plan.SlotBoot: true, plan.SlotCommit: true}
-	return slices.DeleteFunc(slices.Clone(kinds), func(k plan.Kind) bool { return !has[k] })
-}
-
-// drained reports whether an operator has drained a host, who is not to find it given back.
-func (c *checker) drained(host plan.Subject) bool {
-	return c.plan.Initial.Get(host, plan.AttrCordon) == plan.Drained
+	drained := is[plan.AttrCordon] == plan.Drained
+	need := map[int]bool{all: true, running: runs && !drained, occupied: runs && !(drained && is[plan.AttrGuests] == plan.None), storing: osd,
+		serving: osd || is[plan.AttrCeph] != ""}
+	return slices.DeleteFunc(slices.Clone(c.way().chain), func(k plan.Kind) bool { return !need[contract[k].of] })
 }
 
 func neededOps(c *checker) {
-	batch := []plan.Kind{plan.BatchCertify, plan.BatchGate, plan.BatchBake}
-	switch {
-	case c.policy.Drains():
-		batch = batch[:1]
-	case c.policy.BakeSeconds == 0:
-		batch = batch[:2]
-	}
-	for _, k := range batch {
-		c.must(c.ops[c.ofBatch(k)] != nil, c.b.Zone, "its stage lacks %s", c.ofBatch(k))
+	for _, k := range c.way().batch {
+		c.must(c.ops[c.ofBatch(k)] != nil || k == plan.BatchBake && c.policy.BakeSeconds == 0, c.b.Zone, "its stage lacks %s", c.ofBatch(k))
 	}
 	for _, h := range c.b.Hosts {
 		for _, k := range c.needs(h) {
-			id := c.id(k, h)
-			c.must(c.ops[id] != nil, c.path(h), "its stage lacks %s", id)
+			c.must(c.ops[c.id(k, h)] != nil, c.path(h), "its stage lacks %s", c.id(k, h))
 		}
 	}
 }
 
 func foreignOps(c *checker) {
-	_, _, more := c.way()
-	whole := !c.policy.Drains()
-	fine := map[plan.OpID]bool{c.ofBatch(plan.BatchCertify): true, c.ofBatch(plan.BatchGate): whole, c.ofBatch(plan.BatchBake): whole}
+	fine := map[plan.OpID]bool{}
+	for _, k := range c.way().batch {
+		fine[c.ofBatch(k)] = true
+	}
 	for _, h := range c.b.Hosts {
-		for _, k := range slices.Concat(c.needs(h), more) {
+		for _, k := range slices.Concat(c.needs(h), c.way().between, c.way().beside) {
 			fine[c.id(k, h)] = true
 		}
 	}
@@ -131,41 +139,27 @@ func foreignOps(c *checker) {
 	}
 }
 
-// opsInOrder demands that the batch is certified before its first host is touched, that each host goes through the chain, and that the gate
-// comes after all of them.
+// opsInOrder demands that the batch is certified before its first host is touched, that each host goes through the chain, what is between in its place, and that
+// the gate comes after all of them, and then the bake.
 func opsInOrder(c *checker) {
-	kinds, brings, beside := c.way()
-	c.follows(c.ofBatch(plan.BatchBake), c.ofBatch(plan.BatchGate))
-	done := c.ops.before(c.ofBatch(plan.BatchGate))
+	w, gate := c.way(), c.ofBatch(plan.BatchGate)
 	for _, h := range c.b.Hosts {
-		last := plan.OpID("")
-		for _, k := range kinds {
-			id := c.id(k, h)
-			if c.ops[id] == nil {
-				continue
-			}
-			c.must(done[id] || c.policy.Drains(), c.path(h), "%s does not wait for %s", c.ofBatch(plan.BatchGate), id)
-			c.follows(id, last)
-			if k != plan.SlotWrite {
-				c.follows(id, c.ofBatch(plan.BatchCertify))
-			}
-			last = id
+		line := []plan.OpID{c.ofBatch(plan.BatchCertify)}
+		for _, k := range w.chain {
+			line = append(line, c.id(k, h))
 		}
-		for _, k := range beside {
-			if k == plan.SlotWrite || k == plan.BMCIdentify {
-				continue
-			}
-			c.follows(c.id(k, h), c.id(brings, h))
-			c.follows(c.id(plan.SlotCommit, h), c.id(k, h))
-			c.follows(c.ofBatch(plan.BatchGate), c.id(k, h))
+		c.line(append(line, gate, c.ofBatch(plan.BatchBake)))
+		for _, k := range w.between {
+			c.line([]plan.OpID{c.id(w.brings, h), c.id(k, h), c.id(plan.SlotCommit, h), gate})
 		}
 	}
 }
 
-// follows demands that an op waits for another, when both are there.
-func (c *checker) follows(id, other plan.OpID) {
-	if c.ops[id] != nil && c.ops[other] != nil {
-		c.must(c.ops.before(id)[other], c.b.Zone, "%s does not wait for %s", id, other)
+// line demands that each op of a list which is there waits for the one before it which is there.
+func (c *checker) line(ids []plan.OpID) {
+	ids = slices.DeleteFunc(ids, func(id plan.OpID) bool { return c.ops[id] == nil })
+	for i := 1; i < len(ids); i++ {
+		c.must(c.ops.waits(ids[i], ids[i-1]), c.b.Zone, "%s does not wait for %s", ids[i], ids[i-1])
 	}
 }
 
@@ -194,7 +188,7 @@ func opsBring(c *checker) {
 
 // fact is what the contract says of an op's target. The new specification of a host is the one that SlotCommit makes the default, or HostVerify finds.
 func (c *checker) fact(o plan.Op, attr plan.Attr, value string) plan.Fact {
-	if attr == plan.AttrCordon && value == plan.Set && (c.policy.Drains() || c.drained(o.Target)) {
+	if attr == plan.AttrCordon && value == plan.Set && (c.policy.Drains() || c.plan.Initial.Get(o.Target, attr) == plan.Drained) {
 		value = plan.Drained
 	}
 	if value == spec {
@@ -219,20 +213,19 @@ func index(s plan.Stage) opIndex {
 	return out
 }
 
-// before are the ops that are certainly done before an op begins.
-func (x opIndex) before(id plan.OpID) map[plan.OpID]bool {
-	out := map[plan.OpID]bool{}
-	for open := []plan.OpID{id}; len(open) > 0; {
+// waits reports whether an op certainly begins after another has ended.
+func (x opIndex) waits(id, other plan.OpID) bool {
+	seen := map[plan.OpID]bool{}
+	for open := []plan.OpID{id}; len(open) > 0; open = open[1:] {
 		o := x[open[0]]
-		if open = open[1:]; o == nil {
+		if o == nil || seen[o.ID] {
 			continue
 		}
-		for _, n := range o.Needs {
-			if !out[n] {
-				out[n] = true
-				open = append(open, n)
-			}
+		if slices.Contains(o.Needs, other) {
+			return true
 		}
+		seen[o.ID] = true
+		open = append(open, o.Needs...)
 	}
-	return out
+	return false
 }

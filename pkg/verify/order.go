@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
@@ -52,19 +53,14 @@ func placesInOrder(c *checker) {
 
 // placesApart demands that a zone is done before another begins, and so a region and a site within each place of the order.
 func placesApart(c *checker) {
-	type entry struct {
-		rank  int
-		place model.Path
-	}
-	left, last := map[entry]bool{}, [3]entry{}
-	for i, b := range c.batches {
-		for level := range last {
-			now := entry{c.rank(b.Zone), b.Zone.Element(level + 1)}
-			if now != last[level] {
-				left[last[level]] = true
+	for depth := 1; depth <= 3; depth++ {
+		in := func(i int) string { return fmt.Sprint(c.rank(c.batches[i].Zone), c.batches[i].Zone.Element(depth)) }
+		left := map[string]bool{}
+		for i := 1; i < len(c.batches); i++ {
+			if in(i) != in(i-1) {
+				left[in(i-1)] = true
 			}
-			c.must(!left[now], b.Zone, "%s goes back to %s", plan.BatchSubject(i), now.place)
-			last[level] = now
+			c.must(!left[in(i)], c.batches[i].Zone, "%s goes back to %s", plan.BatchSubject(i), c.batches[i].Zone.Element(depth))
 		}
 	}
 }
@@ -98,26 +94,25 @@ func preparingStages(c *checker) {
 	}
 }
 
-// flags demands that every cordon and noout that a stage sets is removed in it, after. The cordons of a drain stay: they are what it is for.
+// flags demands that every cordon and noout that an op sets is removed by an op of its stage, after. The cordons of a drain stay: they are what it is for.
 func flags(c *checker) {
 	for _, s := range c.plan.Stages {
-		ops, brings := index(s), map[plan.Fact][]plan.OpID{}
+		ops := index(s)
 		for _, o := range s.Ops {
 			for _, f := range o.Post {
 				stays := c.policy.Drains() && f.Attr == plan.AttrCordon && o.Kind == plan.HostCordon && f.Subject == o.Target
-				if !stays && (f.Attr == plan.AttrCordon || f.Attr == plan.AttrNoout) {
-					brings[f] = append(brings[f], o.ID)
-				}
-			}
-		}
-		for f, by := range brings {
-			undo := brings[plan.Fact{Attr: f.Attr, Subject: f.Subject}]
-			for _, id := range by {
-				undone := slices.ContainsFunc(undo, func(u plan.OpID) bool { return ops.before(u)[id] })
-				c.must(f.Value == "" || undone, "", "%s sets %s of %s, and no op of its stage removes it after", id, f.Attr, f.Subject)
+				flag := f.Attr == plan.AttrCordon || f.Attr == plan.AttrNoout
+				c.must(!flag || stays || f.Value == "" || ops.undone(s, o, f), "", "%s sets %s of %s, and no op of its stage removes it after", o.ID, f.Attr, f.Subject)
 			}
 		}
 	}
+}
+
+// undone reports whether an op of a stage removes what another has set, after it.
+func (x opIndex) undone(s plan.Stage, o plan.Op, f plan.Fact) bool {
+	return slices.ContainsFunc(s.Ops, func(u plan.Op) bool {
+		return slices.Contains(u.Post, plan.Fact{Attr: f.Attr, Subject: f.Subject}) && x.waits(u.ID, o.ID)
+	})
 }
 
 func gradeOfAll(c *checker) {

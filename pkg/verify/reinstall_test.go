@@ -13,7 +13,7 @@ func reinstall(t testing.TB) plan.Plan {
 	f, p := small()
 	p.Method = plan.MethodReinstall
 	out := rolloutOf(f, p, smallBatches, func(f plan.Fleet, hosts plan.Ints, batch int) plan.Stage {
-		return stageOf(f, hosts, batch, func(int32) []plan.Kind { return anew })
+		return stageOf(f, hosts, batch, func(int32) []plan.Kind { return ways[plan.MethodReinstall].chain })
 	})
 	out.Stages = out.Stages[1:] // nothing is written beforehand
 	for i := range cert(&out).Batches {
@@ -88,9 +88,9 @@ func TestEveryDamageToAReinstallIsFound(t *testing.T) {
 
 // Nothing of a reinstall of hosts that run goes without a certificate; what an install of a machine that is off consists of does.
 func TestAReinstallNeedsACertificate(t *testing.T) {
-	for _, k := range anew {
+	for _, k := range ways[plan.MethodReinstall].chain {
 		p := plan.Plan{FormatVersion: plan.FormatVersion, Goal: plan.GoalReinstall, Stages: []plan.Stage{{Title: "reinstall", Ops: []plan.Op{op(k, first)}}}}
-		if got := uncertified(p) == nil; got != slices.Contains(installing, k) {
+		if got := certificate(p, "") == nil; got != slices.Contains(installing, k) {
 			t.Errorf("%s alone: %v", k, got)
 		}
 	}

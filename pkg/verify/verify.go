@@ -11,7 +11,6 @@ package verify
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
@@ -79,7 +78,14 @@ func certificate(p plan.Plan, skip string) error {
 	if x := p.Certificate; x != nil {
 		return play(&checker{plan: &p, fleet: &x.Fleet, policy: &x.Policy, batches: x.Batches, skip: skip})
 	}
-	return uncertified(p)
+	for _, s := range p.Stages {
+		for _, o := range s.Ops {
+			if err := uncertified(p, o); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Batch checks one batch against a fleet as it is now: its invariants, its grade and its counts. It does not ask in which order batches come.
@@ -91,21 +97,16 @@ func checkBatch(f plan.Fleet, p plan.Policy, b plan.Batch, skip string) error {
 
 // play runs every rule at its time.
 func play(c *checker) error {
-	if !c.form() {
-		return errors.Join(c.errs...)
+	if c.form() {
+		c.begin()
+		c.ofPlan(planRules)
+		c.eachBatch(func() {
+			c.open()
+			c.run(batchRules)
+			c.ofPlan(stageRules)
+			c.close()
+		})
 	}
-	c.begin()
-	if c.plan != nil {
-		c.run(planRules)
-	}
-	c.eachBatch(func() {
-		c.open()
-		c.run(batchRules)
-		if c.plan != nil {
-			c.run(stageRules)
-		}
-		c.close()
-	})
 	return errors.Join(c.errs...)
 }
 
@@ -116,32 +117,9 @@ func (c *checker) form() bool {
 	c.eachBatch(func() { c.run(batchIndexRules) })
 	if len(c.errs) == 0 {
 		c.run(formRules)
+		c.ofPlan(planFormRules)
 	}
 	return len(c.errs) == 0
-}
-
-// givingBack are the kinds of an undrain.
-var givingBack = []plan.Kind{plan.CephStart, plan.CephRestore, plan.HostUncordon}
-
-// installing are the kinds of the contract that a plan has also for a machine that carries nothing.
-var installing = []plan.Kind{plan.SlotWrite, plan.HostVerify, plan.OrderArm, plan.BootNetwork, plan.PowerOn, plan.InstallWait}
-
-// uncertified refuses ops that only a certificate can justify. Giving hosts back takes nothing out of service, and needs none.
-func uncertified(p plan.Plan) error {
-	for _, s := range p.Stages {
-		for _, o := range s.Ops {
-			if p.Goal == plan.GoalUndrain && slices.Contains(givingBack, o.Kind) {
-				continue
-			}
-			if err := leaves(p, o); err != nil {
-				return err
-			}
-			if _, ok := contract[o.Kind]; ok && !slices.Contains(installing, o.Kind) {
-				return fmt.Errorf("%w: %s takes a host out of service", ErrNoCertificate, o.ID)
-			}
-		}
-	}
-	return nil
 }
 
 func (c *checker) run(rules []rule) {
@@ -150,6 +128,13 @@ func (c *checker) run(rules []rule) {
 			c.now = r
 			r.check(c)
 		}
+	}
+}
+
+// ofPlan runs rules that a single batch says nothing about.
+func (c *checker) ofPlan(rules []rule) {
+	if c.plan != nil {
+		c.run(rules)
 	}
 }
 
@@ -169,7 +154,7 @@ func (c *checker) wrong(place model.Path, format string, args ...any) {
 	}
 	v := &Violation{Batch: c.batch + 1, Invariant: c.now.invariant, Place: place, Text: fmt.Sprintf(format, args...)}
 	if c.batch >= 0 {
-		v.Hosts = c.names()
+		v.Hosts = string(c.b.Zone) + ": " + c.names(c.b.Hosts)
 	}
 	c.errs = append(c.errs, v)
 }
@@ -181,17 +166,17 @@ func (c *checker) must(so bool, place model.Path, format string, args ...any) {
 	}
 }
 
-// names tells the first hosts of the batch; their numbers may be wrong.
-func (c *checker) names() string {
+// names tells the first hosts of a list; its numbers may be wrong.
+func (c *checker) names(list plan.Ints) string {
 	var out []string
-	for i, h := range c.b.Hosts {
+	for i, h := range list {
 		if i == 4 {
-			out = append(out, fmt.Sprintf("and %d more", len(c.b.Hosts)-i))
+			out = append(out, fmt.Sprintf("and %d more", len(list)-i))
 			break
 		}
 		if h >= 0 && int(h) < len(c.fleet.Hosts) {
 			out = append(out, c.path(h).Name())
 		}
 	}
-	return string(c.b.Zone) + ": " + strings.Join(out, ", ")
+	return strings.Join(out, ", ")
 }

@@ -15,45 +15,41 @@ type world struct {
 	class  []int32           // of each host
 	on     []int32           // host of each virtual machine
 	mask   []int32           // its NUMA cells
-	guests []int             // how many virtual machines each host has
-	used   []plan.Host       // what they use: VCPUs, MemoryMiB, Cells
-	fits   [][]string        // shape, class: why not; empty: it fits
+	used   []plan.Host       // what they use: VCPUs, MemoryMiB, Cells; while a batch is down, also what arrives
 	apart  map[int32][]int32 // the groups of a virtual machine
 	number map[string][]int32
-	pools  []pool
-	copies []plan.Ints // of each host: the acting sets with a copy on it
-	laid   []bool      // scratch of layOut
+	all    []set       // the acting sets
+	copies []plan.Ints // of each host: those with a copy on it
+	frail  [][]set     // of each cluster: those that stand worst
 
 	// Of the batch that is checked:
 	in, down []bool  // hosts of the batch, and these with the lost ones
 	out, off []bool  // of these two, the hosts whose storage and services are not there: in a drain, only the lost ones
 	to       []int32 // where a virtual machine goes; -1: it stays
-	arrive   map[int32]*plan.Host
-	zone     []int32       // the zone of each host
+	moves    []move
 	cluster  *plan.Cluster // of its region
 	domain   []int32       // the failure domain of each host, by that cluster's level
 	sets     []set         // that the batch touches, and the worst of the rest
-	groups   []*plan.Group // with a member in the region
+	groups   []set         // with a member in the region
 	ops      opIndex       // of its stage
 }
 
+// move is one virtual machine that leaves a host of the batch.
+type move struct{ vm, from, to, cells int32 }
+
 // begin builds the world before the first batch.
 func (c *checker) begin() {
-	f := c.fleet
-	c.class, c.guests, c.used = make([]int32, len(f.Hosts)), make([]int, len(f.Hosts)), make([]plan.Host, len(f.Hosts))
-	c.out, c.off = make([]bool, len(f.Hosts)), make([]bool, len(f.Hosts))
-	c.in, c.down, c.number = make([]bool, len(f.Hosts)), make([]bool, len(f.Hosts)), map[string][]int32{}
+	f, hosts, vms := c.fleet, len(c.fleet.Hosts), len(c.fleet.VMs.Host)
+	c.class, c.used, c.number = make([]int32, hosts), make([]plan.Host, hosts), map[string][]int32{}
+	c.in, c.down, c.out, c.off = make([]bool, hosts), make([]bool, hosts), make([]bool, hosts), make([]bool, hosts)
 	for i, h := range f.Hosts {
 		c.class[i], c.down[i], c.off[i] = h.Class, h.Down, h.Down
-		if len(h.Cells) > 0 {
-			c.used[i].Cells = make([]plan.Cell, len(h.Cells))
-		}
+		c.used[i].Cells = make([]plan.Cell, len(h.Cells))
 	}
-	c.on, c.mask, c.to = slices.Clone(f.VMs.Host), make([]int32, len(f.VMs.Host)), make([]int32, len(f.VMs.Host))
+	c.on, c.mask, c.to = slices.Clone(f.VMs.Host), make([]int32, vms), make([]int32, vms)
 	for vm := range c.on {
 		c.mask[vm], c.to[vm] = at(f.VMs.Cells, vm), -1
-		c.take(&c.used[c.on[vm]], vm, c.mask[vm], 1)
-		c.guests[c.on[vm]]++
+		c.take(c.on[vm], int32(vm), c.mask[vm], 1)
 	}
 	c.apart = map[int32][]int32{}
 	for g, a := range f.Apart {
@@ -61,37 +57,30 @@ func (c *checker) begin() {
 			c.apart[vm] = append(c.apart[vm], int32(g))
 		}
 	}
-	c.fits = make([][]string, len(f.Shapes))
-	for s := range f.Shapes {
-		for k := range f.Classes {
-			c.fits[s] = append(c.fits[s], unfit(&f.Shapes[s], &f.Classes[k], true))
-		}
-	}
 	c.findSets()
+}
+
+// enter looks at a cluster and its failure domains.
+func (c *checker) enter(cluster int) {
+	c.cluster = &c.fleet.Clusters[cluster]
+	c.domain = c.places(c.cluster.FailureDomain)
 }
 
 // open lays out what the rules look at: what is down, where virtual machines go, and what of the region the batch concerns.
 func (c *checker) open() {
 	region := c.path(c.b.Hosts[0]).Region()
-	c.cluster = &c.fleet.Clusters[slices.IndexFunc(c.fleet.Clusters, func(k plan.Cluster) bool { return k.Region == region })]
-	c.domain, c.zone = c.places(c.cluster.FailureDomain), c.places(plan.LevelZone)
-	c.arrive, c.groups = map[int32]*plan.Host{}, nil
+	k := slices.IndexFunc(c.fleet.Clusters, func(k plan.Cluster) bool { return k.Region == region })
+	c.enter(k)
 	for _, h := range c.b.Hosts {
 		c.in[h], c.down[h] = true, true
 		c.out[h], c.off[h] = !c.policy.Drains(), c.off[h] || !c.policy.Drains()
 	}
-	c.layOut()
+	c.lay(c.frail[k])
+	c.moves = c.moves[:0]
 	for i, vm := range c.b.Moves.VM {
-		to := c.b.Moves.To[i]
-		if c.to[vm] = to; c.arrive[to] == nil {
-			c.arrive[to] = &plan.Host{Cells: make([]plan.Cell, len(c.fleet.Hosts[to].Cells))}
-		}
-		c.take(c.arrive[to], int(vm), at(c.b.Moves.Cells, i), 1)
-	}
-	for i, g := range c.fleet.Groups {
-		if slices.ContainsFunc(g.Hosts, func(h int32) bool { return c.path(h).Region() == region }) {
-			c.groups = append(c.groups, &c.fleet.Groups[i])
-		}
+		m := move{vm, c.on[vm], c.b.Moves.To[i], at(c.b.Moves.Cells, i)}
+		c.moves, c.to[vm] = append(c.moves, m), m.to
+		c.take(m.to, vm, m.cells, 1)
 	}
 	if c.plan != nil {
 		c.ops = index(c.stage())
@@ -100,15 +89,9 @@ func (c *checker) open() {
 
 // close ends the batch: its virtual machines are where they were moved, its hosts have their new class, or take no more of them when they were drained.
 func (c *checker) close() {
-	m := c.b.Moves
-	for i, vm := range m.VM {
-		from := c.on[vm]
-		c.take(&c.used[from], int(vm), c.mask[vm], -1)
-		c.guests[from]--
-		c.on[vm], c.mask[vm] = m.To[i], at(m.Cells, i)
-		c.take(&c.used[m.To[i]], int(vm), c.mask[vm], 1)
-		c.guests[m.To[i]]++
-		c.to[vm] = -1
+	for _, m := range c.moves {
+		c.take(m.from, m.vm, c.mask[m.vm], -1)
+		c.on[m.vm], c.mask[m.vm], c.to[m.vm] = m.to, m.cells, -1
 	}
 	for _, h := range c.b.Hosts {
 		c.class[h] = c.fleet.Hosts[h].ClassAfter
@@ -117,9 +100,9 @@ func (c *checker) close() {
 	}
 }
 
-// take adds a virtual machine's needs to what is used, sign times.
-func (c *checker) take(used *plan.Host, vm int, mask int32, sign int64) {
-	s := &c.fleet.Shapes[c.fleet.VMs.Shape[vm]]
+// take adds a virtual machine's needs to what is used of a host, sign times.
+func (c *checker) take(h, vm, mask int32, sign int64) {
+	used, s := &c.used[h], c.shape(vm)
 	if s.Cells == 0 {
 		used.VCPUs += sign * s.VCPUs
 		used.MemoryMiB += sign * s.MemoryMiB

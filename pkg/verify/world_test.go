@@ -159,10 +159,11 @@ func rolloutOf(f plan.Fleet, p plan.Policy, batches []plan.Ints, stage func(f pl
 
 // kindsOf are the kinds that the hosts of the hand-made fleet need; the first one is written before.
 func kindsOf(h int32) []plan.Kind {
+	chain := ways[plan.MethodSlot].chain
 	if h == 0 {
-		return chain[1:]
+		return chain
 	}
-	return chain
+	return append([]plan.Kind{plan.SlotWrite}, chain...)
 }
 
 // stageOf is the stage of a batch: each host's chain between the batch's own ops.
