@@ -170,9 +170,9 @@ func machinesForm(c *checker) {
 	}
 }
 
-// wrongMask says what is wrong with a mask of NUMA cells for a shape on a host.
+// wrongMask says what is wrong with a mask of NUMA cells for a shape on a host, which has fewer cells than a mask has bits.
 func (c *checker) wrongMask(mask, shape, host int32) string {
-	if mask < 0 || bits.Len32(uint32(mask)) > len(c.fleet.Hosts[host].Cells) {
+	if bits.Len32(uint32(mask)) > len(c.fleet.Hosts[host].Cells) {
 		return "it is pinned to NUMA cells that the host does not have"
 	}
 	return when(bits.OnesCount32(uint32(mask)) != c.fleet.Shapes[shape].Cells, "it is not pinned to as many NUMA cells as its shape says")

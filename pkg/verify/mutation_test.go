@@ -336,6 +336,10 @@ var mutations = []mutation{
 		o := find(t, p, "batch.gate batch:1")
 		o.Post = append(o.Post, plan.Fact{Attr: plan.AttrCertified, Subject: "batch:2", Value: plan.Yes})
 	}},
+	{name: "a gate that opens the next one", rule: "what ops bring", text: "must not bring gate of batch:2", only: true, damage: func(t *testing.T, p *plan.Plan) {
+		o := find(t, p, "batch.gate batch:1")
+		o.Post = append(o.Post, plan.Fact{Attr: plan.AttrGate, Subject: "batch:2", Value: plan.Open})
+	}},
 }
 
 // unmove takes move i out of a batch.

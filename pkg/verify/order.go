@@ -137,7 +137,7 @@ func bound(c *checker) {
 		if n := c.policy.MaxParallel; n > 0 {
 			least = (hosts[z.Zone] + n - 1) / n
 		}
-		c.must(!seen[z.Zone] && z.Rounds > 0 && z.Rounds == rounds[z.Zone], z.Zone, "%s has %d rounds, and the bound tells of %d, or twice", z.Zone, rounds[z.Zone], z.Rounds)
+		c.must(!seen[z.Zone] && z.Rounds == rounds[z.Zone], z.Zone, "%s has %d rounds, and the bound tells of %d, or twice", z.Zone, rounds[z.Zone], z.Rounds)
 		c.must(z.Bound >= least && z.Bound <= z.Rounds, z.Zone, "%s has %d rounds and needs %d or more; a bound of %d cannot be", z.Zone, z.Rounds, least, z.Bound)
 		seen[z.Zone] = true
 		sum += z.Bound
