@@ -16,7 +16,7 @@ that knows none of them watches what is true. A rollout is its seed: the same se
 	f := cmd.Flags()
 	f.IntVar(&o.Rollouts, "rollouts", 10, "how `many`")
 	f.Uint64Var(&o.Seed, "seed", 1, "the `seed` of the first; the others follow it")
-	f.StringVar(&o.Faults, "faults", "default", "none, default or harsh")
+	f.StringVar(&o.Faults, "faults", "default", "none, default, harsh or splits")
 	f.StringSliceVar(&o.Without, "without", nil, "leave out these `faults` of them, such as death,kill")
 	f.StringSliceVar(&o.Only, "only", nil, "change only these `hosts`, by path")
 	f.StringVar(&o.Method, "method", "", "how hosts are changed: slot or reinstall; otherwise as the inventory says")

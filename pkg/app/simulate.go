@@ -24,7 +24,7 @@ import (
 type SimulateOptions struct {
 	Rollouts int
 	Seed     uint64 // of the first; the others follow
-	Faults   string // none, default or harsh
+	Faults   string // none, default, harsh or splits
 	Without  []string
 	Only     []string // the hosts that are changed; empty: all
 	Policy   string   // whose batches

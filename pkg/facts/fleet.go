@@ -138,11 +138,28 @@ func Room(h *plan.Host, n model.Node, p model.Profile) {
 	}
 }
 
-// cordons leave hosts that take no virtual machines no room for any: those with the mark, and those that somebody else laid down, which are not prepared for moves.
+// offline are the hosts with several OSDs of which Ceph counts none as up: their storage network may be cut while they answer, and a machine that is moved there
+// has no disks. Of a single OSD that is down nobody can tell whether it is the disk.
+func (b *fleet) offline() map[model.Path]bool {
+	all, up, out := map[model.Path]int{}, map[model.Path]bool{}, map[model.Path]bool{}
+	for _, c := range b.o.Ceph {
+		for _, o := range c.OSDs {
+			all[o.Node]++
+			up[o.Node] = up[o.Node] || o.Up
+		}
+	}
+	for n, many := range all {
+		out[n] = many > 1 && !up[n]
+	}
+	return out
+}
+
+// cordons leave hosts that take no virtual machines no room for any: those with the mark, those that somebody else laid down, which are not prepared for moves, and
+// those whose OSDs are all down.
 func (b *fleet) cordons() {
-	used := map[int32]*plan.Host{}
+	used, offline := map[int32]*plan.Host{}, b.offline()
 	for i, n := range b.nodes {
-		if h := b.seen[n.Path]; (h != nil && (!h.Cordoned.IsZero() || n.Leaves())) || n.Adopted {
+		if h := b.seen[n.Path]; (h != nil && (!h.Cordoned.IsZero() || n.Leaves())) || n.Adopted || offline[n.Path] {
 			used[int32(i)] = &plan.Host{Cells: make([]plan.Cell, len(b.out.Hosts[i].Cells))}
 		}
 	}

@@ -166,6 +166,23 @@ func TestFleetCordoned(t *testing.T) {
 	}
 }
 
+// A host none of whose OSDs is up may have lost its storage network: nothing is sent there. With one of them up, it is the other disk.
+func TestFleetWithoutItsStorageNetwork(t *testing.T) {
+	d, o := rack()
+	o.Ceph[0].OSDs[0].Up = false
+	if f, err := facts.Fleet(d, o, older); err != nil || f.Hosts[0].VCPUs != 40 {
+		t.Errorf("%v, %+v", err, f.Hosts[0])
+	}
+	o.Ceph[0].OSDs[1].Up = false
+	f, err := facts.Fleet(d, o, older)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h := f.Hosts[0]; h.Down || h.VCPUs != 4 || h.MemoryMiB != 8192 {
+		t.Errorf("it has room for more than runs there: %+v", h)
+	}
+}
+
 func TestFleetDown(t *testing.T) {
 	for name, damage := range map[string]func(*model.Observed){
 		"does not answer": func(o *model.Observed) { o.Nodes[0].Host.Reachable = false },

@@ -48,6 +48,20 @@ func TestADrainIsAccepted(t *testing.T) {
 	}
 }
 
+// A host that has its cordon already, and machines on it still, is drained on.
+func TestADrainThatWasBrokenOffGoesOn(t *testing.T) {
+	p := drain(t)
+	p.Initial[first][plan.AttrCordon] = plan.Drained
+	drop(t, &p, "host.cordon "+first)
+	if match(&p); Plan(p) != nil {
+		t.Error(Plan(p))
+	}
+	p.Initial[first][plan.AttrGuests] = plan.None
+	if match(&p); !says(Plan(p), "ops", "holds host.drain "+first+", which it does not need") {
+		t.Errorf("it is empty, and drained again: %v", Plan(p))
+	}
+}
+
 // Every damage to a drain is found under its invariant.
 func TestEveryDamageToADrainIsFound(t *testing.T) {
 	add := func(p *plan.Plan, k plan.Kind) {

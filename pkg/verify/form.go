@@ -199,7 +199,7 @@ func poolsForm(c *checker) {
 			osd[h] = true
 		}
 		for _, p := range k.Pools {
-			if p.Size < 1 || p.Size > 64 || p.MinSize < 1 || p.MinSize > p.Size || p.Data < 1 || p.Data > p.MinSize || len(p.Acting) != len(p.Count)*p.Size {
+			if p.Data < 1 || p.Data > p.MinSize || p.MinSize > p.Size || p.Size > 64 || len(p.Acting) != len(p.Count)*p.Size {
 				c.wrong(k.Region, "pool %s: size %d, min_size %d, data %d, %d acting sets of %d hosts", p.Name, p.Size, p.MinSize, p.Data, len(p.Count), len(p.Acting))
 				continue
 			}

@@ -4,8 +4,8 @@
 //
 // Read it in this order. verify.go plays the batches and runs the rules. world.go is what it knows before a batch and while it is down. batch.go is the
 // heart: what holds while a batch is down, for hosts and virtual machines; loss.go the same for placement groups and services, also with one more place
-// lost. order.go is about the batches together, ops.go about the ops that carry a batch out. form.go comes first when it runs and last when it is read:
-// it sees to it that every number leads somewhere. Each file begins with the table of its rules, and each rule is one question.
+// lost. order.go is about the batches together, ops.go about the ops that carry a batch out, leave.go about plans without batches. form.go comes first when it
+// runs and last when it is read: it sees to it that every number leads somewhere. Each file begins with the table of its rules, and each rule is one question.
 package verify
 
 import (

@@ -23,6 +23,7 @@ const (
 	Standby  = "I5 every service with standbys keeps a member, and they go one at a time"
 	Capacity = "I3 no host runs more than it has room for"
 	Suits    = "I3 every virtual machine finds what it needs where it is moved"
+	Reach    = "I3 no virtual machine is moved to where its disks cannot be reached"
 	Apart    = "I4 groups stay apart"
 	Key      = "I9 what hosts and the rollout need does not go with what is rolled"
 	Version  = "I7 no virtual machine moves to an older hypervisor"
@@ -31,6 +32,7 @@ const (
 	Twice    = "no host that is changed is restarted again"
 	Erased   = "no disk is written twice under one approval"
 	Emptied  = "I8 no disk is written of a host that is not emptied"
+	Back     = "I12 a way back exists until the new is proven, or the step says that there is none"
 	Flags    = "I10 every flag has an end, and is gone at the end"
 )
 
@@ -58,6 +60,9 @@ type Monitor struct {
 	// Cordon is the longest that a cordon of ours may hold.
 	Cordon time.Duration
 
+	// OneWay tells whether a step about a host is marked as one that leaves no way back; nil: nobody asks.
+	OneWay func(host model.Path) bool
+
 	seed  uint64
 	start time.Time
 	apart map[int32][]int32 // virtual machine → the groups that it is in
@@ -82,8 +87,10 @@ func (m *Monitor) Act(t *world.Truth, now time.Time, a world.Act) {
 		m.stopped(t, now, a)
 	case world.DaemonsDown:
 		if a.Ours {
-			m.groups(t, now, a.Host, false)
-			m.copies(t, now, a.Host)
+			if !t.Hosts[a.Host].Cut { // else nobody had anything of them any more
+				m.groups(t, now, a.Host, false)
+				m.copies(t, now, a.Host)
+			}
 			m.together(t, now, a.Host)
 		}
 	case world.HostDown:
@@ -97,6 +104,9 @@ func (m *Monitor) Act(t *world.Truth, now time.Time, a world.Act) {
 		}
 	case world.Arrived:
 		if a.From >= 0 {
+			if t.Hosts[a.Host].Cut && !t.Hosts[a.From].Cut {
+				m.violated(now, Reach, "%s from %s to %s", t.VMs[a.VM].Name, name(t, a.From), name(t, a.Host))
+			}
 			m.arrived(t, now, a)
 		}
 		m.room(t, now, a.Host)
@@ -110,8 +120,13 @@ func (m *Monitor) Act(t *world.Truth, now time.Time, a world.Act) {
 		}
 	case world.Left:
 		m.left(t, now, a.Host)
+	case world.Committed:
+		m.committed(t, now, a.Host)
 	case world.Began:
 		m.written(t, now, a.Host)
+		if m.OneWay != nil && !m.OneWay(name(t, a.Host)) {
+			m.violated(now, Back, "%s is laid down anew, and no step about it says that this is one-way", name(t, a.Host))
+		}
 		if a.Again {
 			return
 		}
@@ -134,6 +149,13 @@ func (m *Monitor) written(t *world.Truth, now time.Time, h int32) {
 		if vm := &t.VMs[v]; vm.State != world.Held {
 			m.violated(now, Emptied, "%s is on %s, whose disk is written", vm.Name, name(t, h))
 		}
+	}
+}
+
+// committed looks at a host that will not go back to its other slot by itself any more: it has to be up on the new one, with its daemons.
+func (m *Monitor) committed(t *world.Truth, now time.Time, h int32) {
+	if host := &t.Hosts[h]; host.New && t.Stores(h) && !host.Daemons {
+		m.violated(now, Back, "%s gives its old slot up, and its daemons have not run on the new one", name(t, h))
 	}
 }
 
@@ -332,15 +354,16 @@ func (m *Monitor) flag(t *world.Truth, now time.Time, what string, until time.Ti
 func (m *Monitor) Written() []int { return slices.Collect(maps.Values(m.began)) }
 
 // End looks at what is left when a rollout is over: of one that is complete no mark on a host that is changed, and none of its machines stopped. On hosts
-// that are not, since they could not be reached when it was planned again, and after a rollout that is not complete, marks end by themselves.
+// that are not, since they could not be reached when it was planned again, or that cannot be reached now, and after a rollout that is not complete, marks end
+// by themselves.
 func (m *Monitor) End(t *world.Truth, now time.Time, complete bool) {
 	for i := range t.Hosts {
 		h := &t.Hosts[i]
-		if complete && h.New && !h.Gone && (h.Noout.After(now) || h.Cordon.After(now)) {
+		if complete && h.New && !h.Gone && !h.Alone && (h.Noout.After(now) || h.Cordon.After(now)) {
 			m.violated(now, Flags, "%s keeps noout until %s and its cordon until %s", name(t, int32(i)), h.Noout, h.Cordon)
 		}
 		for _, v := range h.Guests {
-			if complete && t.VMs[v].State == world.Held {
+			if complete && !h.Alone && t.VMs[v].State == world.Held {
 				m.violated(now, Stopped, "%s was stopped with consent and is not running again", t.VMs[v].Name)
 			}
 		}

@@ -52,6 +52,7 @@ func fleet() plan.Fleet {
 type desk struct {
 	t *testing.T
 	w *world.World
+	m *monitor.Monitor
 	ops.World
 }
 
@@ -129,6 +130,11 @@ func TestTheMonitorSeesHarm(t *testing.T) {
 		{"a host is laid down under a virtual machine", func(d desk) { d.stop(1); d.lay(1) }, []string{monitor.Emptied, monitor.Stopped}},
 		{"a host that is changed is laid down", func(d desk) { d.w.Truth.Hosts[3].Guests = nil; d.stop(3); d.lay(3) }, []string{monitor.Twice}},
 		{"a host is laid down, and once more", func(d desk) { d.stop(4); d.lay(4); d.stop(4); d.lay(4) }, []string{monitor.Erased, monitor.Twice}},
+		{"a host is laid down, and nothing says that this is one-way", func(d desk) { d.m.OneWay = func(model.Path) bool { return false }; d.stop(4); d.lay(4) }, []string{monitor.Back}},
+		{"the old slot is given up before the daemons run on the new one", func(d desk) {
+			d.w.Truth.Hosts[3].Daemons = false
+			d.do(d.Slots.Commit(t.Context(), d.node(3)))
+		}, []string{monitor.Back}},
 		{"noout over night", func(d desk) { d.do(d.Storage.SetNoout(t.Context(), d.node(1), d.Clock.Now().Add(12*time.Hour))) }, []string{monitor.Flags}},
 		{"a cordon for ever", func(d desk) {
 			d.do(d.Cordons.SetCordon(t.Context(), d.node(1), ops.Mark{Until: d.Clock.Now().Add(1000 * time.Hour)}))
@@ -139,6 +145,15 @@ func TestTheMonitorSeesHarm(t *testing.T) {
 		{"a cordon on a host that was left out", func(d desk) {
 			d.do(d.Cordons.SetCordon(t.Context(), d.node(1), ops.Mark{Until: d.Clock.Now().Add(time.Hour)}))
 		}, nil},
+		{"to a host whose storage network is cut", func(d desk) { d.w.Cut([]int32{3}, false); d.move("a", 0, 3) }, []string{monitor.Reach}},
+		{"a host that is cut off is stopped", func(d desk) { d.w.Cut([]int32{3}, false); d.stop(3) }, nil},
+		{"the host of a sibling of a copy that is cut off", func(d desk) { d.w.Cut([]int32{3}, false); d.stop(2) }, []string{monitor.Inactive}},
+		{"a monitor beside one that is cut off", func(d desk) { d.w.Cut([]int32{4}, true); d.stop(0) }, []string{monitor.Quorum}},
+		{"two racks are cut off", func(d desk) { d.w.Cut([]int32{2}, true); d.w.Cut([]int32{3}, false) }, nil},
+		{"a cordon that is left where nobody gets", func(d desk) {
+			d.do(d.Cordons.SetCordon(t.Context(), d.node(3), ops.Mark{Until: d.Clock.Now().Add(time.Hour)}))
+			d.w.Cut([]int32{3}, true)
+		}, nil},
 		{"a fault takes two racks", func(d desk) {
 			d.w.Lose(2)
 			d.w.Lose(3)
@@ -147,7 +162,7 @@ func TestTheMonitorSeesHarm(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			m := monitor.New(1, vtime.Epoch)
 			w := world.New(fleet(), world.Options{Watch: m, Careless: true})
-			d := desk{t: t, w: w, World: w.Ports(nil)}
+			d := desk{t: t, w: w, m: m, World: w.Ports(nil)}
 			c.do(d)
 			m.End(&w.Truth, w.Time.Now(), true)
 			var got []string

@@ -122,6 +122,7 @@ var blinded = []struct {
 	}},
 	{name: "lost hosts", finds: monitor.Inactive, seed: 2, truth: func(f *plan.Fleet) { storageLost(f, true) }, blind: func(f *plan.Fleet) { storageLost(f, false) }},
 	{name: "cordons that end", finds: monitor.Flags, seed: 1, damage: func(p *plan.Plan) { leaveOut(p, plan.HostUncordon) }},
+	{name: "the way back", finds: monitor.Back, seed: 1, damage: commitEarly},
 	{name: "noout that ends", finds: monitor.Flags, seed: 1, damage: func(p *plan.Plan) { leaveOut(p, plan.CephRestore) }},
 }
 
@@ -143,6 +144,17 @@ func storageLost(f *plan.Fleet, lost bool) {
 	if osd := f.Clusters[0].OSDHosts; len(osd) > 0 {
 		h := osd[len(osd)-1]
 		f.Hosts[h].Down, f.Hosts[h].Change = lost, false
+	}
+}
+
+// commitEarly has every host give its old slot up before its daemons are started on the new one.
+func commitEarly(p *plan.Plan) {
+	for i := range p.Stages {
+		for j := range p.Stages[i].Ops {
+			if o := &p.Stages[i].Ops[j]; o.Kind == plan.SlotCommit {
+				o.Needs = []plan.OpID{plan.ID(plan.SlotBoot, o.Target)}
+			}
+		}
 	}
 }
 

@@ -86,8 +86,21 @@ func begin(f plan.Fleet, p plan.Policy, opt Options) *site {
 	s := &site{opt: opt, policy: p, rng: rnd(opt.Seed), journal: newJournal(), out: Result{Seed: opt.Seed}}
 	s.world = world.New(f, world.Options{Seed: opt.Seed, Faults: opt.Faults, Careless: opt.Careless})
 	s.monitor = monitor.New(opt.Seed, s.world.Time.Now())
+	s.monitor.OneWay = s.oneWay
 	s.world.Watch(s.monitor)
 	return s
+}
+
+// oneWay reports whether an op of the plan about a host is marked as one-way.
+func (s *site) oneWay(host model.Path) bool {
+	for _, stage := range s.p.Stages {
+		for _, o := range stage.Ops {
+			if info, _ := o.Kind.Info(); o.Target == plan.NodeSubject(host) && !info.Reversible {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // carryOut plans and rolls; it reports whether there was a plan.

@@ -3,10 +3,12 @@ package run_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/plan/plantest"
+	"github.com/nuboctl/nuboctl/pkg/sim/monitor"
 	"github.com/nuboctl/nuboctl/pkg/sim/run"
 	"github.com/nuboctl/nuboctl/pkg/sim/world"
 )
@@ -22,6 +24,7 @@ func TestNothingIsViolated(t *testing.T) {
 		{"none", plantest.Small, 40, 36},
 		{"default", plantest.Small, 150, 120},
 		{"harsh", plantest.Small, 50, 35},
+		{"splits", plantest.Small, 60, 30},
 		{"default", plantest.Region, 3, 1},
 	} {
 		if testing.Short() {
@@ -47,6 +50,18 @@ func TestNothingIsLeftToPlan(t *testing.T) {
 	if sum.Completed != 1 || len(sum.Violations) > 0 {
 		t.Errorf("%d is complete, and %v is violated", sum.Completed, sum.Violations)
 	}
+}
+
+// TestNothingGoesToWhereDisksAreOutOfReach takes away what keeps machines from hosts whose storage network is cut: the monitor sees them go there.
+func TestNothingGoesToWhereDisksAreOutOfReach(t *testing.T) {
+	for seed := range uint64(30) {
+		f, p := plantest.Fleet(seed, plantest.Small)
+		r := run.Rollout(f, p, run.Options{Seed: seed, Faults: world.Faults{Cut: 4}, Reckless: true, Careless: true})
+		if slices.ContainsFunc(r.Violations, func(v run.Violation) bool { return v.Invariant == monitor.Reach }) {
+			return
+		}
+	}
+	t.Error("nobody looked, and nothing was found")
 }
 
 // TestARunIsItsSeed runs the same seed twice.

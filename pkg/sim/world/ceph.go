@@ -27,20 +27,21 @@ func (w *World) daemonsDown(i int32, ours bool) {
 	if !h.Daemons {
 		return
 	}
-	h.Daemons, h.OursCeph, h.downAt = false, ours, w.Time.Since()
+	h.Daemons, h.OursCeph = false, ours
 	for _, g := range w.Truth.PGsOf[i] {
 		pg := &w.Truth.PGs[g]
 		pg.Behind |= 1 << slices.Index(pg.Hosts, i)
 	}
+	w.lag(i)
 	w.tell(Act{Kind: DaemonsDown, Host: i, Ours: ours})
-	w.outLater(i, h.downAt, outAfter)
+	w.peer()
 }
 
 // outLater marks a host's OSDs out when they have been away for long.
 func (w *World) outLater(i int32, since, after time.Duration) {
 	w.Time.After(after, func() {
 		h := &w.Truth.Hosts[i]
-		if h.Daemons || h.downAt != since {
+		if h.Serves() || h.downAt != since {
 			return
 		}
 		if h.Noout.After(w.Time.Now()) {
@@ -48,7 +49,7 @@ func (w *World) outLater(i int32, since, after time.Duration) {
 			return
 		}
 		w.Time.After(backfillTime, func() {
-			if !h.Daemons && h.downAt == since {
+			if !h.Serves() && h.downAt == since {
 				w.remap(i)
 			}
 		})
@@ -84,14 +85,14 @@ func (w *World) spare(pg *PG) int32 {
 	}
 	used := map[model.Path]bool{}
 	for _, h := range pg.Hosts {
-		if h >= 0 && t.Hosts[h].Daemons && !t.Hosts[h].Out {
+		if h >= 0 && t.Hosts[h].Serves() && !t.Hosts[h].Out {
 			used[Place(&t.Fleet.Hosts[h], c.FailureDomain)] = true
 		}
 	}
 	start := w.rng.IntN(max(1, len(c.OSDHosts)))
 	for k := range c.OSDHosts {
 		h := c.OSDHosts[(start+k)%len(c.OSDHosts)]
-		if t.Hosts[h].Daemons && !t.Hosts[h].Out && !used[Place(&t.Fleet.Hosts[h], c.FailureDomain)] && !slices.Contains(pg.Hosts, h) {
+		if t.Hosts[h].Serves() && !t.Hosts[h].Out && !used[Place(&t.Fleet.Hosts[h], c.FailureDomain)] && !slices.Contains(pg.Hosts, h) {
 			return h
 		}
 	}
@@ -116,13 +117,23 @@ func (w *World) daemonsUp(i int32) {
 	if h.Daemons || !h.Up {
 		return
 	}
-	h.Daemons, h.OursCeph, h.catching = true, false, true
-	away := w.Time.Since() - h.downAt
-	since := w.Time.Since()
-	h.downAt = since
+	h.Daemons, h.OursCeph = true, false
 	w.tell(Act{Kind: DaemonsUp, Host: i})
+	w.catchUp(i)
+	w.peer()
+}
+
+// catchUp has the copies of a host that takes part again become complete.
+func (w *World) catchUp(i int32) {
+	h := &w.Truth.Hosts[i]
+	if !h.Serves() {
+		return
+	}
+	w.goesOn(i)
+	away, since := w.Time.Since()-h.downAt, w.Time.Since()
+	h.catching, h.downAt = true, since
 	w.Time.After(catchUp+away/10, func() {
-		if !h.Daemons || h.downAt != since {
+		if !h.Serves() || h.downAt != since {
 			return
 		}
 		h.catching = false
@@ -158,14 +169,31 @@ func (w *World) reach(ctx context.Context, n model.Node) (int32, *Host, error) {
 	return i, h, nil
 }
 
+// errNobody is what comes of a question to a cluster of which no monitor in quorum can be reached.
+var errNobody = errors.New("no monitor of its region's cluster that is in quorum can be reached")
+
+// daemons is what the cluster says of a host's daemons; empty: they run, and are not in service.
+func (h *Host) daemons() string {
+	switch {
+	case !h.Daemons:
+		return plan.Stopped
+	case h.Cut:
+		return ""
+	}
+	return plan.Up
+}
+
 // Observe implements ops.Storage.
 func (s storage) Observe(ctx context.Context, n model.Node) (ops.Ceph, error) {
 	i, h, err := s.w.reach(ctx, n)
 	if err != nil {
 		return ops.Ceph{}, err
 	}
+	if !s.w.asked(i) {
+		return ops.Ceph{}, fmt.Errorf("%s: %w", n.Path, errNobody)
+	}
 	t := &s.w.Truth
-	c := ops.Ceph{Daemons: map[bool]string{true: plan.Up, false: plan.Stopped}[h.Daemons], OSDs: []int32{i}}
+	c := ops.Ceph{Daemons: h.daemons(), OSDs: []int32{i}}
 	if c.Data = s.w.Data(int(i)); s.w.broken[i] == rack.OtherData {
 		c.Data = ""
 	}
@@ -203,6 +231,9 @@ func (s storage) SetNoout(ctx context.Context, n model.Node, until time.Time) er
 	if err != nil {
 		return err
 	}
+	if !s.w.asked(i) {
+		return fmt.Errorf("%s: %w", n.Path, errNobody)
+	}
 	s.w.Truth.Hosts[i].Noout = until // by the cluster: the host need not answer
 	s.w.tell(Act{Kind: NooutSet, Host: i, Ours: true})
 	return s.w.reply(i)
@@ -213,6 +244,9 @@ func (s storage) OKToStop(ctx context.Context, n model.Node) error {
 	i, _, err := s.w.reach(ctx, n)
 	if err != nil || s.w.opt.Careless {
 		return err
+	}
+	if !s.w.asked(i) {
+		return fmt.Errorf("%s: %w", n.Path, errNobody)
 	}
 	t := &s.w.Truth
 	for _, g := range t.PGsOf[i] {
@@ -277,6 +311,9 @@ func Least(g *plan.Group) int {
 // Health lists what is wrong in a region: hosts that do not answer, placement groups that are not clean, groups without all their members.
 func (w *World) Health(ctx context.Context, region model.Path, _ map[model.Path]bool) (wrong []string, err error) {
 	t := &w.Truth
+	if i := slices.IndexFunc(t.Fleet.Hosts, func(h plan.Host) bool { return h.Path.Region() == region }); i >= 0 && !w.asked(int32(i)) {
+		wrong = append(wrong, errNobody.Error())
+	}
 	for c := range t.Fleet.Clusters {
 		if t.Fleet.Clusters[c].Region == region {
 			if n := w.unclean(int32(c)); n > 0 {
@@ -297,7 +334,7 @@ func (w *World) Health(ctx context.Context, region model.Path, _ map[model.Path]
 func (w *World) unclean(c int32) int {
 	t, n := &w.Truth, 0
 	for _, h := range t.Fleet.Clusters[c].OSDHosts {
-		if len(t.PGsOf[h]) > 0 && (!t.Hosts[h].Daemons || t.Hosts[h].catching || t.Hosts[h].deadOSDs > 0) {
+		if len(t.PGsOf[h]) > 0 && (!t.Hosts[h].Serves() || t.Hosts[h].catching || t.Hosts[h].deadOSDs > 0) {
 			n++
 		}
 	}

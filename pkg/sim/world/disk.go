@@ -37,7 +37,7 @@ func (w *World) healLater(i int32, gone []int32, after time.Duration) {
 			return
 		}
 		w.Time.After(backfillTime, func() {
-			if !h.Daemons {
+			if !h.Serves() {
 				w.healLater(i, gone, outAfter)
 				return
 			}

@@ -17,6 +17,7 @@ type Faults struct {
 	Death     float64       `json:"death"`     // rate of each host: it dies, and comes back after 20 minutes to 2 hours
 	Disk      float64       `json:"disk"`      // rate of each host: one of its OSDs fails
 	Split     float64       `json:"split"`     // rate of the fleet: a zone cannot be reached from the workstation for 2 to 40 minutes
+	Cut       float64       `json:"cut"`       // rate of the fleet: hosts do not reach the others, see cut.go
 	Hang      float64       `json:"hang"`      // a restart hangs; two of three come back by their watchdog
 	FallBack  float64       `json:"fall_back"` // a new slot does not come up the first time
 	Install   float64       `json:"install"`   // writing a slot fails
@@ -37,6 +38,9 @@ var Profiles = map[string]Faults{
 		Operator: 0.2, Tenant: 0.05, Kill: 0.002},
 	"harsh": {Death: 1.0 / 200, Disk: 1.0 / 200, Split: 1.0 / 4, Hang: 0.08, FallBack: 0.05, Install: 0.05, Migration: 0.05, Reply: 0.02, Silent: 0.005, BMC: 0.2, Slow: time.Minute,
 		Operator: 2, Tenant: 0.3, Kill: 0.01},
+	// The usual ones, in a data centre whose networks split between its hosts.
+	"splits": {Death: 1.0 / 1000, Disk: 1.0 / 1000, Cut: 1.0 / 3, Hang: 0.02, FallBack: 0.01, Install: 0.01, Migration: 0.01, Reply: 0.005, Silent: 0.001, BMC: 0.05, Slow: 20 * time.Second,
+		Operator: 0.2, Tenant: 0.05, Kill: 0.002},
 }
 
 // Chance is true with a probability, by the world's own dice.
@@ -93,6 +97,7 @@ func (w *World) disturb() {
 	w.every(f.Death*hosts, w.die)
 	w.every(f.Disk*hosts, func() { w.LoseOSD(w.rng.IntN(len(w.Truth.Hosts))) })
 	w.every(f.Split, w.split)
+	w.every(f.Cut, w.cutOff)
 	w.every(f.Operator, w.interfere)
 	w.every(f.Tenant*hosts, w.tenant)
 }

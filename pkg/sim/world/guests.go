@@ -136,6 +136,10 @@ func (w *World) begin(v, to int32) (*migration, error) {
 		return nil, fmt.Errorf("%s cannot be migrated", vm.Name)
 	case h.Cordon.After(w.Time.Now()) && !w.opt.Careless:
 		return nil, fmt.Errorf("%s is cordoned: %w", w.Truth.Fleet.Hosts[to].Path, ops.ErrNoRoom)
+	case h.Cut && !w.opt.Careless:
+		return nil, fmt.Errorf("%s: its QEMU does not reach the pools of the machine's disks: timed out", w.Truth.Fleet.Hosts[to].Path)
+	case h.island != w.Truth.Hosts[vm.Host].island && !w.opt.Careless:
+		return nil, fmt.Errorf("%s does not reach %s: no route to host", w.Truth.Fleet.Hosts[vm.Host].Path, w.Truth.Fleet.Hosts[to].Path)
 	case !h.Up:
 		return nil, fmt.Errorf("%s is down: %w", w.Truth.Fleet.Hosts[to].Path, ops.ErrNoRoom)
 	case !ok && !w.opt.Careless:

@@ -139,7 +139,7 @@ func (w *World) observeData(k int32, out *model.ObservedCeph) {
 			continue
 		}
 		at := map[string]string{"root": "default", "host": string(host.Path), "rack": string(host.Path.Rack()), "zone": string(host.Path.Zone()), "chassis": string(Place(host, "chassis"))}
-		out.OSDs = append(out.OSDs, model.ObservedOSD{ID: int(h), Node: host.Path, Up: now.Daemons, In: !now.Out, Location: at, Bytes: 1 << 40, Used: 1 << 37})
+		out.OSDs = append(out.OSDs, model.ObservedOSD{ID: int(h), Node: host.Path, Up: now.Serves(), In: !now.Out, Location: at, Bytes: 1 << 40, Used: 1 << 37})
 	}
 	if w.opt.Careless {
 		return

@@ -25,7 +25,7 @@ func (m machines) Open(ctx context.Context, n model.Node) (ops.Machine, error) {
 	if err := m.w.Time.Sleep(ctx, time.Second+time.Duration(m.w.rng.Int64N(int64(f.Slow)+1))); err != nil {
 		return nil, err
 	}
-	if m.w.broken[m.w.index[n.Path]] == rack.HostSilent && f.Split > 0 {
+	if m.w.broken[m.w.index[n.Path]] == rack.HostSilent && f.Split+f.Cut > 0 {
 		return nil, fmt.Errorf("%s: %s: %w", n.Path, n.BMC.Address, rack.BMCFault("does not answer: connection timed out"))
 	}
 	if m.w.chance(f.BMC) {
@@ -90,7 +90,15 @@ func (s slots) Abandon(ctx context.Context, n model.Node) error {
 
 // Commit implements ops.Slots.
 func (s slots) Commit(ctx context.Context, n model.Node) error {
-	return errors.Join(s.Slots.Commit(ctx, n), s.w.reply(-1))
+	i, _, err := s.w.reach(ctx, n)
+	if err != nil {
+		return err
+	}
+	if err := s.Slots.Commit(ctx, n); err != nil {
+		return err
+	}
+	s.w.tell(Act{Kind: Committed, Host: i, Ours: true})
+	return s.w.reply(-1)
 }
 
 // hosts are those of the rack, which tell before they go down because of us.

@@ -4,6 +4,7 @@
 package world
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -30,17 +31,25 @@ type Host struct {
 	Ours bool
 	// Daemons says that its Ceph daemons are in service; OursCeph that they are not because of us.
 	Daemons, OursCeph bool
-	Cordon, Noout     time.Time // our marks' ends; zero: not set
-	Drained           bool      // the cordon is a drain's
-	Foreign           bool      // an operator's own cordon
-	Guests            []int32   // the virtual machines whose place it is, in no order
-	VCPUs, MemoryMiB  int64     // promised to floating virtual machines, those on their way included
-	Cells             []plan.Cell
-	Out, Gone         bool          // its OSDs are out; they, its monitor and its manager are no more, for good
-	downAt            time.Duration // when its daemons went out of service or came back last
-	catching          bool          // its copies are not complete yet
-	deadOSDs          int           // whose copies are not made anew yet
+	// Cut says that it reaches no majority of its region's monitors over the storage network: what its daemons do is for nothing, and machines there have no disks.
+	Cut bool
+	// Alone says that its uplink is cut: neither it nor its BMC is reached from the workstation.
+	Alone            bool
+	Cordon, Noout    time.Time // our marks' ends; zero: not set
+	Drained          bool      // the cordon is a drain's
+	Foreign          bool      // an operator's own cordon
+	Guests           []int32   // the virtual machines whose place it is, in no order
+	VCPUs, MemoryMiB int64     // promised to floating virtual machines, those on their way included
+	Cells            []plan.Cell
+	Out, Gone        bool          // its OSDs are out; they, its monitor and its manager are no more, for good
+	downAt           time.Duration // when its daemons went out of service or came back last
+	island           int           // with which hosts it shares a storage network; 0: with all that are not cut off
+	catching         bool          // its copies are not complete yet
+	deadOSDs         int           // whose copies are not made anew yet
 }
+
+// Serves reports whether a host's daemons take part in its cluster.
+func (h *Host) Serves() bool { return h.Daemons && !h.Cut }
 
 // State is what a virtual machine does.
 type State uint8
@@ -73,7 +82,7 @@ type PG struct {
 
 // Serves reports whether copy i of a placement group takes part in I/O.
 func (t *Truth) Serves(pg *PG, i int) bool {
-	return pg.Hosts[i] >= 0 && t.Hosts[pg.Hosts[i]].Daemons && pg.Dead&(1<<i) == 0
+	return pg.Hosts[i] >= 0 && t.Hosts[pg.Hosts[i]].Serves() && pg.Dead&(1<<i) == 0
 }
 
 // Serving counts the copies that take part in I/O, and those of them that are complete.
@@ -98,7 +107,13 @@ func (t *Truth) Member(g *plan.Group, host int32) bool {
 	if OnHost(g) {
 		return t.Hosts[host].Up
 	}
-	return t.Hosts[host].Daemons
+	return t.Hosts[host].Serves()
+}
+
+// Stores reports whether a host has daemons of Ceph.
+func (t *Truth) Stores(host int32) bool {
+	return slices.ContainsFunc(t.Fleet.Clusters, func(c plan.Cluster) bool { return slices.Contains(c.OSDHosts, host) }) ||
+		slices.ContainsFunc(t.Fleet.Groups, func(g plan.Group) bool { return !OnHost(&g) && slices.Contains(g.Hosts, host) })
 }
 
 // OnHost reports whether a group's members go with their hosts, and not with Ceph's daemons.
@@ -154,9 +169,10 @@ const (
 	Restart // Host is told to restart; it is not down yet
 	NooutSet
 	CordonSet
-	Began    // the root disk of Host is written by an installer
-	OSDsGone // the OSDs of Host are removed from their cluster, and with them whatever copies Truth still has there
-	Left     // Host's monitor and manager are members of no group any more
+	Committed // what Host runs is what it boots from now on: there is no way back to the other slot by itself
+	Began     // the root disk of Host is written by an installer
+	OSDsGone  // the OSDs of Host are removed from their cluster, and with them whatever copies Truth still has there
+	Left      // Host's monitor and manager are members of no group any more
 )
 
 // Watcher is told every act, in order.

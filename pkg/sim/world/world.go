@@ -42,6 +42,7 @@ type World struct {
 	tenants int
 	cause   bool // what goes down now does so by a fault
 	broken  map[int32]rack.Fault
+	islands int  // how often hosts were cut off
 	over    bool // nothing happens by itself any more
 }
 
