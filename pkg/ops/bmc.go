@@ -94,7 +94,7 @@ func powerOn(ctx context.Context, w World, op plan.Op, report func(plan.Progress
 		report(plan.Progress{Waiting: "the machine, which is on since an earlier try, to ask the relay for its boot"})
 		if _, err = w.follow(ctx, n, was, askWithin, report, asked); errors.Is(err, ErrSilent) {
 			report(plan.Progress{Text: "it has not asked for its boot; once more from the network"})
-			err = w.netCycle(ctx, n)
+			err = w.netCycle(ctx, n, was)
 		}
 	} else {
 		report(plan.Progress{Waiting: "the machine to be on"})

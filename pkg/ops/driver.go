@@ -60,6 +60,7 @@ type apply func(ctx context.Context, w World, op plan.Op, report func(plan.Progr
 var applies = map[plan.Kind]apply{
 	plan.BMCIdentify: identify,
 	plan.OrderArm:    arm,
+	plan.OrderRecall: recall,
 	plan.PowerOff:    powerOff,
 	plan.BootNetwork: bootNetwork,
 	plan.PowerOn:     powerOn,
@@ -176,7 +177,7 @@ func (d *Driver) Probe(ctx context.Context, op plan.Op) (plan.Outcome, error) {
 // seenElsewhere are the kinds whose effect is read from the BMC or the order book, which answer or fail, but are not silent: when they answer and
 // the effect is not there, the op has not had it, whatever else has changed. A host's silence, in contrast, tells nothing of what was done to it.
 var seenElsewhere = map[plan.Kind]bool{
-	plan.BMCIdentify: true, plan.OrderArm: true, plan.PowerOff: true, plan.BootNetwork: true, plan.PowerOn: true, plan.InstallWait: true,
+	plan.BMCIdentify: true, plan.OrderArm: true, plan.OrderRecall: true, plan.PowerOff: true, plan.BootNetwork: true, plan.PowerOn: true, plan.InstallWait: true,
 	plan.HostStart: true, plan.HostOff: true,
 	// It looks, and what it may do to the machine of a host that never answered is on record elsewhere.
 	plan.HostVerify: true,
@@ -199,11 +200,11 @@ func answered(m *Mismatch) bool {
 var leavesNothing = map[plan.Kind]bool{plan.BMCIdentify: true, plan.PowerOn: true, plan.InstallWait: true, plan.HostVerify: true}
 
 // visible are the postconditions that can be read back. What a boot consumes is gone at the controller's leisure, and what an op makes absent
-// (an unreachable host, a stopped machine) is not to be seen through the thing that is gone. That an order has not begun can be seen, and so can
+// (an unreachable host, a stopped machine) is not to be seen through the thing that is gone. That an order is not there, or has not begun, can be seen, and so can
 // a flag that is not set, and that no OSD is lost. What an op of a batch found out is nowhere in the world.
 func visible(op plan.Op) []plan.Fact {
 	return slices.DeleteFunc(slices.Clone(op.Post), func(f plan.Fact) bool {
-		gone := f.Value == "" && f.Attr != plan.AttrInstall && f.Attr != plan.AttrCordon && f.Attr != plan.AttrNoout && f.Attr != plan.AttrLost
+		gone := f.Value == "" && f.Attr != plan.AttrOrder && f.Attr != plan.AttrInstall && f.Attr != plan.AttrCordon && f.Attr != plan.AttrNoout && f.Attr != plan.AttrLost
 		return gone || ofBatch(f.Subject)
 	})
 }

@@ -20,6 +20,8 @@ const SilenceLimit = 8 * time.Minute
 // ErrSilent says that a machine stopped reporting in the middle of its install.
 var ErrSilent = errors.New("the machine has stopped reporting")
 
+// arm gives an order for a machine. That of a host which is to be laid down anew is given when nothing runs on it any more, which it brings about again where somebody
+// has undone it: from here on a boot of the machine from the network lays it down.
 func arm(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
 	n, err := w.node(op.Target)
 	if err != nil {
@@ -31,9 +33,21 @@ func arm(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) e
 			spec = model.Digest(f.Value)
 		}
 	}
+	if err := w.restore(ctx, op, report); err != nil {
+		return err
+	}
 	return w.Installs.Arm(ctx, n, order.Goal(op.Args["goal"]), spec, func(text string, done, total int64) {
 		report(plan.Progress{Text: text, Done: done, Total: total})
 	})
+}
+
+func recall(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
+	n, err := w.node(op.Target)
+	if err != nil {
+		return err
+	}
+	report(plan.Progress{Waiting: "the relay to forget the order"})
+	return w.Installs.Recall(ctx, n)
 }
 
 func installWait(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
@@ -77,7 +91,7 @@ func (w World) attempts(ctx context.Context, n model.Node, op plan.Op, was order
 		}
 		report(plan.Progress{Text: err.Error() + "; once more from the network"})
 		if was, _, err = w.Installs.Watch(ctx, n, 0); err == nil {
-			err = w.netCycle(ctx, n)
+			err = w.netCycle(ctx, n, was)
 		}
 		if err != nil {
 			return s, err
@@ -86,9 +100,15 @@ func (w World) attempts(ctx context.Context, n model.Node, op plan.Op, was order
 }
 
 // netCycle switches a machine off and on, so that it boots from the network. One that has booted its own disk after all runs a host again, on which somebody may
-// have started something: it is left alone.
-func (w World) netCycle(ctx context.Context, n model.Node) error {
+// have started something: it is left alone. So is one that has been heard since its order was as it was: it boots, or writes, or is a host by now under keys
+// that nobody knows yet.
+func (w World) netCycle(ctx context.Context, n model.Node, was order.Status) error {
 	err := w.withMachine(ctx, n, func(m Machine) error {
+		if s, _, err := w.Installs.Watch(ctx, n, 0); err != nil {
+			return err
+		} else if news(s, was) {
+			return errHeard
+		}
 		if h, err := w.Hosts.Observe(ctx, n); err != nil {
 			return fmt.Errorf("%s: it booted its own disk and not the installer, and whether its host answers is not known, so it is not switched off: %w", n.Path, err)
 		} else if h.Reachable {
@@ -96,11 +116,20 @@ func (w World) netCycle(ctx context.Context, n model.Node) error {
 		}
 		return m.SetPower(ctx, model.PowerOff)
 	})
+	if errors.Is(err, errHeard) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	return w.withMachine(ctx, n, func(m Machine) error { return netOn(ctx, m) })
 }
+
+// errHeard says that a machine which was to be switched off since it was silent is so no more.
+var errHeard = errors.New("it is heard again")
+
+// news reports whether an order is not as it was.
+func news(s, was order.Status) bool { return s.Phase != was.Phase || s.Updated.After(was.Updated) }
 
 // follow waits until an order is where it should be, reports what the agent says, and ends early when the install cannot go on, or nothing is heard for as long
 // as the limit. What is still as it was counts for neither.
@@ -118,7 +147,7 @@ func (w World) follow(ctx context.Context, n model.Node, was order.Status, limit
 			}
 			return s, err
 		}
-		if s.Phase != was.Phase || s.Updated.After(was.Updated) {
+		if news(s, was) {
 			if there(s) {
 				return s, nil
 			}

@@ -36,6 +36,8 @@ type Machine interface {
 type Installs interface {
 	// Arm signs an order for the node and hands it to the relay of its network, with all it refers to.
 	Arm(ctx context.Context, n model.Node, goal order.Goal, spec model.Digest, report func(text string, done, total int64)) error
+	// Recall takes the node's last order back, so that no boot of its machine is answered with it. One that is over, or is not there, is no error; one that was begun is.
+	Recall(ctx context.Context, n model.Node) error
 	// Order is what is known of the node's last order; the zero value when there is none.
 	Order(ctx context.Context, n model.Node) (model.ObservedOrder, error)
 	// Watch returns the order's status once it is newer than version after, or after a while without news; the version goes into the next call.

@@ -27,6 +27,7 @@ var restores = map[plan.Kind][]plan.Attr{
 	plan.CephPurge: {plan.AttrEmpty}, // it waits again
 	plan.PowerOff:  {plan.AttrCordon},
 	plan.SlotBoot:  downFrom, // guests are proven gone last
+	plan.OrderArm:  downFrom,
 	plan.HostOff:   downFrom,
 }
 

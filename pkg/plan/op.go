@@ -13,6 +13,7 @@ type Kind string
 const (
 	BMCIdentify Kind = "bmc.identify" // ask the BMC who it is and compare
 	OrderArm    Kind = "order.arm"    // sign an install order and hand it to the relay
+	OrderRecall Kind = "order.recall" // take an install order back that was not begun
 	PowerOff    Kind = "power.off"
 	BootNetwork Kind = "boot.network" // the next boot, once, from the network
 	PowerOn     Kind = "power.on"     // and see the machine ask the relay for its boot
@@ -52,7 +53,7 @@ const (
 // HostDrain and HostUncordon; one with AttrCeph in the initial state CephStop and CephStart; one with OSDs, which has AttrCeph, CephNoout and
 // CephRestore. HostVerify, HostConfig, OVSEnsure, KVMEnsure and KVMMigrate may stand between SlotBoot and SlotCommit. BatchBake is needed when the policy bakes.
 //
-// Under the method reinstall a host needs no slot of its own making. OrderArm stands behind HostDrain; where SlotBoot would be stand HostOff, BootNetwork,
+// Under the method reinstall a host needs no slot of its own making. Where SlotBoot would be stand OrderArm, for a host on which nothing runs any more, HostOff, BootNetwork,
 // PowerOn, InstallWait and HostVerify; and there is no SlotCommit: what is laid down is what boots.
 const (
 	SlotWrite    Kind = "slot.write"    // the image onto the idle slot, while virtual machines run
@@ -94,6 +95,7 @@ type KindInfo struct {
 var kinds = map[Kind]KindInfo{
 	BMCIdentify: {Verb: "check who answers at the BMC", Reversible: true, Timeout: 25 * time.Minute, Patience: 10 * time.Minute},
 	OrderArm:    {Verb: "sign an install order and arm the relay", Reversible: true, Timeout: 15 * time.Minute},
+	OrderRecall: {Verb: "take back its install order, which was not begun", Reversible: true, Timeout: 5 * time.Minute},
 	PowerOff:    {Verb: "power off", Reversible: true, Timeout: 30 * time.Minute, Patience: 10 * time.Minute},
 	BootNetwork: {Verb: "boot once from the network", Reversible: true, Timeout: 25 * time.Minute, Patience: 10 * time.Minute},
 	PowerOn:     {Verb: "power on, until the relay sees it boot", Reversible: false, Destructive: true, Passes: []Attr{AttrPower, AttrBoot}, Timeout: 50 * time.Minute, Patience: 10 * time.Minute},

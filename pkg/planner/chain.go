@@ -29,7 +29,7 @@ func (c *chain) usesOf(k plan.Kind) []string {
 	switch k {
 	case plan.BMCIdentify, plan.PowerOff, plan.BootNetwork, plan.HostStart, plan.HostOff:
 		return append([]string{"bmc:" + c.bmc}, c.uses...)
-	case plan.OrderArm, plan.PowerOn, plan.InstallWait, plan.SlotWrite:
+	case plan.OrderArm, plan.OrderRecall, plan.PowerOn, plan.InstallWait, plan.SlotWrite:
 		return append([]string{"relay:" + c.boot}, c.uses...)
 	default:
 		return c.uses

@@ -144,7 +144,7 @@ func (b *builder) undrain(p *plan.Plan) {
 	b.note("virtual machines that were moved away stay where they are; new ones may be placed on the hosts, and those that were stopped with consent are started")
 }
 
-// giveBack starts a host's daemons, unsets its noout and lets virtual machines back, as far as that is not so.
+// giveBack starts a host's daemons, unsets its noout, takes back an order to lay it down anew and lets virtual machines back, as far as that is not so.
 func (b *builder) giveBack(n model.Node) []plan.Op {
 	sub := plan.NodeSubject(n.Path)
 	c := &chain{sub: sub, st: plan.State{sub: cloneFacts(b.state[sub])}, uses: []string{"rack:" + string(n.Path.Rack())}}
@@ -163,6 +163,9 @@ func (b *builder) giveBack(n model.Node) []plan.Op {
 			pre = c.facts(plan.AttrCeph, plan.Up)
 		}
 		c.add(plan.CephRestore, nil, pre, c.facts(plan.AttrNoout, ""))
+	}
+	if order := c.get(plan.AttrOrder); order != "" && c.get(plan.AttrInstall) == "" {
+		c.add(plan.OrderRecall, nil, append(c.facts(plan.AttrOrder, order, plan.AttrInstall, ""), runs...), c.facts(plan.AttrOrder, ""))
 	}
 	if c.get(plan.AttrCordon) != "" {
 		c.add(plan.HostUncordon, nil, runs, c.facts(plan.AttrCordon, "", plan.AttrGuests, ""))

@@ -172,6 +172,9 @@ func TestUndrain(t *testing.T) {
 	set(1, plan.AttrCordon, plan.Set)
 	set(1, plan.AttrCeph, plan.Stopped)
 	set(1, plan.AttrNoout, plan.Set)
+	set(1, plan.AttrOrder, "another host") // armed and not begun
+	set(3, plan.AttrOrder, "its host")
+	set(3, plan.AttrInstall, facts.PhaseInstalled)
 	set(8, plan.AttrCordon, plan.Set) // of another zone
 	p, err := planner.FromState(in, st)
 	if err != nil {
@@ -180,7 +183,7 @@ func TestUndrain(t *testing.T) {
 	if err := verify.Plan(p); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"host.uncordon", "ceph.start", "ceph.restore", "host.uncordon"}, kindsIn(p)); diff != "" {
+	if diff := cmp.Diff([]string{"host.uncordon", "ceph.start", "ceph.restore", "order.recall", "host.uncordon"}, kindsIn(p)); diff != "" {
 		t.Error(diff)
 	}
 	if len(p.Left) != 1 || p.Left[0].Node != in.Desired.Nodes[2].Path {

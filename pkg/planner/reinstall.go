@@ -97,11 +97,11 @@ func (r *rollout) chooseAnew() {
 
 func (r *rollout) lays() bool { return r.cert.Policy.Reinstalls() }
 
-// arm signs the order of an emptied host that is still running.
-func (r *rollout) arm(c *chain, n *model.Node, want string) {
+// arm signs the order of a host on which nothing runs any more: from then on a boot from the network lays it down, also one that nobody has asked for.
+func (r *rollout) arm(c *chain, n *model.Node, want string, emptied []plan.Fact) {
 	c.add(plan.OrderArm, map[string]string{
 		"goal": "reinstall", "image": string(r.in.Images[n.Image.Name]), "image_name": n.Image.Name, "config": string(n.Config), "root_device": n.RootDevice.String(),
-	}, c.facts(plan.AttrMachine, facts.MachineValue(*n)), c.facts(plan.AttrOrder, want, plan.AttrInstall, ""))
+	}, append(c.facts(plan.AttrMachine, facts.MachineValue(*n)), emptied...), c.facts(plan.AttrOrder, want, plan.AttrInstall, ""))
 }
 
 // lay shuts an emptied host down and installs it again. What is known of the host that was there is not known of the one that comes.

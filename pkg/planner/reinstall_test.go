@@ -38,7 +38,7 @@ func TestUpgradeByReinstall(t *testing.T) {
 	for _, o := range p.Stages[0].Order() {
 		kinds = append(kinds, string(o.Kind))
 	}
-	want := []string{"batch.certify", "host.cordon", "host.drain", "order.arm", "ceph.noout", "ceph.stop", "host.off", "boot.network", "power.on", "install.wait",
+	want := []string{"batch.certify", "host.cordon", "host.drain", "ceph.noout", "ceph.stop", "order.arm", "host.off", "boot.network", "power.on", "install.wait",
 		"host.verify", "kvm.ensure", "ceph.start", "ceph.restore", "host.uncordon", "batch.gate", "batch.bake"}
 	if diff := cmp.Diff(want, kinds); diff != "" {
 		t.Error(diff)

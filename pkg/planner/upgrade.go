@@ -317,6 +317,7 @@ func (r *rollout) host(h int32, batch plan.Subject, certify []plan.OpID) []plan.
 	if was := c.get(plan.AttrHost); was != want {
 		r.down(c, n, want, guests, r.osd[h], ceph)
 		if emptied := emptied(c, guests, r.osd[h], ceph); r.lays() {
+			r.arm(c, n, want, emptied)
 			r.lay(c, n, want, emptied)
 		} else {
 			c.add(plan.SlotBoot, nil, append(c.facts(plan.AttrIdle, want), emptied...), c.facts(plan.AttrHost, want, plan.AttrIdle, was)) // what ran before is then in the idle one
@@ -338,8 +339,7 @@ func behind(c *chain, batch plan.Subject, certify []plan.OpID) []plan.Op {
 	return c.ops
 }
 
-// down empties a host: slot, cordon, drain, noout, daemons. The order of one that is laid down anew is armed when nothing of it can be called off for want of
-// room, and before noout begins to run.
+// down empties a host: slot, cordon, drain, noout, daemons.
 func (r *rollout) down(c *chain, n *model.Node, want string, guests, osd, ceph bool) {
 	var noout map[string]string
 	if r.lays() {
@@ -356,9 +356,6 @@ func (r *rollout) down(c *chain, n *model.Node, want string, guests, osd, ceph b
 	}
 	if guests && c.get(plan.AttrGuests) != plan.None {
 		c.add(plan.HostDrain, nil, c.facts(plan.AttrCordon, c.get(plan.AttrCordon)), c.facts(plan.AttrGuests, plan.None))
-	}
-	if r.lays() {
-		r.arm(c, n, want)
 	}
 	if osd && c.get(plan.AttrNoout) != plan.Set {
 		c.add(plan.CephNoout, noout, nil, c.facts(plan.AttrNoout, plan.Set))

@@ -143,6 +143,19 @@ func (p *Provisioner) Order(ctx context.Context, n model.Node) (model.ObservedOr
 	return o, nil
 }
 
+// Recall takes the node's last order back. Of one that was begun a disk was written, and only going on with it makes a host.
+func (p *Provisioner) Recall(ctx context.Context, n model.Node) error {
+	rec, ok, err := p.orders().Lookup(ctx, string(n.Path))
+	if err != nil || !ok || rec.Installed != nil {
+		return err
+	}
+	c, err := p.Relay(ctx, rec.Network)
+	if err != nil {
+		return err
+	}
+	return c.Disarm(ctx, rec.ID)
+}
+
 // phase is how far an order is. A begun one that has gone silent is stalled while the relay would let the machine go on with it, and failed when
 // that takes a new order.
 func (p *Provisioner) phase(rec Record, s order.Status) string {

@@ -192,10 +192,14 @@ func (b *book) arm(e entry) error {
 	return nil
 }
 
-// disarm forgets an order, for good before it returns.
+// disarm forgets an order, for good before it returns. One that was begun and has not come to its end is kept: its machine's disk was written, and only that order goes
+// on with it.
 func (b *book) disarm(id string) error {
 	b.orders.Lock()
 	defer b.orders.Unlock()
+	if e, ok := b.find(id); ok && e.Record.Attempts > 0 && e.Record.Phase != order.PhaseInstalled {
+		return fmt.Errorf("%w: order %s was begun on %s; nuboctl apply goes on with it", order.ErrConsumed, id, e.Record.Order.Node)
+	}
 	if err := b.unlink(id); err != nil {
 		return err
 	}

@@ -221,6 +221,38 @@ func TestNonceIsGrantedOnceAlsoAfterACrash(t *testing.T) {
 	}
 }
 
+// TestAnOrderIsTakenBack until it was begun: then a disk was written, and only that order goes on with it.
+func TestAnOrderIsTakenBack(t *testing.T) {
+	b := newBench(t)
+	o := b.order("o1", 1)
+	if err := b.arm(o); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time there is none
+		if err := b.relay.book.disarm("o1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, ok := b.relay.book.expected(o.Machine.MACs[0]); ok {
+		t.Error("its machine is still expected")
+	}
+	if code := b.post("/v1/orders/o1/consume", order.Consume{Nonce: o.Nonce, Serial: "S1", Boot: "boot-1"}); code != 404 {
+		t.Errorf("a disk is given for it: %d", code)
+	}
+	if err := b.arm(o); err != nil {
+		t.Fatal(err)
+	}
+	if code := b.post("/v1/orders/o1/consume", order.Consume{Nonce: o.Nonce, Serial: "S1", Boot: "boot-1"}); code != 200 {
+		t.Fatalf("its disk is not given: %d", code)
+	}
+	if err := b.relay.book.disarm("o1"); !errors.Is(err, order.ErrConsumed) {
+		t.Errorf("one that was begun is taken back: %v", err)
+	}
+	if phase := b.phase("o1"); phase != order.PhaseConsumed {
+		t.Errorf("it is %s", phase)
+	}
+}
+
 func TestOrdersThatAreNotTaken(t *testing.T) {
 	b := newBench(t)
 	if err := b.arm(b.order("o2", 5)); err != nil {

@@ -36,7 +36,7 @@ var ways = map[string]way{
 	},
 	plan.MethodReinstall: {
 		goals: []plan.Goal{plan.GoalUpgrade, plan.GoalRollback, plan.GoalReinstall},
-		chain: []plan.Kind{plan.HostCordon, plan.HostDrain, plan.OrderArm, plan.CephNoout, plan.CephStop, plan.HostOff, plan.BootNetwork, plan.PowerOn, plan.InstallWait,
+		chain: []plan.Kind{plan.HostCordon, plan.HostDrain, plan.CephNoout, plan.CephStop, plan.OrderArm, plan.HostOff, plan.BootNetwork, plan.PowerOn, plan.InstallWait,
 			plan.HostVerify, plan.CephStart, plan.CephRestore, plan.HostUncordon},
 		brings:  plan.HostVerify,
 		between: []plan.Kind{plan.HostConfig, plan.OVSEnsure, plan.KVMEnsure, plan.KVMMigrate, plan.KVMStorage},
@@ -77,7 +77,8 @@ var contract = map[plan.Kind]struct {
 	plan.CephStop:     {of: serving, pre: facts{plan.AttrNoout: plan.Set}, post: facts{plan.AttrCeph: plan.Stopped}},
 	plan.SlotBoot:     {pre: facts{plan.AttrIdle: spec, plan.AttrGuests: plan.None, plan.AttrCeph: plan.Stopped}, post: facts{plan.AttrHost: spec}},
 	plan.HostVerify:   {post: facts{plan.AttrHost: spec}},
-	plan.OrderArm:     {post: facts{plan.AttrOrder: spec, plan.AttrInstall: ""}},
+	plan.OrderArm: {pre: facts{plan.AttrGuests: plan.None, plan.AttrCeph: plan.Stopped, plan.AttrNoout: plan.Set},
+		post: facts{plan.AttrOrder: spec, plan.AttrInstall: ""}},
 	plan.HostOff: {pre: facts{plan.AttrOrder: spec, plan.AttrInstall: "", plan.AttrGuests: plan.None, plan.AttrCeph: plan.Stopped, plan.AttrNoout: plan.Set},
 		post: facts{plan.AttrPower: "off", plan.AttrHost: "", plan.AttrDefault: ""}},
 	plan.BootNetwork: {pre: facts{plan.AttrPower: "off"}, post: facts{plan.AttrBoot: "network"}},

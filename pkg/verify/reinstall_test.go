@@ -50,6 +50,11 @@ func TestEveryDamageToAReinstallIsFound(t *testing.T) {
 		{name: "it goes off without asking for virtual machines", rule: "ops", text: "does not expect guests", damage: func(t *testing.T, p *plan.Plan) { unpre(find(t, p, "host.off "+first), plan.AttrGuests) }},
 		{name: "it goes off without noout", rule: "ops", text: "does not expect noout", damage: func(t *testing.T, p *plan.Plan) { unpre(find(t, p, "host.off "+first), plan.AttrNoout) }},
 		{name: "it goes off before an order is armed", rule: "ops", text: "does not expect order", damage: func(t *testing.T, p *plan.Plan) { unpre(find(t, p, "host.off "+first), plan.AttrOrder) }},
+		{name: "an order is out while its daemons run", rule: "ops", text: "order.arm node:s/r/az1/a/h1 does not wait for ceph.stop", damage: func(t *testing.T, p *plan.Plan) {
+			ungate(p, plan.ID(plan.OrderArm, first), plan.ID(plan.HostDrain, first))
+			ungate(p, plan.ID(plan.HostOff, first), plan.ID(plan.OrderArm, first), plan.ID(plan.CephStop, first))
+		}},
+		{name: "an order is out without asking for virtual machines", rule: "ops", text: "does not expect guests", damage: func(t *testing.T, p *plan.Plan) { unpre(find(t, p, "order.arm "+first), plan.AttrGuests) }},
 		{name: "power on whatever the order is", rule: "ops", text: "does not expect order", damage: func(t *testing.T, p *plan.Plan) { unpre(find(t, p, "power.on "+first), plan.AttrOrder) }},
 		{name: "power on before it was off", rule: "ops", text: "does not wait for boot.network", damage: func(t *testing.T, p *plan.Plan) {
 			ungate(p, plan.ID(plan.PowerOn, first), plan.ID(plan.CephStop, first))

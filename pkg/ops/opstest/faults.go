@@ -37,6 +37,8 @@ var failures = []failure{
 	{rack.Unreachable, plan.PowerOff, nil, "does not answer", 0, plan.Unknown},
 	{rack.RelayLost, plan.OrderArm, nil, "relay", 0, plan.Unknown},
 	{rack.LostReply, plan.OrderArm, nil, "connection reset", 0, plan.Applied},
+	{rack.RelayLost, plan.OrderRecall, nil, "relay", 0, plan.Unknown},
+	{rack.LostReply, plan.OrderRecall, nil, "connection reset", 0, plan.Applied},
 	{rack.Forgetful, plan.BootNetwork, ops.ErrUnverified, "boot of node:lab/r1/az1/a/blade-01", 0, plan.NotApplied},
 	{rack.Hung, plan.PowerOn, ops.ErrSilent, "nuboctl bmc console blade-01", 0, plan.NotApplied},
 	{rack.Silent, plan.InstallWait, ops.ErrSilent, "apply again", 1, plan.NotApplied},

@@ -23,6 +23,16 @@ func newReinstall(t *testing.T, lab New) *bench {
 	return b
 }
 
+// newRecall is a bench whose order to lay the first host down anew is out, and is taken back.
+func newRecall(t *testing.T, lab New) *bench {
+	b := newReinstall(t, lab)
+	i := slices.IndexFunc(b.ops, func(o plan.Op) bool { return o.Kind == plan.OrderArm })
+	arm := b.ops[i]
+	b.ops = append(b.ops[:i+1], plan.Op{ID: plan.ID(plan.OrderRecall, arm.Target), Kind: plan.OrderRecall, Target: arm.Target, Pre: arm.Post,
+		Post: []plan.Fact{{Subject: arm.Target, Attr: plan.AttrOrder}}})
+	return b
+}
+
 // reinstall are the ops that empty a host, lay it down anew and give it back.
 func (b *bench) reinstall() []plan.Op {
 	b.Helper()
@@ -49,9 +59,9 @@ func (b *bench) reinstall() []plan.Op {
 	hold := map[string]string{"noout": "1h"}
 	add(plan.HostCordon, nil, nil, down[:1])
 	add(plan.HostDrain, nil, down[:1], down[1:2])
-	add(plan.OrderArm, map[string]string{"goal": "reinstall"}, nil, is(plan.AttrOrder, want, plan.AttrInstall, ""))
 	add(plan.CephNoout, hold, nil, down[2:3])
 	add(plan.CephStop, hold, append(is(plan.AttrKept, c.Data), down[2]), down[3:])
+	add(plan.OrderArm, map[string]string{"goal": "reinstall"}, down, is(plan.AttrOrder, want, plan.AttrInstall, ""))
 	add(plan.HostOff, hold, append(is(plan.AttrOrder, want, plan.AttrInstall, ""), down...), is(plan.AttrPower, "off", plan.AttrHost, ""))
 	add(plan.BootNetwork, nil, is(plan.AttrPower, "off"), is(plan.AttrBoot, facts.NetBoot))
 	add(plan.PowerOn, nil, is(plan.AttrOrder, want, plan.AttrInstall, "", plan.AttrPower, "off", plan.AttrBoot, facts.NetBoot), is(plan.AttrPower, "on", plan.AttrBoot, "", plan.AttrInstall, facts.PhaseStarted))

@@ -66,6 +66,9 @@ func benchFor(t *testing.T, lab New, planFor Plan, k plan.Kind) *bench {
 	if k == plan.HostOff {
 		return newReinstall(t, lab)
 	}
+	if k == plan.OrderRecall {
+		return newRecall(t, lab)
+	}
 	if slices.Contains(clusterKinds, k) {
 		b := newBench(t, lab, planFor, CephSite(2))
 		if k == plan.CephMon { // the first one comes with the cluster
@@ -303,7 +306,7 @@ var blinds = map[plan.Kind]rack.Fault{
 	plan.CephCreate: rack.HostSilent, plan.CephMon: rack.HostSilent, plan.CephMgr: rack.HostSilent, plan.CephOSD: rack.HostSilent, plan.CephSettle: rack.HostSilent,
 	plan.CephOut: rack.HostSilent, plan.CephEmpty: rack.HostSilent, plan.CephPurge: rack.HostSilent, plan.CephLeave: rack.HostSilent, plan.DiskWipe: rack.HostSilent,
 	plan.BMCIdentify: rack.Unreachable, plan.PowerOff: rack.Unreachable, plan.BootNetwork: rack.Unreachable, plan.PowerOn: rack.Unreachable, plan.HostStart: rack.Unreachable,
-	plan.OrderArm: rack.RelayLost, plan.InstallWait: rack.RelayLost,
+	plan.OrderArm: rack.RelayLost, plan.OrderRecall: rack.RelayLost, plan.InstallWait: rack.RelayLost,
 	plan.HostVerify: rack.HostSilent, plan.OVSEnsure: rack.HostSilent, plan.KVMEnsure: rack.HostSilent, plan.HostConfig: rack.HostSilent, plan.KVMStorage: rack.HostSilent, plan.KVMMigrate: rack.HostSilent, plan.VMEnsure: rack.HostSilent,
 
 	plan.SlotWrite: rack.HostSilent, plan.HostCordon: rack.HostSilent, plan.HostDrain: rack.HostSilent, plan.CephNoout: rack.HostSilent, plan.CephStop: rack.HostSilent,

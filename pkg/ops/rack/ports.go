@@ -126,6 +126,21 @@ func (p installs) Arm(ctx context.Context, n model.Node, goal order.Goal, spec m
 	return b.reply("arm")
 }
 
+func (p installs) Recall(ctx context.Context, n model.Node) error {
+	p.f.mu.Lock()
+	defer p.f.mu.Unlock()
+	b, err := p.blade(ctx, n)
+	switch {
+	case err != nil || b.rec == nil || b.kept != nil:
+		return err
+	case b.rec.Attempts > 0:
+		return fmt.Errorf("%s: order %s was begun", n.Path, b.rec.Order.ID)
+	}
+	b.rec = nil
+	p.f.news(b)
+	return b.reply("recall")
+}
+
 func (p installs) Order(ctx context.Context, n model.Node) (model.ObservedOrder, error) {
 	p.f.mu.Lock()
 	defer p.f.mu.Unlock()

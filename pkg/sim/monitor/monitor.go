@@ -33,6 +33,7 @@ const (
 	Erased   = "no disk is written twice under one approval"
 	Emptied  = "I8 no disk is written of a host that is not emptied"
 	Back     = "I12 a way back exists until the new is proven, or the step says that there is none"
+	Ready    = "I8 no order is out for a host that is not emptied"
 	Flags    = "I10 every flag has an end, and is gone at the end"
 )
 
@@ -122,6 +123,8 @@ func (m *Monitor) Act(t *world.Truth, now time.Time, a world.Act) {
 		m.left(t, now, a.Host)
 	case world.Committed:
 		m.committed(t, now, a.Host)
+	case world.Armed:
+		m.armed(t, now, a.Host)
 	case world.Began:
 		m.written(t, now, a.Host)
 		if m.OneWay != nil && !m.OneWay(name(t, a.Host)) {
@@ -132,6 +135,20 @@ func (m *Monitor) Act(t *world.Truth, now time.Time, a world.Act) {
 		}
 		if m.began[a.Host]++; m.began[a.Host] > 1 {
 			m.violated(now, Erased, "%s: %d times", name(t, a.Host), m.began[a.Host])
+		}
+	}
+}
+
+// armed looks at a host whose machine lays it down anew from now on when it boots from the network, for whatever reason: nothing runs on it any more.
+func (m *Monitor) armed(t *world.Truth, now time.Time, h int32) {
+	host := &t.Hosts[h]
+	stores := len(t.PGsOf[h]) > 0 || slices.ContainsFunc(t.Fleet.Groups, func(g plan.Group) bool { return !world.OnHost(&g) && slices.Contains(g.Hosts, h) })
+	if stores && host.Daemons {
+		m.violated(now, Ready, "%s: its daemons run", name(t, h))
+	}
+	for _, v := range host.Guests {
+		if vm := &t.VMs[v]; vm.State == world.Running {
+			m.violated(now, Ready, "%s: %s runs there", name(t, h), vm.Name)
 		}
 	}
 }

@@ -68,7 +68,7 @@ const (
 	mostRuns    = 60
 	afterKill   = 5 * time.Minute
 	afterHalt   = 30 * time.Minute
-	leftTries   = 5
+	leftTries   = 15
 	replanAfter = 3 // stale or halted results in a row after which the operator plans again
 )
 
@@ -231,7 +231,7 @@ func (s *site) replan() {
 	s.release()
 }
 
-// takeBack does what nuboctl abort does before somebody plans again: on hosts that answer, daemons that the old plan has stopped are started, its marks removed, and
+// takeBack does what nuboctl abort does before somebody plans again: on hosts that answer, daemons that the old plan has stopped are started, its marks removed, its order taken back, and
 // machines that it has stopped with consent started. Without that, OSDs that were left stopped are marked out in the end and forgotten, and the new plan takes
 // another host down beside them. It is done once more when all is over, for hosts that did not answer when they were planned without; it reports whether
 // nothing is left.
@@ -246,7 +246,7 @@ func (s *site) takeBack() bool {
 			all = false
 			continue
 		}
-		for _, k := range []plan.Kind{plan.CephStart, plan.CephRestore, plan.HostUncordon} {
+		for _, k := range []plan.Kind{plan.CephStart, plan.CephRestore, plan.OrderRecall, plan.HostUncordon} {
 			op := plan.Op{Kind: k, Target: plan.NodeSubject(s.world.Truth.Fleet.Hosts[i].Path)}
 			if d.Apply(context.Background(), op, func(plan.Progress) {}) != nil {
 				all = false // it is tried again

@@ -128,7 +128,11 @@ func (p installs) Arm(ctx context.Context, n model.Node, goal order.Goal, spec m
 	if p.w.chance(p.w.opt.Faults.Install) {
 		return fmt.Errorf("%s: the relay has no room for chunk 17 of the image", n.Path)
 	}
-	return errors.Join(p.Installs.Arm(ctx, n, goal, spec, report), p.w.reply(-1))
+	if err := p.Installs.Arm(ctx, n, goal, spec, report); err != nil {
+		return err
+	}
+	p.w.tell(Act{Kind: Armed, Host: p.w.index[n.Path], Ours: true})
+	return p.w.reply(-1)
 }
 
 type cordons struct{ w *World }

@@ -170,6 +170,7 @@ const (
 	NooutSet
 	CordonSet
 	Committed // what Host runs is what it boots from now on: there is no way back to the other slot by itself
+	Armed     // an order to lay Host down anew is out
 	Began     // the root disk of Host is written by an installer
 	OSDsGone  // the OSDs of Host are removed from their cluster, and with them whatever copies Truth still has there
 	Left      // Host's monitor and manager are members of no group any more
