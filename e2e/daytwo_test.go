@@ -61,7 +61,7 @@ var blades = []string{"blade-01", "blade-02", "blade-03"}
 type dayTwo struct {
 	site
 	next   string        // the digest of the image that was rolled out
-	reboot time.Duration // a plain one, until everything runs again
+	reboot time.Duration // how long an OSD is away in a plain one
 	vms    []rack.VM
 	probes *rack.Probes
 }
@@ -161,34 +161,59 @@ func (d *dayTwo) restarts(t *testing.T) {
 		}
 		return nil
 	})
-	d.reboot = time.Since(began)
-	rack.Figure(t, "plain reboot of a blade", d.reboot)
+	rack.Figure(t, "plain reboot of a blade", time.Since(began))
+	for osd, away := range d.outages(t, began) {
+		d.reboot = away
+		rack.Figure(t, "out of service in it: "+osd, away)
+	}
+	if d.reboot == 0 {
+		t.Fatal("no OSD was away")
+	}
 	d.undisturbed(t, "plain reboot")
 	d.Expect(rack.Within(t, 15*time.Minute), t, 0, "undrain", "blade-02", "--yes")
 	d.healthy(t)
 }
 
-// outOfService is how long each blade's daemons were stopped since a moment, by the journal: from before they were stopped until they had come back.
-func (d *dayTwo) outOfService(t *testing.T, since time.Time) {
+// outages are how long each OSD was away since a moment, by the cluster's own log.
+func (d *dayTwo) outages(t *testing.T, since time.Time) map[string]time.Duration {
 	t.Helper()
-	down := map[string]time.Time{}
-	for _, r := range d.Journal(rack.Within(t, oneCommand), t) {
-		kind, node, _ := strings.Cut(string(r.OpID), " ")
+	text := d.ssh(t, `ceph --connect-timeout 60 log last 10000 info cluster | grep -E 'osd\.[0-9]+ (marked itself down|failed|.* boot)'`)
+	down, out := map[string]time.Time{}, map[string]time.Duration{}
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		i := slices.IndexFunc(f, func(word string) bool { return strings.HasPrefix(word, "osd.") })
+		at, err := time.Parse("2006-01-02T15:04:05.999999-0700", f[0])
 		switch {
-		case r.Time.Before(since):
-		case kind == string(plan.CephStop) && r.Kind == state.KindIntent:
-			down[node] = r.Time
-		case kind == string(plan.CephStart) && r.Kind == state.KindDone:
-			took := r.Time.Sub(down[node])
-			rack.Figure(t, "out of service: "+node, took)
-			if ratio := took.Seconds() / d.reboot.Seconds(); ratio > 1.5 {
-				t.Errorf("%s was out of service for %.2f times as long as a plain reboot takes", node, ratio)
+		case i < 0 || err != nil:
+			t.Fatalf("the cluster's log has %q (%v)", line, err)
+		case at.Before(since):
+		case f[len(f)-1] != "boot":
+			if down[f[i]].IsZero() {
+				down[f[i]] = at
 			}
-			delete(down, node)
+		case !down[f[i]].IsZero():
+			out[f[i]] += at.Sub(down[f[i]])
+			delete(down, f[i])
 		}
 	}
 	if len(down) > 0 {
 		t.Errorf("these did not come back: %v", down)
+	}
+	return out
+}
+
+// outOfService compares how long each blade was out of service since a moment with a plain reboot.
+func (d *dayTwo) outOfService(t *testing.T, since time.Time) {
+	t.Helper()
+	all := d.outages(t, since)
+	if len(all) != len(blades) {
+		t.Errorf("the OSDs that were away: %v", all)
+	}
+	for osd, away := range all {
+		rack.Figure(t, "out of service: "+osd, away)
+		if ratio := away.Seconds() / d.reboot.Seconds(); ratio > 1.5 {
+			t.Errorf("%s was away for %.2f times as long as in a plain reboot (%s)", osd, ratio, d.reboot)
+		}
 	}
 }
 
