@@ -114,6 +114,8 @@ func (d *dayTwo) laidDownOnce(t *testing.T) {
 
 // drainsKilled drains blade-02 while nuboctl is killed at each record that it writes, as long as there are any.
 func (d *dayTwo) drainsKilled(t *testing.T) {
+	d.worldComesBack(t)
+	d.probes.Mark(t, "")
 	file := filepath.Join(d.Dir, "drain.nubo")
 	d.Expect(rack.Within(t, 10*time.Minute), t, 0, "drain", "blade-02", "-o", file)
 	n, going := 0, true
