@@ -58,7 +58,7 @@ func (g *Guests) List(ctx context.Context, n model.Node) ([]ops.Guest, error) {
 	for _, d := range h.Domains {
 		if d.Active() || d.Held {
 			fixed, onDrain := g.VMs.policy(d)
-			out = append(out, ops.Guest{Name: d.Name, DirtyMiBs: rate[d.Name], Fixed: fixed != "", Consent: onDrain == drainStop, Held: d.Held && !d.Active()})
+			out = append(out, ops.Guest{Name: d.Name, DirtyMiBs: rate[d.Name], Fixed: fixed != "", Consent: onDrain == drainStop, Held: d.Held && !d.Active(), Marked: d.Held && d.Active()})
 		}
 	}
 	return out, nil

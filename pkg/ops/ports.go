@@ -105,6 +105,7 @@ type Guest struct {
 	Fixed     bool    // it cannot be migrated
 	Consent   bool    // its owner allows it to be stopped and started again
 	Held      bool    // stopped by Hold
+	Marked    bool    // it runs, and bears the mark of Hold: its release was cut short, and Release ends it
 }
 
 // Slots are the two root file systems of running hosts. Every method fails on a host that does not answer.

@@ -122,7 +122,7 @@ func uncordon(ctx context.Context, w World, op plan.Op, report func(plan.Progres
 		return err
 	}
 	for _, g := range guests {
-		if !g.Held {
+		if !g.Held && !g.Marked {
 			continue
 		}
 		report(plan.Progress{Waiting: g.Name + " to start"})

@@ -49,7 +49,9 @@ if [ "$release" != "$last" ] && trial; then
 	exit 0
 fi
 echo "$release" >"$kept.new"
+sync "$kept.new"
 mv -f "$kept.new" "$kept"
+sync "${kept%/*}"
 
 # start KIND: the daemons of a kind whose stores are there
 start() {

@@ -91,7 +91,8 @@ func (c *Conn) stop(ctx context.Context, dom libvirt.Domain, grace time.Duration
 	}
 }
 
-// Release starts a domain that Hold stopped, and takes the mark away. Doing it again changes nothing; one that is off and has no mark is not ours to start.
+// Release starts a domain that Hold stopped, and takes the mark away, also from one that runs because an earlier Release did not come to that: it would be taken for
+// held when its owner stops it. Doing it again changes nothing; one that is off and has no mark is not ours to start.
 func (c *Conn) Release(ctx context.Context, name string) error {
 	dom, have, err := c.find(ctx, name)
 	switch {

@@ -31,7 +31,8 @@ func (f Filler) persist(ctx context.Context, j Job) error {
 	return nil
 }
 
-// copyTree copies to a name beside the target first, so that a broken copy is never taken for a whole one.
+// copyTree copies to a name beside the target first, and gives it the target's when all of it is on the disk, so that a broken copy is never taken for a whole one:
+// neither by the next try, nor after a power cut.
 func (f Filler) copyTree(ctx context.Context, from, to string) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err
@@ -43,7 +44,22 @@ func (f Filler) copyTree(ctx context.Context, from, to string) error {
 	if _, err := f.Runner.Run(ctx, run.New("cp", "-a", "--", from, part)); err != nil {
 		return err
 	}
-	return os.Rename(part, to)
+	if err := onDisk(part); err != nil {
+		return err
+	}
+	if err := os.Rename(part, to); err != nil {
+		return err
+	}
+	return onDisk(filepath.Dir(to))
+}
+
+// onDisk brings all of the file system that a directory is in to its disk.
+func onDisk(dir string) error {
+	d, err := watch(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.flush(), d.close())
 }
 
 func missingDirs(from, to string) error {

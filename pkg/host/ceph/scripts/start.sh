@@ -12,7 +12,9 @@ if [ "${1-}" != good ] && [ "$release" != "$last" ] && grep -q 'nubo\.try' /proc
 	if ! /usr/lib/nubo/nubo-agent slot status | grep -Eq '"booted":"(.)","default_slot":"\1"'; then exit 75; fi
 fi
 echo "$release" >/var/lib/nubo/ceph-release.new
+sync /var/lib/nubo/ceph-release.new
 mv -f /var/lib/nubo/ceph-release.new /var/lib/nubo/ceph-release
+sync /var/lib/nubo
 start() {
 	for store in /var/lib/ceph/"$1"/ceph-*; do
 		if [ -e "$store/keyring" ]; then

@@ -3,7 +3,9 @@
 version=$(ceph-osd --version 2>/dev/null || ceph-mon --version)
 version=${version#ceph version }
 echo "${version%%.*}" >/var/lib/nubo/ceph-release.new
+sync /var/lib/nubo/ceph-release.new
 mv -f /var/lib/nubo/ceph-release.new /var/lib/nubo/ceph-release
+sync /var/lib/nubo
 for kind in osd mgr mon; do
 	units=$(systemctl list-units --no-legend --plain "ceph-$kind@*" | cut -d' ' -f1)
 	if [ -n "$units" ]; then systemctl stop $units; fi
