@@ -94,7 +94,7 @@ var purposes = map[string]string{
 	"netboot":        "DHCP, TFTP, HTTP and iPXE scripts behind one question: what may this machine boot?",
 	"image":          "build, sign, keep, check and serve images",
 	"remote":         "SSH: run, write, tunnel; known host keys only",
-	"host":           "observe and change one service of a host: `host/ovs`, `host/kvm`, `host/ceph`, `host/rbd`, `host/pki`, `host/files`, `host/slot`",
+	"host":           "observe and change one service of a host: `host/ovs`, `host/kvm`, `host/ceph`, `host/rbd`, `host/pki`, `host/files`, `host/packages`, `host/slot`",
 	"state":          "store with leases, journal, asks of the holder",
 	"installer":      "what runs in the ramdisk, and what writes the idle slot of a running host",
 	"relay":          "boot service of one network with its order book; `relay/bootd` is the daemon",

@@ -24,7 +24,15 @@ afterwards, by applying its plan again.`,
 there, stopped Ceph daemons and noout. Machines that were moved away stay where they are; new ones may come, and those
 that were stopped with their owners' consent are started.`}),
 		goalCommand(g, plan.GoalUpgrade, &cobra.Command{Use: "upgrade [PATH]", Short: "Change the hosts of a place to their image batch by batch, while virtual machines and storage go on",
-			Args: cobra.MaximumNArgs(1)}),
+			Args: cobra.MaximumNArgs(1),
+			Long: `Changes the hosts of a place, batch by batch, in the way that the inventory's rollout block says: by their other slot
+(the default), by a reinstall, or with packages in place. What cannot be done without stopping something is not begun (exit 3).
+
+With --packages SNAPSHOT hosts keep their image and get newer packages, for an urgent fix without a restart of the machines.
+The plan tells per host what changes and which services are restarted. Virtual machines stay and run on, unless Open
+vSwitch is among the packages: then they move away first. Ceph's daemons stop, one failure domain at a time, when their own
+packages change. Kernels, boot loaders, another release of Ceph and anything older than what is there are refused.`,
+			Example: "  nuboctl upgrade lab/r1\n  nuboctl image snapshot openssl-fix --from debs && nuboctl upgrade lab/r1 --packages openssl-fix"}),
 		goalCommand(g, plan.GoalRollback, &cobra.Command{Use: "rollback [PATH]", Short: "Take the hosts of a place back to the slot that they ran before, batch by batch", Args: cobra.MaximumNArgs(1),
 			Long: `Boots the hosts of a place from their other slot again, in batches as an upgrade does. Nothing is written: the slot must
 hold, complete, what was proven good there before. Hosts that do not run what the inventory asks for stay as they are,
@@ -70,6 +78,9 @@ func goalCommand(g *global, goal plan.Goal, cmd *cobra.Command) *cobra.Command {
 	}
 	if goal == plan.GoalUpgrade || goal == plan.GoalRollback {
 		f.StringVar(&o.Plan.Image, "image", "", "take this `NAME@DIGEST` for the image that the inventory asks for")
+	}
+	if goal == plan.GoalUpgrade {
+		f.StringVar(&o.Plan.Packages, "packages", "", "put the packages of this `snapshot` in place instead, without a restart of the machines")
 	}
 	cmd.RunE = g.run(func(cmd *cobra.Command, e app.Env, args []string) error {
 		o.Plan.Goal, o.Plan.Targets = string(goal), args

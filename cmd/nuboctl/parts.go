@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,6 +24,26 @@ func group(use, short, long string, subs ...*cobra.Command) *cobra.Command {
 	return c
 }
 
+func snapshotCommand(g *global) *cobra.Command {
+	var from string
+	cmd := &cobra.Command{Use: "snapshot [NAME]", Short: "Keep Debian packages for upgrades in place; list what is kept, or read and check it", Args: cobra.MaximumNArgs(1),
+		Long: `With --from, keeps the .deb files of a directory in the image store as a snapshot, and signs it with this cloud's key. The
+packages need Debian's dpkg-deb to be read. With NAME alone, tells what a snapshot holds, and reads every byte of it. Without
+NAME, lists the snapshots. nuboctl upgrade --packages NAME puts one in place.`,
+		Example: "  cd debs && apt-get download libssl3 openssl && cd ..\n  nuboctl image snapshot openssl-fix --from debs\n  nuboctl upgrade lab/r1 --packages openssl-fix"}
+	cmd.Flags().StringVar(&from, "from", "", "`directory` with .deb files")
+	cmd.RunE = g.run(func(cmd *cobra.Command, e app.Env, args []string) error {
+		switch {
+		case len(args) == 1:
+			return app.Snapshot(cmd.Context(), e, args[0], from)
+		case from != "":
+			return errors.New("--from: give the snapshot a name: nuboctl image snapshot NAME --from DIR")
+		}
+		return app.SnapshotList(e)
+	})
+	return cmd
+}
+
 func imageCommand(g *global) *cobra.Command {
 	var o app.ImageBuildOptions
 	build := &cobra.Command{Use: "build [NAME…]", Short: "Build and sign images; with no name: all that the inventory needs", Args: cobra.ArbitraryArgs,
@@ -37,8 +58,8 @@ Debian's mmdebstrap. What was built before from the same packages is found in th
 		o.Names = args
 		return app.ImageBuild(cmd.Context(), e, o)
 	})
-	return group("image", "Build, list, verify and sign images", "",
-		build,
+	return group("image", "Build, list, verify and sign images, and keep packages", "",
+		build, snapshotCommand(g),
 		&cobra.Command{Use: "list", Short: "List the images of the store", Args: cobra.NoArgs,
 			RunE: g.run(func(_ *cobra.Command, e app.Env, _ []string) error { return app.ImageList(e) })},
 		&cobra.Command{Use: "verify [NAME…]", Short: "Read every byte of images, and check them and their signatures", Args: cobra.ArbitraryArgs,

@@ -29,6 +29,7 @@ func planFlags(cmd *cobra.Command, o *app.PlanOptions) {
 	f.StringVar(&o.Observed, "observed", "", "plan from a recorded observation (`file`), from none, or from a synthetic one: a healthy, loaded fleet of this inventory")
 	f.Uint64Var(&o.Seed, "seed", 1, "of a synthetic observation")
 	f.StringVar(&o.Image, "image", "", "plan for this `NAME@DIGEST` instead of the image that NAME stands for")
+	f.StringVar(&o.Packages, "packages", "", "with --goal upgrade: put the packages of this `snapshot` in place")
 	f.StringVar(&o.HTML, "html", "", "write the rollout as a page to this `file`")
 	f.StringVar(&o.JUnit, "junit", "", "write a JUnit report to this `file`: a case for each node and machine, failed where something differs")
 	f.BoolVar(&o.All, "all", false, "show every batch and every op")
@@ -84,6 +85,7 @@ rollout.signed_by has apply take only saved plans that one of these keys signed.
 	observe := &cobra.Command{Use: "observe", Short: "Record what is really there", GroupID: "look", Args: cobra.NoArgs}
 	var oo app.ObserveOptions
 	observe.Flags().StringVarP(&oo.Out, "out", "o", "", "write the observation to this `file`")
+	observe.Flags().StringVar(&oo.Packages, "packages", "", "record also how hosts stand to this `snapshot` of packages")
 	observe.Flags().StringArrayVar(&oo.Targets, "target", nil, "only this `place` or node; may be repeated")
 	observe.RunE = g.run(func(cmd *cobra.Command, e app.Env, _ []string) error { return app.Observe(cmd.Context(), e, oo) })
 

@@ -19,7 +19,7 @@ that knows none of them watches what is true. A rollout is its seed: the same se
 	f.StringVar(&o.Faults, "faults", "default", "none, default, harsh or splits")
 	f.StringSliceVar(&o.Without, "without", nil, "leave out these `faults` of them, such as death,kill")
 	f.StringSliceVar(&o.Only, "only", nil, "change only these `hosts`, by path")
-	f.StringVar(&o.Method, "method", "", "how hosts are changed: slot or reinstall; otherwise as the inventory says")
+	f.StringVar(&o.Method, "method", "", "how hosts are changed: slot, reinstall or packages; otherwise as the inventory says")
 	f.StringVar(&o.Policy, "policy", "nuboctl", "whose batches: nuboctl, one-by-one, watcher or starlingx")
 	f.StringVar(&o.Fleet, "fleet", "inventory", "inventory (with a made-up load), or generated fleets: tiny, small, medium or region")
 	f.StringVar(&o.HTML, "html", "", "write the results as a page to this `file`")

@@ -2,6 +2,7 @@ package app
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,14 +93,20 @@ func (s *session) apply(ctx context.Context, o ApplyOptions, lease state.Lease) 
 // planToApply reads the saved plan and makes sure that it is not stale, or makes and shows one.
 func (s *session) planToApply(ctx context.Context, o ApplyOptions) (plan.Plan, error) {
 	if o.File != "" {
-		if len(o.Plan.Targets) > 0 || o.Plan.Observed != "" || o.Plan.Image != "" {
-			return plan.Plan{}, errors.New("a saved plan is applied as it is: --target, --observed and --image go with plan")
+		if len(o.Plan.Targets) > 0 || o.Plan.Observed != "" || o.Plan.Image != "" || o.Plan.Packages != "" {
+			return plan.Plan{}, errors.New("a saved plan is applied as it is: --target, --observed, --image and --packages go with plan")
 		}
 		p := o.saved
 		for _, name := range p.Provenance.Chosen {
 			if err := s.useImage(name + "@" + string(p.Provenance.Images[name])); err != nil {
 				return p, err
 			}
+		}
+		if snap := p.Provenance.Snapshot; snap != nil {
+			s.usePackages(snap.Name)
+		}
+		if err := s.pinSnapshot(p.Goal); err != nil {
+			return p, err
 		}
 		if err := s.fresh(p); err != nil {
 			return p, &Exit{Code: ExitStale, Err: err}
@@ -130,6 +137,9 @@ func (s *session) fresh(p plan.Plan) error {
 		if s.digests[img.Name] != img.Digest {
 			errs = append(errs, fmt.Errorf("stale plan: image %s was %s when it was made and is %s now", img.Name, img.Digest.Short(), s.digests[img.Name].Short()))
 		}
+	}
+	if snap := p.Provenance.Snapshot; snap != nil && s.desired.Rollout.Snapshot.Digest != snap.Digest {
+		errs = append(errs, fmt.Errorf("stale plan: snapshot %s was %s when it was made and is %s now", snap.Name, snap.Digest.Short(), cmp.Or(s.desired.Rollout.Snapshot.Digest.Short(), "not in the image store")))
 	}
 	if len(errs) > 0 {
 		errs = append(errs, errors.New("plan again, read what has changed, and apply the new plan"))

@@ -12,6 +12,7 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/observe"
 	"github.com/nuboctl/nuboctl/pkg/ops"
+	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/provision"
 	"github.com/nuboctl/nuboctl/pkg/state"
 	"github.com/nuboctl/nuboctl/pkg/view"
@@ -28,6 +29,7 @@ type reach struct {
 	guests   *fleet.Guests
 	cordons  *fleet.Cordons
 	slots    *fleet.Slots
+	packages *fleet.Packages
 	storage  *fleet.Storage
 }
 
@@ -46,6 +48,7 @@ func (s *session) reach(ctx context.Context, fence state.Fence, serve bool) *rea
 	r.guests = &fleet.Guests{VMs: r.vms, Log: s.env.Log}
 	r.cordons = &fleet.Cordons{Links: s.links, Epoch: fence.Epoch, Owner: owner, Now: s.env.Now}
 	r.slots = &fleet.Slots{Links: s.links, Epoch: fence.Epoch, Order: r.installs.SlotOrder}
+	r.packages = &fleet.Packages{Links: s.links, Epoch: fence.Epoch, Snapshot: s.desired.Rollout.Snapshot, Debs: s.debs}
 	r.storage = &fleet.Storage{Desired: s.desired, Links: s.links, Epoch: fence.Epoch, Log: s.env.Log, Owner: owner, Now: s.env.Now}
 	return r
 }
@@ -55,7 +58,7 @@ func (r *reach) Close() error { return r.relays.Close() }
 // world is the reach in the words of ops; b knows the certificate of the plan that is run, and is nil when it has none.
 func (r *reach) world(d model.Desired, b ops.Batches) ops.World {
 	return ops.World{Desired: d, Machines: r.machines, Installs: r.installs, FirstBoots: r.installs, Hosts: r.hosts, Hypervisors: r.hosts, VMs: r.vms, Clusters: r.clusters, Departures: fleet.Departures{Clusters: r.clusters},
-		Guests: r.guests, Cordons: r.cordons, Slots: r.slots, Storage: r.storage, Batches: b}
+		Guests: r.guests, Cordons: r.cordons, Slots: r.slots, Packages: r.packages, Storage: r.storage, Batches: b}
 }
 
 // source is the reach in the words of observe.
@@ -97,6 +100,8 @@ func (s source) Ceph(ctx context.Context, region model.Path) model.ObservedCeph 
 type ObserveOptions struct {
 	Out     string
 	Targets []string
+	// Packages names a snapshot: how hosts stand to it is recorded as well.
+	Packages string
 }
 
 // Observe looks at what is really there and records or shows it.
@@ -109,6 +114,12 @@ func Observe(ctx context.Context, e Env, o ObserveOptions) (err error) {
 	targets, err := s.targets(o.Targets)
 	if err != nil {
 		return err
+	}
+	if o.Packages != "" {
+		s.usePackages(o.Packages)
+		if err := s.pinSnapshot(plan.GoalUpgrade); err != nil {
+			return err
+		}
 	}
 	seen, err := s.observe(ctx, targets, true)
 	if err != nil {

@@ -26,6 +26,7 @@ type PlanOptions struct {
 	Observed         string // a file, "none", "synthetic", or empty: look
 	Seed             uint64 // of a synthetic observation
 	Image            string // NAME@DIGEST: plan for that image instead of the one that NAME stands for in the image store
+	Packages         string // put the packages of this snapshot in place, whatever the inventory's method is
 	HTML             string // write a page to this file
 	JUnit            string // write a report for CI systems to this file
 	All              bool   // show every batch and every op
@@ -106,7 +107,7 @@ func (s *session) plan(ctx context.Context, o PlanOptions) (plan.Plan, error) {
 	if !slices.Contains(goals, goal) {
 		return plan.Plan{}, fmt.Errorf("--goal %s: this version plans for %s", o.Goal, Goals())
 	}
-	if err := s.useImage(o.Image); err != nil {
+	if err := errors.Join(s.useImage(o.Image), s.choosePackages(goal, o)); err != nil {
 		return plan.Plan{}, err
 	}
 	targets, err := s.targets(o.Targets)

@@ -50,17 +50,20 @@ func (o *Observed) changes(seen model.Observed) facts.Changes {
 			batched[o.Plan.Certificate.Fleet.Hosts[h].Path] = true
 		}
 	}
-	drains := o.Plan.Certificate.Policy.Drains()
-	c := facts.Changes{Drain: drains, Back: o.Plan.Goal == plan.GoalRollback, Nodes: func(n model.Node) bool {
+	drains, is := o.Plan.Certificate.Policy.Drains(), o.is()
+	c := facts.Changes{Drain: drains, InPlace: is == plan.AttrPackages, Back: o.Plan.Goal == plan.GoalRollback, Nodes: func(n model.Node) bool {
 		sub := plan.NodeSubject(n.Path)
 		if drains {
 			return batched[n.Path] && (st.Get(sub, plan.AttrCordon) != plan.Drained || st.Get(sub, plan.AttrGuests) != plan.None)
 		}
 		// A host that is laid down anew as it was shows nothing of whether that is over: it is reckoned as still to go, which is never too little.
-		return batched[n.Path] && (o.Plan.Goal == plan.GoalReinstall || st.Get(sub, plan.AttrHost) != final.Get(sub, plan.AttrHost))
+		return batched[n.Path] && (o.Plan.Goal == plan.GoalReinstall || st.Get(sub, is) != final.Get(sub, is))
 	}}
 	if o.QEMU != nil {
 		c.QEMU = o.QEMU(seen)
+	}
+	if c.InPlace {
+		c.Brings = facts.BringsQEMU(o.Desired.Rollout.Snapshot)
 	}
 	if c.Back {
 		images := map[model.Path]model.Digest{}
@@ -73,6 +76,25 @@ func (o *Observed) changes(seen model.Observed) facts.Changes {
 		c.Image = func(n model.Node) model.Digest { return images[n.Path] }
 	}
 	return c
+}
+
+// is the attribute that tells whether a host is changed.
+func (o *Observed) is() plan.Attr {
+	if o.Plan.Certificate.Policy.InPlace() {
+		return plan.AttrPackages
+	}
+	return plan.AttrHost
+}
+
+// runs is the value of that attribute of a host.
+func (o *Observed) runs(h *model.ObservedHost) string {
+	if !o.Plan.Certificate.Policy.InPlace() {
+		return string(facts.HostSpec(h.Image, h.Config))
+	}
+	if want := o.Desired.Rollout.Snapshot; h.Packages != nil && facts.Installed(want, *h.Packages) {
+		return string(want.Digest)
+	}
+	return ""
 }
 
 // Stoppable implements Region: monitors and managers as Ceph counts them, other services by the hosts that answer.
@@ -202,7 +224,7 @@ func (o *Observed) hosts(region model.Path, seen model.Observed) (wrong []string
 		if h.Class >= 0 && x.Libvirt == "" {
 			wrong = append(wrong, "libvirt on "+h.Path.Name()+" does not answer")
 		}
-		ours := changed[h.Path] && string(facts.HostSpec(x.Image, x.Config)) == final.Get(plan.NodeSubject(h.Path), plan.AttrHost)
+		ours := changed[h.Path] && o.runs(x) == final.Get(plan.NodeSubject(h.Path), o.is())
 		if ours && len(x.FailedUnits) > 0 {
 			wrong = append(wrong, fmt.Sprintf("on %s have failed: %s", h.Path.Name(), strings.Join(x.FailedUnits, ", ")))
 		}

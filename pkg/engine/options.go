@@ -50,9 +50,9 @@ type Limits struct {
 	Name map[string]int
 }
 
-// DefaultLimits suit a few hundred blades: one op at a time on a BMC, which has few sessions.
+// DefaultLimits suit a few hundred blades: one op at a time on a BMC, which has few sessions, and files from this machine to sixteen hosts at once.
 func DefaultLimits() Limits {
-	return Limits{Overall: 256, Class: map[string]int{"bmc": 1, "relay": 64}}
+	return Limits{Overall: 256, Class: map[string]int{"bmc": 1, "relay": 64, "files": 16}}
 }
 
 // of is the limit of a resource; the empty resource is the run as a whole.

@@ -133,6 +133,12 @@ func projectHost(d model.Desired, n model.Node, h model.ObservedHost, set func(p
 	if h.Default != nil {
 		set(plan.AttrDefault, string(HostSpec(h.Default.Image, h.Default.Config)))
 	}
+	if p := h.Packages; p != nil && p.Against == d.Rollout.Snapshot.Digest {
+		set(plan.AttrStaged, string(p.Staged))
+		if Installed(d.Rollout.Snapshot, *p) {
+			set(plan.AttrPackages, string(p.Done))
+		}
+	}
 	if !h.Noout.IsZero() {
 		set(plan.AttrNoout, plan.Set)
 	}
@@ -143,6 +149,19 @@ func projectHost(d model.Desired, n model.Node, h model.ObservedHost, set func(p
 	default:
 		set(plan.AttrCordon, plan.Set)
 	}
+}
+
+// The values of model.ObservedPackage.Is.
+const (
+	PackageOlder = "older"
+	PackageSame  = "same"
+	PackageNewer = "newer"
+)
+
+// Installed reports whether a host has a snapshot: it was installed to its end, and nobody has changed a package of it since.
+func Installed(s model.Snapshot, o model.ObservedPackages) bool {
+	changed := slices.ContainsFunc(o.Installed, func(p model.ObservedPackage) bool { return p.Is != PackageSame })
+	return o.Done == s.Digest && !changed && len(o.Installed) == len(s.Packages)
 }
 
 // managed leaves out bridges that the inventory does not know, such as libvirt's or OVN's own.

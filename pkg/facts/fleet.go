@@ -32,6 +32,9 @@ type Changes struct {
 	QEMU map[model.Digest]string
 	// Back tells that hosts go back to something older: a QEMU that is not known is then older than all others, otherwise newer.
 	Back bool
+	// InPlace tells that changed hosts keep their image and get packages; Brings is the QEMU among these, empty: they keep theirs.
+	InPlace bool
+	Brings  string
 	// Drain tells that hosts are drained only: they stay what they are.
 	Drain bool
 	// Leaving are the hosts that virtual machines are being moved off. One that is on its way from there counts where it goes, one that is on its way

@@ -55,7 +55,11 @@ func (b *fleet) classes() {
 			before.qemu = seen.QEMU
 		}
 		h.Class = of(before)
-		if h.ClassAfter = h.Class; h.Change && !b.to.Drain {
+		switch h.ClassAfter = h.Class; {
+		case !h.Change || b.to.Drain:
+		case b.to.InPlace:
+			h.ClassAfter = of(kind{n.Profile, cmp.Or(b.to.Brings, before.qemu)})
+		default:
 			h.ClassAfter = of(kind{n.Profile, b.qemuAfter(n, images)})
 		}
 	}
@@ -84,6 +88,32 @@ func (b *fleet) imageQEMU() map[model.Digest]string {
 	return out
 }
 
+// qemuPackage is the package whose version is QEMU's.
+const qemuPackage = "qemu-system-x86"
+
+// BringsQEMU is the version of QEMU among a snapshot's packages; empty when it brings none.
+func BringsQEMU(s model.Snapshot) string {
+	for _, p := range s.Packages {
+		if p.Name == qemuPackage {
+			return Upstream(p.Version)
+		}
+	}
+	return ""
+}
+
+// Upstream is the part of a Debian version that the program itself goes by: "1:10.0.2+ds-2" is 10.0.2.
+func Upstream(version string) string {
+	_, after, epoch := strings.Cut(version, ":")
+	if epoch {
+		version = after
+	}
+	end := strings.IndexFunc(version, func(r rune) bool { return r != '.' && (r < '0' || r > '9') })
+	if end >= 0 {
+		version = version[:end]
+	}
+	return version
+}
+
 // ranks orders the versions of QEMU that occur; one that could not be read is older than all.
 func (b *fleet) ranks() map[string]int {
 	seen := map[string]bool{}
@@ -93,6 +123,7 @@ func (b *fleet) ranks() map[string]int {
 	for _, v := range b.to.QEMU {
 		seen[v] = true
 	}
+	seen[b.to.Brings] = true
 	delete(seen, "")
 	out := map[string]int{"": 0}
 	for i, v := range slices.SortedFunc(maps.Keys(seen), compareVersions) {

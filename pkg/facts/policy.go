@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,16 +17,16 @@ import (
 const (
 	MethodSlot      = plan.MethodSlot
 	MethodReinstall = plan.MethodReinstall
-	MethodPackages  = "packages"
+	MethodPackages  = plan.MethodPackages
 )
 
 // times are what predictions assume of one host until measured figures take their place: a server's firmware alone needs three to four minutes,
-// an install two boots and the image, packages the upgrade and one boot. Placement groups of a host that was out under noout catch up on what was
+// an install two boots and the image, packages their installation and the restart of their services. Placement groups of a host that was out under noout catch up on what was
 // written meanwhile; Rook waits 60 s before it trusts them to be clean, and so do we.
 var times = map[string]plan.Times{
 	MethodSlot:      {Host: 420, Recovery: 120, Settle: 5},
 	MethodReinstall: {Host: 1500, Recovery: 240, Settle: 5},
-	MethodPackages:  {Host: 900, Recovery: 180, Settle: 5},
+	MethodPackages:  {Host: 180, Recovery: 120, Settle: 5},
 }
 
 // Policy resolves the rollout block. What it does not say: grade A, no canary, no bake, nothing reserved, and one host at a time.
@@ -43,6 +44,7 @@ func Policy(d model.Desired) (plan.Policy, error) {
 	if p.Times, ok = times[p.Method]; !ok {
 		wrong("method", r.Method, "write slot, reinstall or packages")
 	}
+	p.Stays = p.InPlace() && !slices.ContainsFunc(r.Snapshot.Packages, func(p model.SnapshotPackage) bool { return plan.SwitchPackage(p.Name) })
 	if p.MaxUnavailable, ok = ParseMaxUnavailable(cmp.Or(r.MaxUnavailable, "1")); !ok {
 		wrong("max_unavailable", r.MaxUnavailable, `write a number ("2"), a part ("10%") or places ("1 rack per zone")`)
 	}
@@ -69,6 +71,9 @@ func DrainPolicy(d model.Desired) (plan.Policy, error) {
 
 // PolicyFor is what a plan of a goal with a certificate obeys. A rollback is to the other slot, whatever way hosts came here.
 func PolicyFor(g plan.Goal, d model.Desired) (plan.Policy, error) {
+	if g != plan.GoalUpgrade {
+		d.Rollout.Snapshot = model.Snapshot{}
+	}
 	switch g {
 	case plan.GoalDrain:
 		return DrainPolicy(d)
@@ -84,7 +89,7 @@ func PolicyFor(g plan.Goal, d model.Desired) (plan.Policy, error) {
 func WithMethod(p plan.Policy, method string) (plan.Policy, error) {
 	t, ok := times[method]
 	if !ok {
-		return p, fmt.Errorf("there is no method %q: write slot or reinstall", method)
+		return p, fmt.Errorf("there is no method %q: write slot, reinstall or packages", method)
 	}
 	p.Method, p.Times = method, t
 	return p, nil

@@ -12,6 +12,7 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/host/files"
 	"github.com/nuboctl/nuboctl/pkg/host/kvm"
 	"github.com/nuboctl/nuboctl/pkg/host/ovs"
+	"github.com/nuboctl/nuboctl/pkg/host/packages"
 	"github.com/nuboctl/nuboctl/pkg/host/slot"
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/remote"
@@ -52,6 +53,13 @@ func (h *Hosts) Observe(ctx context.Context, n model.Node) (model.ObservedHost, 
 	}
 	if f.Slot != "" {
 		observeSlots(ctx, link, &out)
+	}
+	if want := h.Desired.Rollout.Snapshot; want.Digest != "" {
+		if p, err := (packages.Driver{Host: link}).Observe(ctx, want.Digest, asked(want)); err == nil {
+			out.Packages = &p
+		} else {
+			out.Error = err.Error()
+		}
 	}
 	if mark, err := kvm.ReadCordon(ctx, link); err == nil {
 		out.Cordoned, out.Drained = ends(mark, h.now()), mark.Drain

@@ -119,6 +119,7 @@ func (b *builder) rollout(o *object) {
 	r := model.Rollout{MaxUnavailable: strings.Join(strings.Fields(o.str("max_unavailable")), " "), Survive: o.str("survive"), Bake: o.str("bake"), Canary: o.num("canary"), MaxParallel: o.num("max_parallel"),
 		Reserve: o.str("reserve"), Method: o.str("method")}
 	b.oneOf(o, "method", "slot", "reinstall", "packages")
+	b.snapshot(o, &r)
 	if o.has("reserve") && !reservePattern.MatchString(r.Reserve) {
 		b.errorf(o.where("reserve"), `write a part from "0%" to "90%"`, "reserve %q is not understood", r.Reserve)
 	}
@@ -149,6 +150,21 @@ func (b *builder) rollout(o *object) {
 	r.SignedBy = b.signers(o)
 	r.HealthAllow = b.healthChecks(o)
 	b.d.Rollout = r
+}
+
+// snapshotPattern is that of names in the image store.
+var snapshotPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9.+-]{0,63}$`)
+
+// snapshot reads which packages the method packages installs. The method alone is no mistake: nuboctl upgrade --packages may name them.
+func (b *builder) snapshot(o *object, r *model.Rollout) {
+	r.Snapshot.Name = o.str("snapshot")
+	switch {
+	case !o.has("snapshot"):
+	case r.Method != "packages":
+		b.errorf(o.where("snapshot"), `write method = "packages" beside it, or remove it and give it for once: nuboctl upgrade --packages NAME`, "rollout.snapshot is for the method packages only")
+	case !snapshotPattern.MatchString(r.Snapshot.Name):
+		b.errorf(o.where("snapshot"), "write lower-case letters, digits, dot, plus and minus", "snapshot %q is not a name", r.Snapshot.Name)
+	}
 }
 
 // signers reads the keys of those who may sign plans.

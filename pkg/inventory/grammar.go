@@ -289,7 +289,8 @@ var rolloutSpec = &blockSpec{typ: "rollout", single: true, fixed: true, doc: "Th
 	"max_parallel":    opt(kInt, "nodes changed at once"),
 	"reserve":         opt(kString, `part of each host that moved virtual machines leave free: "10%"`),
 	"signed_by":       opt(kStrings, "minisign public keys, RW…: apply takes only saved plans that one of them signed"),
-	"method":          opt(kString, `how a host is changed: "slot" (default: the idle slot, then a restart), "reinstall" or "packages"`),
+	"method":          opt(kString, `how a host is changed: "slot" (default: the idle slot, then a restart), "reinstall" or "packages" (newer packages in place, from snapshot)`),
+	"snapshot":        opt(kString, `with method "packages": the snapshot of packages that is installed, as nuboctl image snapshot has named it`),
 }}
 
 var gateSpec = &blockSpec{typ: "gate", label: true, doc: "A condition of your own for a rollout to go on after each batch. It asks exactly one of command, http and prometheus.",

@@ -257,10 +257,27 @@ type Rollout struct {
 	MaxParallel    int    `json:"max_parallel,omitempty"`
 	Reserve        string `json:"reserve,omitempty"` // "10%" of each host is kept free of machines that are moved
 	Method         string `json:"method,omitempty"`  // slot (default), reinstall, packages
+	// Snapshot is what the method packages installs.
+	Snapshot Snapshot `json:"snapshot,omitzero"`
 	// SignedBy are the minisign public keys of which one must have signed a plan that is applied; none: plans need no signature.
 	SignedBy []string `json:"signed_by,omitempty"`
 	// HealthAllow are Ceph's health checks that a gate lets pass, by their names, such as "POOL_NO_REDUNDANCY".
 	HealthAllow []string `json:"health_allow,omitempty"`
+}
+
+// Snapshot is a set of Debian packages in the image store: its name and, once the store is known, the digest of its manifest and what is in it.
+type Snapshot struct {
+	Name     string            `json:"name"`
+	Digest   Digest            `json:"digest,omitempty"`
+	Packages []SnapshotPackage `json:"packages,omitempty"`
+}
+
+// SnapshotPackage is a package of a snapshot.
+type SnapshotPackage struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	// Needs are the names of the packages that it depends on, alternatives included.
+	Needs []string `json:"needs,omitempty"`
 }
 
 // Gate is an operator's own condition for a rollout to go on. It asks exactly one of Command, HTTP and Prometheus.

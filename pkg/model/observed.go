@@ -77,6 +77,8 @@ type ObservedHost struct {
 	// Idle is what the slot that does not run holds; nil when that is not complete, or was not looked at. Default is what boots by default.
 	Idle    *ObservedSlot `json:"idle,omitempty"`
 	Default *ObservedSlot `json:"default,omitempty"`
+	// Packages is how the host stands to the snapshot of packages that it was asked about; nil: to none.
+	Packages *ObservedPackages `json:"packages,omitempty"`
 	// Ceph is what of a cluster is on the host; nil on hosts without a role in one.
 	Ceph  *ObservedCephHost `json:"ceph,omitempty"`
 	Error string            `json:"error,omitempty"`
@@ -88,6 +90,26 @@ type ObservedSlot struct {
 	Config Digest `json:"config"`
 	// Proven is set when it was booted and declared good.
 	Proven bool `json:"proven,omitempty"`
+}
+
+// ObservedPackages is how a host stands to a snapshot of packages.
+type ObservedPackages struct {
+	Against Digest `json:"against"` // the snapshot
+	// Done is the snapshot that was installed last in the slot that runs, with its services restarted; Staged the one whose files are there, complete and tried out.
+	Done   Digest `json:"done,omitempty"`
+	Staged Digest `json:"staged,omitempty"`
+	// Installed are those of the snapshot's packages that the host has in some version.
+	Installed []ObservedPackage `json:"installed,omitempty"`
+	// Services are the units of these packages that run.
+	Services []string `json:"services,omitempty"`
+}
+
+// ObservedPackage is an installed package beside the snapshot's.
+type ObservedPackage struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	// Is says what the installed version is beside the snapshot's, by the host's dpkg: "older", "same" or "newer".
+	Is string `json:"is"`
 }
 
 // ObservedVM is a virtual machine as its host or its authority tells it.

@@ -31,6 +31,10 @@ func (d *Driver) Knows(k plan.Kind) bool {
 	switch k {
 	case plan.SlotWrite, plan.SlotCommit:
 		return w.Slots != nil
+	case plan.PackagesFetch:
+		return w.Packages != nil
+	case plan.PackagesInstall:
+		return w.Packages != nil && w.Hosts != nil && w.Guests != nil && w.Batches != nil
 	case plan.SlotBoot:
 		return w.Slots != nil && w.Hosts != nil && w.Guests != nil && w.Batches != nil
 	case plan.HostOff:
@@ -85,6 +89,9 @@ var applies = map[plan.Kind]apply{
 	plan.CephPurge: cephPurge,
 	plan.CephLeave: cephLeave,
 	plan.DiskWipe:  diskWipe,
+
+	plan.PackagesFetch:   packagesFetch,
+	plan.PackagesInstall: packagesInstall,
 
 	plan.SlotWrite:    slotWrite,
 	plan.BatchCertify: certify,
@@ -184,6 +191,8 @@ var seenElsewhere = map[plan.Kind]bool{
 	// Slots, cordons, guests and storage answer or fail.
 	plan.SlotWrite: true, plan.HostCordon: true, plan.HostDrain: true, plan.CephNoout: true, plan.CephStop: true, plan.CephStart: true,
 	plan.CephRestore: true, plan.SlotCommit: true, plan.HostUncordon: true,
+	// Packages are read from the host, which answers or fails; an installation that goes on by itself is joined.
+	plan.PackagesFetch: true, plan.PackagesInstall: true,
 	// So does a cluster, and a host that is asked for its disks.
 	plan.CephOut: true, plan.CephEmpty: true, plan.CephPurge: true, plan.CephLeave: true, plan.DiskWipe: true,
 }

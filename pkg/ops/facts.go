@@ -69,8 +69,10 @@ const (
 	fromDisks   = "disks" // what the cluster and the host's disks tell together
 	fromSlots   = "slots"
 	fromCordon  = "cordon"
-	fromGuests  = "guests"
-	fromStorage = "storage"
+
+	fromPackages = "packages"
+	fromGuests   = "guests"
+	fromStorage  = "storage"
 )
 
 func sourceOf(a plan.Attr) string {
@@ -87,6 +89,8 @@ func sourceOf(a plan.Attr) string {
 		return fromDisks
 	case plan.AttrIdle, plan.AttrDefault:
 		return fromSlots
+	case plan.AttrStaged, plan.AttrPackages:
+		return fromPackages
 	case plan.AttrCordon:
 		return fromCordon
 	case plan.AttrGuests:

@@ -128,6 +128,20 @@ type SlotState struct {
 	Default model.Digest
 }
 
+// Packages are those of running hosts, beside the snapshot that the inventory names. Every method fails on a host that does not answer.
+type Packages interface {
+	State(ctx context.Context, n model.Node) (PackageState, error)
+	// Stage brings the files of the packages to the host, compares each with its digest, and tries their installation out: what would remove a package, or install one that the
+	// snapshot does not hold, is an error. Nothing that runs notices.
+	Stage(ctx context.Context, n model.Node, snapshot model.Digest, report func(plan.Progress)) error
+	// Install installs what was staged, and restarts the services that come with it; Ceph's daemons are left alone. The host goes on by itself when nobody follows any more, and an
+	// installation that was cut off is brought to its end.
+	Install(ctx context.Context, n model.Node, snapshot model.Digest, report func(plan.Progress)) error
+}
+
+// PackageState tells which snapshots a host has, by their digests: the one whose files are there and can be installed, and the one that is installed.
+type PackageState struct{ Staged, Installed model.Digest }
+
 // Cordons keep new virtual machines away from nodes. What is seen and changed is nuboctl's own mark; somebody else's stays as it is.
 type Cordons interface {
 	// Cordon is the mark; the zero value when there is none.
@@ -266,6 +280,7 @@ type World struct {
 	VMs         VMs
 	Guests      Guests
 	Slots       Slots
+	Packages    Packages
 	Cordons     Cordons
 	Storage     Storage
 	Clusters    Clusters

@@ -29,6 +29,8 @@ var restores = map[plan.Kind][]plan.Attr{
 	plan.SlotBoot:  downFrom, // guests are proven gone last
 	plan.OrderArm:  downFrom,
 	plan.HostOff:   downFrom,
+
+	plan.PackagesInstall: downFrom,
 }
 
 // restorer is what brings a precondition about; nil when nothing does.
@@ -155,6 +157,11 @@ func (w World) loadRollout(ctx context.Context, s plan.Subject, n model.Node, so
 		slots, err := w.Slots.State(ctx, n)
 		set(plan.AttrIdle, string(slots.Idle))
 		set(plan.AttrDefault, string(slots.Default))
+		return st, err
+	case fromPackages:
+		p, err := w.Packages.State(ctx, n)
+		set(plan.AttrStaged, string(p.Staged))
+		set(plan.AttrPackages, string(p.Installed))
 		return st, err
 	case fromCordon:
 		mark, err := w.Cordons.Cordon(ctx, n)

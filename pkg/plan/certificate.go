@@ -177,7 +177,7 @@ type Batch struct {
 	// Seconds are predicted: draining, the longest host, recovery, bake. It is no part of the evidence.
 	Seconds int64    `json:"seconds"`
 	Short   []string `json:"short,omitempty"`
-	// Stage is an index into Plan.Stages, ascending from batch to batch. Stages without a batch prepare: they hold ops of kind SlotWrite only.
+	// Stage is an index into Plan.Stages, ascending from batch to batch. Stages without a batch prepare: they hold ops of kind SlotWrite or PackagesFetch only.
 	Stage int `json:"stage"`
 	// Stops are the virtual machines that are stopped with their owner's consent and started again on their host.
 	Stops Ints       `json:"stops,omitempty"`
@@ -229,15 +229,18 @@ type Policy struct {
 	// MaxParallel is how many hosts may be in a batch, the lost ones of its zone counted; 0: no limit.
 	MaxParallel    int            `json:"max_parallel,omitempty"`
 	MaxUnavailable MaxUnavailable `json:"max_unavailable"`
-	// Method is MethodSlot, MethodReinstall, packages, or MethodDrain.
+	// Method is MethodSlot, MethodReinstall, MethodPackages, or MethodDrain.
 	Method string `json:"method"`
 	// Order are the places one after the other; what none of them contains comes last, by path of its zone. The batches of a zone, and those
 	// of a region and of a site within one of the places, follow each other without another's between.
 	Order []model.Path `json:"order,omitempty"`
 	// ReservePercent of each host's capacity is kept free of virtual machines that are moved.
-	ReservePercent int   `json:"reserve_percent,omitempty"`
-	Survive        Grade `json:"survive"` // the least grade accepted
-	Times          Times `json:"times"`
+	ReservePercent int `json:"reserve_percent,omitempty"`
+	// Stays says that virtual machines stay on the hosts of a batch and run on: under MethodPackages, when no package is a SwitchPackage. Storage and services of the batch
+	// count as down all the same, since what a package brings may fail them.
+	Stays   bool  `json:"stays,omitempty"`
+	Survive Grade `json:"survive"` // the least grade accepted
+	Times   Times `json:"times"`
 }
 
 // MethodSlot restarts hosts into their other slot; MethodReinstall installs them again over the network, onto the disk of their system only.

@@ -99,6 +99,9 @@ const (
 	AttrCeph    Attr = "ceph"    // "up" or "stopped": the host's daemons; absent on hosts without any
 	AttrKept    Attr = "kept"    // the OSDs whose data its disks hold, "osd.ID=FSID osd.ID=FSID"
 
+	AttrStaged   Attr = "staged"   // digest of the snapshot whose packages are on the host and can be installed
+	AttrPackages Attr = "packages" // digest of the snapshot that was installed last, in the slot that runs
+
 	AttrCertified Attr = "certified" // of a batch: "yes"
 	AttrGate      Attr = "gate"      // of a batch: "open"
 	AttrBaked     Attr = "baked"     // of a batch: "yes"

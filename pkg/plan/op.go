@@ -55,8 +55,14 @@ const (
 //
 // Under the method reinstall a host needs no slot of its own making. Where SlotBoot would be stand OrderArm, for a host on which nothing runs any more, HostOff, BootNetwork,
 // PowerOn, InstallWait and HostVerify; and there is no SlotCommit: what is laid down is what boots.
+//
+// Under the method packages PackagesFetch stands where SlotWrite does, and PackagesInstall in the place of SlotBoot; there is no SlotCommit. Virtual machines stay unless the
+// policy says otherwise (Policy.Stays), so that there is no HostDrain; Ceph's daemons stop when their own packages change, or when the host is emptied.
 const (
-	SlotWrite    Kind = "slot.write"    // the image onto the idle slot, while virtual machines run
+	SlotWrite       Kind = "slot.write"       // the image onto the idle slot, while virtual machines run
+	PackagesFetch   Kind = "packages.fetch"   // a snapshot's files onto the host, while everything runs; the installation is tried out
+	PackagesInstall Kind = "packages.install" // install them, and restart the services that come with them
+
 	BatchCertify Kind = "batch.certify" // solve the batch's placements again from a fresh observation, and verify them
 	HostCordon   Kind = "host.cordon"   // nothing new is placed on it
 	HostDrain    Kind = "host.drain"    // migrate its virtual machines to where the certificate says
@@ -121,7 +127,10 @@ var kinds = map[Kind]KindInfo{
 	CephLeave: {Verb: "take its monitor and its manager out of the cluster", Reversible: true, Timeout: 30 * time.Minute},
 	DiskWipe:  {Verb: "wipe disks", Reversible: false, Destructive: true, Timeout: time.Hour},
 
-	SlotWrite:    {Verb: "write the image to the idle slot", Reversible: true, Timeout: 60 * time.Minute},
+	SlotWrite:       {Verb: "write the image to the idle slot", Reversible: true, Timeout: 60 * time.Minute},
+	PackagesFetch:   {Verb: "bring the snapshot's packages and try their installation out", Reversible: true, Timeout: 60 * time.Minute},
+	PackagesInstall: {Verb: "install the packages and restart their services", Reversible: false, Timeout: 60 * time.Minute},
+
 	BatchCertify: {Verb: "certify the batch against what is there now", Reversible: true, Waits: true, Timeout: 10 * time.Minute},
 	HostCordon:   {Verb: "cordon", Reversible: true, Timeout: 2 * time.Minute},
 	HostDrain:    {Verb: "migrate its virtual machines away", Reversible: true, Timeout: 4 * time.Hour},

@@ -58,6 +58,14 @@ type Provenance struct {
 	Observation model.Digest            `json:"observation"`
 	// Policy is the digest of the certificate's Policy, or of model.Rollout in a plan without one.
 	Policy model.Digest `json:"policy"`
+	// Snapshot is what a plan of MethodPackages installs.
+	Snapshot *Snapshot `json:"snapshot,omitempty"`
+}
+
+// Snapshot is a set of packages by its name and the digest of its manifest.
+type Snapshot struct {
+	Digest model.Digest `json:"digest"`
+	Name   string       `json:"name"`
 }
 
 // Stage is a set of ops that may run at once, except that an op waits for those it needs. A stage begins when the one before it is done.

@@ -17,11 +17,15 @@ func Certified(in Input, initial plan.State, c plan.Certificate) plan.Plan {
 		in.Goal = plan.GoalUpgrade
 	}
 	b := &builder{in: in, state: initial, st: initial.Clone(), missing: map[string]bool{}}
-	r := &rollout{builder: b, want: map[model.Path]string{}, nodes: map[model.Path]*model.Node{}, cert: c}
+	r := &rollout{builder: b, policy: c.Policy, want: map[model.Path]string{}, nodes: map[model.Path]*model.Node{}, cert: c}
 	for i := range in.Desired.Nodes {
 		n := &in.Desired.Nodes[i]
 		r.nodes[n.Path] = n
-		if c.Fleet.Hosts[i].Change {
+		switch {
+		case !c.Fleet.Hosts[i].Change:
+		case r.inPlace():
+			r.want[n.Path] = string(in.Desired.Rollout.Snapshot.Digest)
+		default:
 			r.want[n.Path] = string(facts.HostSpec(in.Images[n.Image.Name], n.Config))
 		}
 	}

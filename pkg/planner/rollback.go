@@ -1,12 +1,9 @@
 package planner
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/nuboctl/nuboctl/pkg/facts"
 	"github.com/nuboctl/nuboctl/pkg/model"
@@ -25,25 +22,12 @@ const (
 // Relevant reports whether the planner asks for a package's version.
 func Relevant(name string) bool { return name == qemuPackage || name == cephPackage }
 
-// upstream is the part of a Debian version that the program itself goes by: "1:10.0.2+ds-2" is 10.0.2.
-func upstream(version string) string {
-	_, after, epoch := strings.Cut(version, ":")
-	if epoch {
-		version = after
-	}
-	end := strings.IndexFunc(version, func(r rune) bool { return r != '.' && (r < '0' || r > '9') })
-	if end >= 0 {
-		version = version[:end]
-	}
-	return version
-}
-
 // QEMU are the versions of QEMU that images bring, as far as their packages are known.
 func (in Input) QEMU() map[model.Digest]string {
 	out := map[model.Digest]string{}
 	for image, packages := range in.Packages {
 		if v := packages[qemuPackage]; v != "" {
-			out[image] = upstream(v)
+			out[image] = facts.Upstream(v)
 		}
 	}
 	return out
@@ -114,14 +98,7 @@ func (r *rollout) cannotGoBack(n *model.Node, h *model.ObservedHost) *Reason {
 }
 
 // major is the first number of the Ceph of an image; 0: not known.
-func major(p Packages) int {
-	first, _, _ := strings.Cut(upstream(cmp.Or(p[cephPackage], "0")), ".")
-	n, err := strconv.Atoi(first)
-	if err != nil {
-		return 0
-	}
-	return n
-}
+func major(p Packages) int { return cephMajor(p[cephPackage]) }
 
 // backwards adds to a refusal why room is scarcer than it looks when hosts go back to an older hypervisor.
 func backwards(err error, f plan.Fleet) error {
@@ -145,6 +122,9 @@ func backwards(err error, f plan.Fleet) error {
 // changes are what the rollout makes of the fleet.
 func (r *rollout) changes() facts.Changes {
 	c := facts.Changes{Nodes: func(n model.Node) bool { return r.want[n.Path] != "" }, QEMU: r.in.QEMU()}
+	if r.inPlace() {
+		c.InPlace, c.Brings = true, facts.BringsQEMU(r.in.Desired.Rollout.Snapshot)
+	}
 	if r.in.Goal == plan.GoalRollback {
 		c.Back = true
 		c.Image = func(n model.Node) model.Digest { return r.back[n.Path] }

@@ -19,15 +19,15 @@ func (b *builder) upgrade(p *plan.Plan) error {
 	if err != nil {
 		return err
 	}
-	if policy.Method == facts.MethodPackages {
-		return &Refusal{Reasons: []Reason{{Invariant: "I12", Text: "rollout.method " + policy.Method + " cannot be planned yet", Remedy: "set rollout { method = \"slot\" } or \"reinstall\""}}}
-	}
-	r := &rollout{builder: b, want: map[model.Path]string{}, back: map[model.Path]model.Digest{}, nodes: map[model.Path]*model.Node{}}
-	switch b.in.Goal {
-	case plan.GoalRollback:
+	r := &rollout{builder: b, policy: policy, want: map[model.Path]string{}, back: map[model.Path]model.Digest{}, nodes: map[model.Path]*model.Node{}}
+	switch {
+	case b.in.Goal == plan.GoalRollback:
 		err = r.chooseBack()
-	case plan.GoalReinstall:
+	case b.in.Goal == plan.GoalReinstall:
 		r.chooseAnew()
+	case r.inPlace():
+		p.Provenance.Snapshot = &plan.Snapshot{Name: b.in.Desired.Rollout.Snapshot.Name, Digest: b.in.Desired.Rollout.Snapshot.Digest}
+		err = r.choosePackages()
 	default:
 		r.choose()
 	}
@@ -50,6 +50,7 @@ func (b *builder) upgrade(p *plan.Plan) error {
 // rollout is an upgrade being planned.
 type rollout struct {
 	*builder
+	policy plan.Policy
 	want   map[model.Path]string       // the specification of each node to be changed
 	back   map[model.Path]model.Digest // the image in the idle slot of each node that goes back to it
 	nodes  map[model.Path]*model.Node
@@ -140,7 +141,8 @@ func (r *rollout) stages(p *plan.Plan) {
 		}
 	}
 	if len(r.writes) > 0 {
-		stages = slices.Insert(stages, 0, plan.Stage{Title: "write the idle slots", Ops: r.writes, Invariants: []string{"nothing is taken out of service"}})
+		title := map[bool]string{true: "bring the packages to the hosts", false: "write the idle slots"}[r.inPlace()]
+		stages = slices.Insert(stages, 0, plan.Stage{Title: title, Ops: r.writes, Invariants: []string{"nothing is taken out of service"}})
 	}
 	for i := range r.cert.Batches {
 		r.cert.Batches[i].Stage = len(stages) - len(r.cert.Batches) + i
@@ -166,7 +168,7 @@ func (r *rollout) over(i int) bool {
 	}
 	for _, h := range r.cert.Batches[i].Hosts {
 		at := r.cert.Fleet.Hosts[h].Path
-		if r.state.Get(plan.NodeSubject(at), plan.AttrHost) != r.want[at] {
+		if r.state.Get(plan.NodeSubject(at), r.changed()) != r.want[at] {
 			return false
 		}
 	}
@@ -228,6 +230,9 @@ func (r *rollout) tell() {
 	r.note("%s", text)
 	if r.lays() {
 		r.note("hosts are laid down anew, onto the disk of their system only: what is in their slots goes, and there is none to go back to; their OSDs and what outlives slots stay")
+	}
+	if r.inPlace() {
+		r.tellPackages()
 	}
 	r.tellStops("started again on the same host")
 }
@@ -297,6 +302,9 @@ func (r *rollout) batch(i int) []plan.Op {
 func (r *rollout) hostOps(h int32, batch plan.Subject, certify []plan.OpID) []plan.Op {
 	if r.drains() {
 		return r.empties(h, batch, certify)
+	}
+	if r.inPlace() {
+		return r.install(h, batch, certify)
 	}
 	return r.host(h, batch, certify)
 }

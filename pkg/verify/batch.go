@@ -129,8 +129,12 @@ func (c *checker) unavailable(name string, u plan.MaxUnavailable) {
 	}
 }
 
-// everyMachineLeaves demands that what is on the hosts of the batch is moved or stopped, once, and nothing else.
+// everyMachineLeaves demands that what is on the hosts of the batch is moved or stopped, once, and nothing else; where machines stay, that none is.
 func everyMachineLeaves(c *checker) {
+	if c.policy.Stays {
+		c.must(len(c.b.Moves.VM)+len(c.b.Stops) == 0, c.b.Zone, "virtual machines stay under this policy, and %d are moved and %d stopped", len(c.b.Moves.VM), len(c.b.Stops))
+		return
+	}
 	gone := make(map[int32]bool, len(c.moves))
 	for _, vm := range slices.Concat(c.b.Moves.VM, c.b.Stops) {
 		if from := c.on[vm]; gone[vm] || !c.in[from] {

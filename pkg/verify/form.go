@@ -101,6 +101,7 @@ func policyForm(c *checker) {
 	c.must(slices.Contains([]string{"", "zone", "region", "site"}, u.Per) && (u.Count == 0 || slices.Contains([]string{"host", "chassis", "rack"}, u.Unit)), "",
 		"max_unavailable counts %q per %q", u.Unit, u.Per)
 	c.must(c.way().chain != nil, "", "method %q is not one that this program can check", p.Method)
+	c.must(!p.Stays || p.InPlace(), "", "virtual machines cannot stay on hosts that are changed by %q", p.Method)
 	c.must(isGrade(p.Survive), "", "%q is no grade", p.Survive)
 }
 

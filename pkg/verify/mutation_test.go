@@ -332,6 +332,10 @@ var mutations = []mutation{
 	{name: "a host that stays drained", rule: "what ops bring", text: `does not bring guests to ""`, only: true,
 		damage: func(t *testing.T, p *plan.Plan) { unpost(find(t, p, "host.uncordon "+first), plan.AttrGuests) }},
 	{name: "a commit of another slot", rule: "what ops bring", text: "does not bring", damage: func(t *testing.T, p *plan.Plan) { find(t, p, "slot.commit "+first).Post[0].Value = "newer" }},
+	{name: "the switch is upgraded under machines that stay", rule: "packages", text: "takes the network away", only: true, damage: func(t *testing.T, p *plan.Plan) {
+		*p = ofPackages(t, true, "libfoo=2")
+		find(t, p, "packages.install "+first).Args[plan.ArgPackages] = "libfoo=2 openvswitch-switch=3"
+	}},
 	{name: "a certificate that certifies the next batch", rule: "what ops bring", text: "must not bring certified", only: true, damage: func(t *testing.T, p *plan.Plan) {
 		o := find(t, p, "batch.gate batch:1")
 		o.Post = append(o.Post, plan.Fact{Attr: plan.AttrCertified, Subject: "batch:2", Value: plan.Yes})

@@ -14,6 +14,7 @@ var stageRules = []rule{
 	{"ops in order", "ops", opsInOrder},
 	{"what ops expect", "ops", opsExpect},
 	{"what ops bring", "ops", opsBring},
+	{"packages", "ops", packages},
 }
 
 // way is how a method changes hosts. Each host goes through the chain, as far as it needs its ops. Those between stand behind the one that brings the new
@@ -43,6 +44,13 @@ var ways = map[string]way{
 		beside:  []plan.Kind{plan.BMCIdentify},
 		batch:   []plan.Kind{plan.BatchCertify, plan.BatchGate, plan.BatchBake},
 	},
+	plan.MethodPackages: {
+		goals:  []plan.Goal{plan.GoalUpgrade},
+		chain:  []plan.Kind{plan.HostCordon, plan.HostDrain, plan.CephNoout, plan.CephStop, plan.PackagesInstall, plan.CephStart, plan.CephRestore, plan.HostUncordon},
+		brings: plan.PackagesInstall,
+		beside: []plan.Kind{plan.PackagesFetch}, // PackagesInstall expects what it brings
+		batch:  []plan.Kind{plan.BatchCertify, plan.BatchGate, plan.BatchBake},
+	},
 	plan.MethodDrain: {
 		goals: []plan.Goal{plan.GoalDrain},
 		chain: []plan.Kind{plan.HostCordon, plan.HostDrain},
@@ -54,9 +62,9 @@ var ways = map[string]way{
 const (
 	all      = iota
 	running  // can run virtual machines, and were not drained by an operator, who is not to find them given back
-	occupied // can run virtual machines, and are not drained and empty
-	storing  // have OSDs
-	serving  // have any daemons of Ceph
+	occupied // can run virtual machines, which do not stay, and are not drained and empty
+	storing  // have OSDs, which stop: where virtual machines stay, for their own packages only
+	serving  // have any daemons of Ceph, which stop
 )
 
 // spec stands for the specification that a host is brought to.
@@ -79,6 +87,10 @@ var contract = map[plan.Kind]struct {
 	plan.HostVerify:   {post: facts{plan.AttrHost: spec}},
 	plan.OrderArm: {pre: facts{plan.AttrGuests: plan.None, plan.AttrCeph: plan.Stopped, plan.AttrNoout: plan.Set},
 		post: facts{plan.AttrOrder: spec, plan.AttrInstall: ""}},
+
+	plan.PackagesFetch:   {post: facts{plan.AttrStaged: spec}},
+	plan.PackagesInstall: {pre: facts{plan.AttrStaged: spec, plan.AttrGuests: plan.None, plan.AttrCeph: plan.Stopped}, post: facts{plan.AttrPackages: spec}},
+
 	plan.HostOff: {pre: facts{plan.AttrOrder: spec, plan.AttrInstall: "", plan.AttrGuests: plan.None, plan.AttrCeph: plan.Stopped, plan.AttrNoout: plan.Set},
 		post: facts{plan.AttrPower: "off", plan.AttrHost: "", plan.AttrDefault: ""}},
 	plan.BootNetwork: {pre: facts{plan.AttrPower: "off"}, post: facts{plan.AttrBoot: "network"}},
@@ -93,7 +105,7 @@ var contract = map[plan.Kind]struct {
 	plan.BatchBake:    {post: facts{plan.AttrBaked: plan.Yes}},
 }
 
-var guarded = []plan.Attr{plan.AttrCordon, plan.AttrGuests, plan.AttrNoout, plan.AttrCeph, plan.AttrHost, plan.AttrDefault, plan.AttrPower, plan.AttrOrder, plan.AttrInstall,
+var guarded = []plan.Attr{plan.AttrCordon, plan.AttrGuests, plan.AttrNoout, plan.AttrCeph, plan.AttrHost, plan.AttrPackages, plan.AttrDefault, plan.AttrPower, plan.AttrOrder, plan.AttrInstall,
 	plan.AttrCertified, plan.AttrGate, plan.AttrBaked}
 
 // aboutKind names the kind of op that a host has when an attribute concerns it.
@@ -108,10 +120,41 @@ func (c *checker) ofBatch(k plan.Kind) plan.OpID     { return plan.ID(k, plan.Ba
 func (c *checker) needs(h int32) []plan.Kind {
 	host, is := c.fleet.Hosts[h], c.plan.Initial[plan.NodeSubject(c.path(h))]
 	runs, osd := host.Class >= 0 || host.ClassAfter >= 0, c.keepsData(h)
-	drained := is[plan.AttrCordon] == plan.Drained
-	need := map[int]bool{all: true, running: runs && !drained, occupied: runs && !(drained && is[plan.AttrGuests] == plan.None), storing: osd,
-		serving: osd || is[plan.AttrCeph] != ""}
+	drained, stops := is[plan.AttrCordon] == plan.Drained, !c.policy.Stays || c.changesCeph(h)
+	need := map[int]bool{all: true, running: runs && !drained, occupied: runs && !c.policy.Stays && !(drained && is[plan.AttrGuests] == plan.None), storing: stops && osd,
+		serving: stops && (osd || is[plan.AttrCeph] != "")}
 	return slices.DeleteFunc(slices.Clone(c.way().chain), func(k plan.Kind) bool { return !need[contract[k].of] })
+}
+
+// packagesOf are the packages that an op installs; nil when it does not say so.
+func packagesOf(o *plan.Op) []plan.PackageVersion {
+	if o == nil {
+		return nil
+	}
+	list, err := plan.ParsePackages(o.Args[plan.ArgPackages])
+	if err != nil {
+		return nil
+	}
+	return list
+}
+
+// changesCeph reports whether a host of the batch gets packages of Ceph's daemons.
+func (c *checker) changesCeph(h int32) bool {
+	return slices.ContainsFunc(packagesOf(c.ops[c.id(plan.PackagesInstall, h)]), func(p plan.PackageVersion) bool { return plan.CephPackage(p.Name) })
+}
+
+// packages demands that every op that installs some names them, and that none takes the network of virtual machines away that stay.
+func packages(c *checker) {
+	for i, o := range c.stage().Ops {
+		if o.Kind != plan.PackagesInstall {
+			continue
+		}
+		list := packagesOf(&c.stage().Ops[i])
+		c.must(len(list) > 0, c.b.Zone, "%s does not tell which packages it installs", o.ID)
+		for _, p := range list {
+			c.must(!c.policy.Stays || !plan.SwitchPackage(p.Name), c.b.Zone, "%s installs %s, which takes the network away from virtual machines that stay", o.ID, p.Name)
+		}
+	}
 }
 
 func neededOps(c *checker) {
@@ -187,14 +230,16 @@ func opsBring(c *checker) {
 	}
 }
 
-// fact is what the contract says of an op's target. The new specification of a host is the one that SlotCommit makes the default, or HostVerify finds.
+// fact is what the contract says of an op's target. The new specification of a host is the one that SlotCommit makes the default, HostVerify finds, or PackagesInstall brings.
 func (c *checker) fact(o plan.Op, attr plan.Attr, value string) plan.Fact {
 	if attr == plan.AttrCordon && value == plan.Set && (c.policy.Drains() || c.plan.Initial.Get(o.Target, attr) == plan.Drained) {
 		value = plan.Drained
 	}
 	if value == spec {
-		value = "none"
-		for _, k := range []plan.Kind{plan.HostVerify, plan.SlotCommit} {
+		if value = "none"; attr == plan.AttrHost && c.policy.InPlace() { // the host stays what it was laid down as
+			attr = plan.AttrPackages
+		}
+		for _, k := range []plan.Kind{plan.HostVerify, plan.SlotCommit, plan.PackagesInstall} {
 			if last := c.ops[plan.ID(k, o.Target)]; last != nil && len(last.Post) > 0 {
 				value = last.Post[0].Value
 			}

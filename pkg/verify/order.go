@@ -89,7 +89,7 @@ func preparingStages(c *checker) {
 			continue
 		}
 		for _, o := range s.Ops {
-			c.must(o.Kind == plan.SlotWrite, "", "stage %d is that of no batch, and holds %s", i, o.ID)
+			c.must(o.Kind == plan.SlotWrite || o.Kind == plan.PackagesFetch, "", "stage %d is that of no batch, and holds %s", i, o.ID)
 		}
 	}
 }

@@ -190,6 +190,9 @@ func argText(o plan.Op) string {
 	var parts []string
 	for _, k := range slices.Sorted(maps.Keys(o.Args)) {
 		v := o.Args[k]
+		if o.Kind == plan.PackagesInstall && k != "snapshot" { // the notes tell what changes where
+			continue
+		}
 		if v == "" || (k == "image" && o.Args["image_name"] != "") {
 			continue
 		}

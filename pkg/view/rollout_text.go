@@ -93,11 +93,14 @@ func batchTable(b *strings.Builder, c *plan.Certificate, all bool) {
 
 // rolloutSummary is a rollout's last line.
 func rolloutSummary(p plan.Plan) string {
-	prepare := 0
+	prepare, bring := 0, 0
 	for _, s := range p.Stages {
 		for _, o := range s.Ops {
-			if o.Kind == plan.SlotWrite {
+			switch o.Kind {
+			case plan.SlotWrite:
 				prepare++
+			case plan.PackagesFetch:
+				bring++
 			}
 		}
 	}
@@ -105,6 +108,9 @@ func rolloutSummary(p plan.Plan) string {
 	text := fmt.Sprintf("Plan: %s to change in %s", Plural(r.Hosts, "host"), batches(r.Rounds))
 	if prepare > 0 {
 		text += fmt.Sprintf(", %d idle slots written before while everything runs", prepare)
+	}
+	if bring > 0 {
+		text += fmt.Sprintf(", packages brought to %s before while everything runs", Plural(bring, "host"))
 	}
 	return text + fmt.Sprintf("; %s in %s.", Plural(p.Ops(), "op"), Plural(len(p.Stages), "stage"))
 }

@@ -41,6 +41,7 @@ func Run(t *testing.T, lab New, planFor Plan) {
 	ports(t, lab)
 	held(t, lab)
 	reinstalled(t, lab)
+	inPlace(t, lab)
 	authority(t, lab)
 }
 
@@ -59,6 +60,9 @@ type bench struct {
 func benchFor(t *testing.T, lab New, planFor Plan, k plan.Kind) *bench {
 	if slices.Contains(rolloutKinds, k) {
 		return newRollout(t, lab)
+	}
+	if slices.Contains(packageKinds, k) {
+		return newPackages(t, lab)
 	}
 	if slices.Contains(leavingKinds, k) {
 		return newLeaving(t, lab, planFor)
@@ -310,6 +314,9 @@ var blinds = map[plan.Kind]rack.Fault{
 	plan.HostVerify: rack.HostSilent, plan.OVSEnsure: rack.HostSilent, plan.KVMEnsure: rack.HostSilent, plan.HostConfig: rack.HostSilent, plan.KVMStorage: rack.HostSilent, plan.KVMMigrate: rack.HostSilent, plan.VMEnsure: rack.HostSilent,
 
 	plan.SlotWrite: rack.HostSilent, plan.HostCordon: rack.HostSilent, plan.HostDrain: rack.HostSilent, plan.CephNoout: rack.HostSilent, plan.CephStop: rack.HostSilent,
-	plan.HostOff:  rack.Unreachable,
+	plan.HostOff: rack.Unreachable,
+
+	plan.PackagesFetch: rack.HostSilent, plan.PackagesInstall: rack.HostSilent,
+
 	plan.SlotBoot: rack.HostSilent, plan.CephStart: rack.HostSilent, plan.CephRestore: rack.HostSilent, plan.SlotCommit: rack.HostSilent, plan.HostUncordon: rack.HostSilent,
 }

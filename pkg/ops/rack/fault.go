@@ -20,6 +20,8 @@ const (
 	HostOther   Fault = "its host runs another image"
 	FallsBack   Fault = "its idle slot does not come up"
 	Unsound     Fault = "its libvirt does not come up in its idle slot"
+	Mute        Fault = "its libvirt does not answer"
+	Broken      Fault = "the installation of packages ends with an error"
 	Stubborn    Fault = "it does not shut itself down"
 	OtherData   Fault = "another disk is in the place of its OSD's"
 	Immovable   Fault = "its virtual machines do not migrate"

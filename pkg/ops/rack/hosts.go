@@ -28,6 +28,9 @@ func (p hosts) Observe(ctx context.Context, n model.Node) (model.ObservedHost, e
 	if b.fault == Unsound && b.def != (slot{}) && b.runs() != b.def {
 		h.Libvirt = ""
 	}
+	if b.fault == Mute {
+		h.Libvirt = ""
+	}
 	if b.fault == HostOther {
 		h.Image = model.DigestBytes([]byte("other"))
 	}

@@ -31,6 +31,8 @@ type Rack struct {
 	Booted   func(n model.Path, spec model.Digest)
 	Down     func(n model.Path)
 	Firmware func(n model.Path) (time.Duration, Fault)
+	// Installed is told of every host whose packages have been installed to the end.
+	Installed func(n model.Path)
 	// Installer is asked what goes wrong with a ramdisk that has begun to write: Failed, Silent or Sound. It may be nil, as the others.
 	Installer func(n model.Path) Fault
 	// Written is told when an install begins to write a root disk; again: one that carries its nonce already.
@@ -79,8 +81,10 @@ type blade struct {
 	out       time.Time    // when its OSD was marked out; zero: it is in
 	purged    bool         // its OSD is no more
 	wiped     bool         // nothing is on its OSD's disk
-	disks     string       // pools that libvirt has a key to
-	move      string       // address for migration
+	packages  ops.PackageState
+	unpacks   bool   // packages are being installed
+	disks     string // pools that libvirt has a key to
+	move      string // address for migration
 }
 
 // New makes a rack in which every machine of the inventory is powered on, runs nothing of ours and has an empty root disk.
@@ -95,7 +99,7 @@ func New(d model.Desired, clock ops.Clock) *Rack {
 // World is what ops reach; it is the same world each time.
 func (f *Rack) World() ops.World {
 	return ops.World{Desired: f.desired, Machines: machines{f}, Installs: installs{f}, FirstBoots: boots{f}, Hosts: hosts{f}, Hypervisors: hosts{f}, VMs: vms{f},
-		Clock: f.clock, Guests: guests{f}, Slots: slots{f}, Cordons: cordons{f}, Storage: storage{f}, Clusters: clusters{f}, Departures: departures{f}, Batches: batches{f}}
+		Clock: f.clock, Guests: guests{f}, Slots: slots{f}, Packages: packages{f}, Cordons: cordons{f}, Storage: storage{f}, Clusters: clusters{f}, Departures: departures{f}, Batches: batches{f}}
 }
 
 // Break makes what belongs to a node fail from now on; Sound mends it.
@@ -220,7 +224,7 @@ func (f *Rack) stop(b *blade) {
 	if b.up && f.Down != nil {
 		f.Down(b.node.Path)
 	}
-	b.up, b.ceph = false, false
+	b.up, b.ceph, b.unpacks = false, false, false
 	for name, vm := range f.vms {
 		if vm.Node == b.node.Path && vm.State == stateRunning {
 			vm.State = stateOff

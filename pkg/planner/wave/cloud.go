@@ -50,6 +50,9 @@ func (c csr) of(i int32) []int32 {
 }
 
 func newCloud(f plan.Fleet, p plan.Policy) *cloud {
+	if p.Stays { // they run on, whatever batch their host is in
+		f.VMs, f.Apart = plan.VMs{}, nil
+	}
 	c := &cloud{f: f, p: p, regions: map[model.Path]*region{}, places: map[string][]int32{}, paths: map[string][]model.Path{},
 		local: make([]int32, len(f.Hosts)), zoneOf: make([]*zone, len(f.Hosts)), groups: make([][]int32, len(f.Hosts)),
 		fixed: make([]bool, len(f.VMs.Host)), consent: make([]bool, len(f.VMs.Host)), can: compatible(f)}

@@ -103,6 +103,8 @@ func (m *Monitor) Act(t *world.Truth, now time.Time, a world.Act) {
 		if t.Hosts[a.Host].New {
 			m.violated(now, Twice, "%s runs the new slot, and is told to restart", name(t, a.Host))
 		}
+	case world.Packages:
+		m.packages(t, now, a.Host)
 	case world.Arrived:
 		if a.From >= 0 {
 			if t.Hosts[a.Host].Cut && !t.Hosts[a.From].Cut {
@@ -173,6 +175,22 @@ func (m *Monitor) written(t *world.Truth, now time.Time, h int32) {
 func (m *Monitor) committed(t *world.Truth, now time.Time, h int32) {
 	if host := &t.Hosts[h]; host.New && t.Stores(h) && !host.Daemons {
 		m.violated(now, Back, "%s gives its old slot up, and its daemons have not run on the new one", name(t, h))
+	}
+}
+
+// packages looks at a host on which packages begin to be installed: nothing runs there of which they take the ground away, and the plan says that nothing takes them back.
+func (m *Monitor) packages(t *world.Truth, now time.Time, h int32) {
+	host := &t.Hosts[h]
+	if t.Ceph && host.Daemons && slices.ContainsFunc(t.Fleet.Clusters, func(c plan.Cluster) bool { return slices.Contains(c.OSDHosts, h) }) {
+		m.violated(now, Emptied, "the Ceph daemons of %s run while their packages change", name(t, h))
+	}
+	for _, v := range host.Guests {
+		if vm := &t.VMs[v]; t.Switch && vm.State == world.Running && vm.Host == h {
+			m.violated(now, Emptied, "%s is on %s, whose Open vSwitch restarts", vm.Name, name(t, h))
+		}
+	}
+	if m.OneWay != nil && !m.OneWay(name(t, h)) {
+		m.violated(now, Back, "%s gets packages, and no step about it says that this is one-way", name(t, h))
 	}
 }
 

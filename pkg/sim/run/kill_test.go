@@ -66,7 +66,7 @@ func newSite(t *testing.T, f plan.Fleet, p plan.Policy, opt Options) *site {
 	t.Helper()
 	opt.Solve = wave.Solve
 	s := &site{opt: opt, policy: p, rng: rnd(opt.Seed), journal: newJournal()}
-	s.world = world.New(f, world.Options{Seed: opt.Seed, Faults: opt.Faults})
+	s.world = world.New(f, world.Options{Seed: opt.Seed, Faults: opt.Faults, Packages: snapshot(p, opt.Seed)})
 	if err := s.plan(f); err != nil {
 		t.Fatal(err)
 	}
@@ -146,6 +146,52 @@ func TestKillAReinstallAtEveryOp(t *testing.T) {
 	}
 }
 
+// TestKillPackagesAtEveryOp does the same while hosts get packages in place: with Open vSwitch among them, so that they are emptied, with Ceph, and with neither.
+func TestKillPackagesAtEveryOp(t *testing.T) {
+	for name, c := range map[string]struct {
+		stays bool
+		seed  uint64
+		kinds []plan.Kind
+	}{
+		"emptied":       {false, 1, []plan.Kind{plan.PackagesFetch, plan.HostCordon, plan.HostDrain, plan.CephNoout, plan.CephStop, plan.PackagesInstall, plan.CephStart, plan.CephRestore, plan.HostUncordon}},
+		"Ceph stops":    {true, 2, []plan.Kind{plan.PackagesFetch, plan.HostCordon, plan.CephNoout, plan.CephStop, plan.PackagesInstall, plan.CephStart, plan.CephRestore, plan.HostUncordon}},
+		"nothing stops": {true, 1, []plan.Kind{plan.PackagesFetch, plan.HostCordon, plan.PackagesInstall, plan.HostUncordon}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, p := plantest.Fleet(4, plantest.Tiny)
+			p, err := facts.WithMethod(p, plan.MethodPackages)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.BakeSeconds, p.Stays = 300, c.stays
+			want := rolledSeed(t, f, p, c.seed)
+			kinds := map[plan.Kind]int{}
+			for _, s := range newSite(t, f, p, Options{Seed: c.seed}).p.Stages[:2] { // the others are made of the same ops
+				for i, op := range s.Ops {
+					if testing.Short() && i%5 > 0 {
+						continue
+					}
+					for _, when := range moments {
+						if got := rolledSeed(t, f, p, c.seed, strike{op.ID, when}); got != want {
+							t.Errorf("%s, killed %s: it ends otherwise", op.ID, when)
+						}
+						kinds[op.Kind]++
+					}
+				}
+			}
+			for _, k := range c.kinds {
+				if kinds[k] == 0 && !testing.Short() {
+					t.Errorf("no op of kind %s was killed", k)
+				}
+			}
+			if kinds[plan.HostDrain] > 0 && c.stays {
+				t.Error("machines that stay were moved")
+			}
+			t.Log(kinds)
+		})
+	}
+}
+
 // TestKillARolloutTwice kills at two moments by the seed.
 func TestKillARolloutTwice(t *testing.T) {
 	f, p := plantest.Fleet(4, plantest.Tiny)
@@ -170,7 +216,12 @@ func TestKillARolloutTwice(t *testing.T) {
 // rolled carries out a rollout in which nuboctl is killed, and gives its end.
 func rolled(t *testing.T, f plan.Fleet, p plan.Policy, strikes ...strike) string {
 	t.Helper()
-	s := newSite(t, f, p, Options{Seed: 1})
+	return rolledSeed(t, f, p, 1, strikes...)
+}
+
+func rolledSeed(t *testing.T, f plan.Fleet, p plan.Policy, seed uint64, strikes ...strike) string {
+	t.Helper()
+	s := newSite(t, f, p, Options{Seed: seed})
 	m := monitor.New(1, s.world.Time.Now())
 	s.world.Watch(m)
 	s.monitor = m

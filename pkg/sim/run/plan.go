@@ -17,6 +17,21 @@ func stages(c plan.Certificate, w *world.World, goal plan.Goal) plan.Plan {
 	return planner.Certified(planner.Input{Goal: goal, Desired: d, Images: images}, initial(c.Fleet, w, goal), c)
 }
 
+// snapshot is what hosts get in place under a policy; the zero value where they get another image. Where machines stay, every other seed leaves Ceph alone.
+func snapshot(p plan.Policy, seed uint64) model.Snapshot {
+	if !p.InPlace() {
+		return model.Snapshot{}
+	}
+	s := model.Snapshot{Name: "fix", Packages: []model.SnapshotPackage{{Name: "libssl3", Version: "3.0.11-2"}}}
+	if !p.Stays {
+		s.Packages = append(s.Packages, model.SnapshotPackage{Name: "openvswitch-switch", Version: "3.1.0-3"})
+	} else if seed%2 == 0 {
+		s.Packages = append(s.Packages, model.SnapshotPackage{Name: "ceph-osd", Version: "18.2.7-2"})
+	}
+	s.Digest = model.DigestJSON(s)
+	return s
+}
+
 // initial are the facts that an observation would show.
 func initial(f plan.Fleet, w *world.World, goal plan.Goal) plan.State {
 	ceph := map[int32]bool{}
@@ -42,6 +57,9 @@ func initial(f plan.Fleet, w *world.World, goal plan.Goal) plan.State {
 		}
 		sub := plan.NodeSubject(f.Hosts[i].Path)
 		st.Set(plan.Fact{Subject: sub, Attr: plan.AttrHost, Value: string(spec)})
+		if now.New {
+			st.Set(plan.Fact{Subject: sub, Attr: plan.AttrPackages, Value: string(w.Desired().Rollout.Snapshot.Digest)})
+		}
 		if goal == plan.GoalRollback && !now.New {
 			st.Set(plan.Fact{Subject: sub, Attr: plan.AttrIdle, Value: string(want)})
 		}

@@ -84,7 +84,7 @@ func begin(f plan.Fleet, p plan.Policy, opt Options) *site {
 		opt.Solve = wave.Solve
 	}
 	s := &site{opt: opt, policy: p, rng: rnd(opt.Seed), journal: newJournal(), out: Result{Seed: opt.Seed}}
-	s.world = world.New(f, world.Options{Seed: opt.Seed, Faults: opt.Faults, Careless: opt.Careless})
+	s.world = world.New(f, world.Options{Seed: opt.Seed, Faults: opt.Faults, Careless: opt.Careless, Packages: snapshot(p, opt.Seed)})
 	s.monitor = monitor.New(opt.Seed, s.world.Time.Now())
 	s.monitor.OneWay = s.oneWay
 	s.world.Watch(s.monitor)

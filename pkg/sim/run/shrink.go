@@ -72,8 +72,8 @@ func (c Case) only(f plan.Fleet) plan.Fleet {
 
 // Check tells whether faults and method have the names that they are called by.
 func (c Case) Check() (world.Faults, error) {
-	if c.Method != "" && c.Method != facts.MethodSlot && c.Method != facts.MethodReinstall {
-		return world.Faults{}, fmt.Errorf("there is no method %q to simulate; there are slot and reinstall", c.Method)
+	if c.Method != "" && c.Method != facts.MethodSlot && c.Method != facts.MethodReinstall && c.Method != facts.MethodPackages {
+		return world.Faults{}, fmt.Errorf("there is no method %q to simulate; there are slot, reinstall and packages", c.Method)
 	}
 	return c.faults()
 }

@@ -20,6 +20,8 @@ type Truth struct {
 	PGs   []PG
 	// PGsOf are the placement groups with a copy on a host, by index.
 	PGsOf [][]int32
+	// Switch and Ceph say that packages of Open vSwitch and of Ceph's daemons are among those that hosts get.
+	Switch, Ceph bool
 }
 
 // Host is what is true of a host.
@@ -172,6 +174,7 @@ const (
 	Committed // what Host runs is what it boots from now on: there is no way back to the other slot by itself
 	Armed     // an order to lay Host down anew is out
 	Began     // the root disk of Host is written by an installer
+	Packages  // they begin to be installed on Host, as Truth.Switch and Truth.Ceph say
 	OSDsGone  // the OSDs of Host are removed from their cluster, and with them whatever copies Truth still has there
 	Left      // Host's monitor and manager are members of no group any more
 )

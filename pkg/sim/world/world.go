@@ -20,6 +20,8 @@ type Options struct {
 	Faults Faults
 	// Watch is told what happens; it may be nil.
 	Watch Watcher
+	// Packages is what hosts get, in place of another image; the zero value: they get the image.
+	Packages model.Snapshot
 	// Careless takes the authority's and Ceph's own refusals away, to see whether ours are worth anything.
 	Careless bool
 }
@@ -61,11 +63,12 @@ func New(f plan.Fleet, opt Options) *World {
 		n := model.Node{Path: h.Path, Name: h.Path.Name(), Image: imageNew, Config: model.DigestBytes([]byte(h.Path)), Serial: h.Path.Name(), RootDevice: model.DeviceHints{Serial: "root-*"},
 			NICs: []model.NIC{{Name: "eth0", MAC: fmt.Sprintf("02:00:00:%02x:%02x:%02x", i>>16, i>>8&0xff, i&0xff), Network: "provision"}}}
 		after.Nodes = append(after.Nodes, n)
-		if h.Change || h.Down {
+		if (h.Change || h.Down) && !opt.inPlace() {
 			n.Image = imageOld
 		}
 		before.Nodes = append(before.Nodes, n)
 	}
+	after.Rollout.Snapshot = opt.Packages
 	w := assemble(f, before, opt)
 	w.desired = after
 	w.rack.Ready()
@@ -87,6 +90,7 @@ func assemble(f plan.Fleet, d model.Desired, opt Options) *World {
 	}
 	w.rack = rack.New(d, w.Time)
 	w.rack.Booted, w.rack.Down, w.rack.Firmware = w.booted, w.down, w.firmware
+	w.rack.Installed = w.installed
 	w.rack.Installer = func(model.Path) rack.Fault {
 		if !w.chance(opt.Faults.Install) {
 			return rack.Sound
@@ -124,7 +128,7 @@ func (w *World) Break(n model.Path, f rack.Fault) {
 
 func (w *World) build(f plan.Fleet) {
 	t := &w.Truth
-	t.Fleet = f
+	t.Fleet, t.Switch, t.Ceph = f, w.opt.touches(plan.SwitchPackage), w.opt.touches(plan.CephPackage)
 	t.Hosts, t.PGsOf = make([]Host, len(f.Hosts)), make([][]int32, len(f.Hosts))
 	for i, h := range f.Hosts {
 		t.Hosts[i] = Host{Up: true, New: !h.Change && !h.Down, Daemons: true, Cells: make([]plan.Cell, len(h.Cells))}
@@ -176,17 +180,20 @@ func (w *World) pool(c, p int32) {
 func (w *World) Ports(b ops.Batches) ops.World {
 	r := w.rack.World()
 	r.Desired, r.Machines, r.Guests, r.Slots, r.Cordons, r.Storage, r.Batches = w.desired, machines{w, r.Machines}, guests{w}, slots{w, r.Slots}, cordons{w}, storage{w}, b
-	r.Hosts, r.Installs = hosts{w, r.Hosts}, installs{w, r.Installs}
+	r.Hosts, r.Installs, r.Packages = hosts{w, r.Hosts}, installs{w, r.Installs}, packages{w, r.Packages}
 	return r
 }
 
 // Desired is the inventory after the rollout.
 func (w *World) Desired() model.Desired { return w.desired }
 
-// Spec is what a host runs before the rollout, and after it.
+// Spec is what a host runs before the rollout, and after it: the same where it gets packages.
 func (w *World) Spec(host int) (was, want model.Digest) {
 	config := w.desired.Nodes[host].Config
-	return facts.HostSpec(imageOld.Digest, config), facts.HostSpec(imageNew.Digest, config)
+	if was, want = facts.HostSpec(imageOld.Digest, config), facts.HostSpec(imageNew.Digest, config); w.opt.inPlace() {
+		was = want
+	}
+	return was, want
 }
 
 // Watch has every act from now on told to somebody else.
@@ -217,7 +224,9 @@ func (w *World) booted(path model.Path, spec model.Digest) {
 	i := w.index[path]
 	h := &w.Truth.Hosts[i]
 	_, want := w.Spec(int(i))
-	h.Up, h.New, h.Ours = true, spec == want, false
+	if h.Up, h.Ours = true, false; !w.opt.inPlace() { // packages stay in the slot that boots
+		h.New = spec == want
+	}
 	w.tell(Act{Kind: HostUp, Host: i})
 	for _, v := range h.Guests {
 		if vm := &w.Truth.VMs[v]; vm.State == Lost {

@@ -1,0 +1,23 @@
+# begin ROOT HEX: install what was staged, in the background, unless that goes on already. It is a service of its own, so it goes on when the connection ends. stdin are the services that
+# are to be restarted afterwards, "restart UNIT" or "reload UNIT" a line; those that an earlier try that was cut off has noted stay noted.
+run=$root/run/nubo-packages
+unit=nubo-packages
+if [ ! -e "$dir/ready" ]; then
+	echo "the packages of snapshot $hex are not there" >&2
+	exit 3
+fi
+mkdir -p "$run"
+if systemctl is-active --quiet "$unit.service"; then
+	if [ "$(cat "$run/hex")" = "$hex" ]; then exit 0; fi
+	echo "another installation is going on there, of snapshot $(cat "$run/hex")" >&2
+	exit 3
+fi
+systemctl reset-failed "$unit.service" 2>/dev/null || true
+cat >>"$dir/units"
+sort -u -o "$dir/units" "$dir/units"
+echo "$hex" >"$run/hex"
+printf '%s\n' "$job" >"$run/job"
+rm -f "$run/status"
+: >"$run/log"
+systemd-run --quiet --collect --unit="$unit" --property=CPUWeight=50 --property=IOWeight=50 --property=KillMode=mixed \
+	/bin/sh -c 'code=0; sh -eu "$0/job" "$1" "$2" >>"$0/log" 2>&1 || code=$?; echo "$code" >"$0/status.new"; mv "$0/status.new" "$0/status"; exit "$code"' "$run" "$root" "$hex"

@@ -1,0 +1,8 @@
+# have ROOT HEX: which files are there, as sha256sum prints them. Those of other snapshots go, but for the one that is installed.
+umask 022
+mkdir -p "$dir"
+for d in "$root/var/lib/nubo/packages"/*; do
+	case ${d##*/} in "$hex" | "$(cat "$mark" 2>/dev/null)") ;; *) rm -rf "$d" ;; esac
+done
+cd "$dir"
+for f in *.deb; do if [ -e "$f" ]; then sha256sum "$f"; fi; done

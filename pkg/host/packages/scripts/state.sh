@@ -1,0 +1,16 @@
+# state ROOT HEX: how the host stands to the packages that stdin names, NAME VERSION a line. It changes nothing.
+if [ -e "$mark" ]; then echo "done $(cat "$mark")"; fi
+if [ -e "$dir/ready" ]; then echo "staged $hex"; fi
+tmp=$(mktemp)
+trap 'rm -f "$tmp" "$tmp.units"' EXIT
+standing | sed 's/^/have /' >"$tmp"
+cat "$tmp"
+changed=$(awk '$4 != "same" { print $2 }' "$tmp")
+if [ -n "$changed" ]; then
+	dpkg-query --admindir="$root/var/lib/dpkg" -L $changed 2>/dev/null | sed -n 's|.*/systemd/system/\([^/]*\.service\)$|\1|p' | sort -u >"$tmp.units"
+	systemctl list-units --type=service --state=active --plain --no-legend --no-pager 2>/dev/null | awk '{ print $1 }' | while read -r unit; do
+		name=$unit
+		case $unit in *@*) name=${unit%%@*}@.service ;; esac
+		if grep -qxF -- "$name" "$tmp.units"; then echo "unit $unit"; fi
+	done
+fi

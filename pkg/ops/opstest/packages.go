@@ -1,0 +1,87 @@
+package opstest
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/nuboctl/nuboctl/pkg/model"
+	"github.com/nuboctl/nuboctl/pkg/ops/rack"
+	"github.com/nuboctl/nuboctl/pkg/plan"
+)
+
+// packageKinds are the kinds of a rollout of packages beside those of every rollout.
+var packageKinds = []plan.Kind{plan.PackagesFetch, plan.PackagesInstall}
+
+// newPackages is a bench with three hosts that run, of which the first is emptied and gets packages in place.
+func newPackages(t *testing.T, lab New) *bench {
+	b := newRollout(t, lab)
+	sub, want := plan.NodeSubject(b.node.Path), string(model.DigestBytes([]byte("snapshot")))
+	is := func(pairs ...any) (out []plan.Fact) {
+		for i := 0; i < len(pairs); i += 2 {
+			out = append(out, plan.Fact{Subject: sub, Attr: pairs[i].(plan.Attr), Value: pairs[i+1].(string)})
+		}
+		return out
+	}
+	down := is(plan.AttrCordon, plan.Set, plan.AttrGuests, plan.None, plan.AttrNoout, plan.Set, plan.AttrCeph, plan.Stopped)
+	staged, done := is(plan.AttrStaged, want), is(plan.AttrPackages, want)
+	b.ops = nil
+	add := func(k plan.Kind, pre, post []plan.Fact) {
+		b.ops = append(b.ops, plan.Op{ID: plan.ID(k, sub), Kind: k, Target: sub, Pre: pre, Post: post})
+	}
+	add(plan.PackagesFetch, is(plan.AttrHost, string(b.runs())), staged)
+	add(plan.HostCordon, nil, down[:1])
+	add(plan.HostDrain, down[:1], down[1:2])
+	add(plan.CephNoout, nil, down[2:3])
+	add(plan.CephStop, down[2:3], down[3:])
+	add(plan.PackagesInstall, append(staged, down...), done)
+	add(plan.CephStart, done, is(plan.AttrCeph, plan.Up))
+	add(plan.CephRestore, is(plan.AttrCeph, plan.Up), is(plan.AttrNoout, ""))
+	add(plan.HostUncordon, done, is(plan.AttrCordon, "", plan.AttrGuests, ""))
+	return b
+}
+
+// runs is what the bench's host runs.
+func (b *bench) runs() model.Digest {
+	b.Helper()
+	return fakeHost{b}.Runs(b.T)
+}
+
+// inPlace takes a host through an installation of packages.
+func inPlace(t *testing.T, lab New) {
+	for name, test := range map[string]func(*bench){
+		"packages, from the first op to the last": func(b *bench) {
+			for _, op := range b.ops {
+				b.do(op)
+			}
+		},
+		"an installation that fails goes on when it is asked for again": (*bench).installsAgain,
+		"a host whose libvirt does not come back halts":                 (*bench).unsoundPackages,
+	} {
+		t.Run(name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { test(newPackages(t, lab)) }) })
+	}
+}
+
+func (b *bench) installsAgain() {
+	op := b.before(plan.PackagesInstall)
+	b.lab.Break(b.node.Path, rack.Broken)
+	ctx, cancel := b.deadline(op)
+	defer cancel()
+	if err := b.driver.Apply(ctx, op, b.told); err == nil || !strings.Contains(err.Error(), "dpkg: error") || !strings.Contains(err.Error(), "stays cordoned") {
+		b.Errorf("dpkg fails, and it says %v", err)
+	}
+	b.probe(op, plan.NotApplied)
+	b.lab.Break(b.node.Path, rack.Sound)
+	b.do(op)
+	b.probe(op, plan.Applied)
+}
+
+func (b *bench) unsoundPackages() {
+	op := b.before(plan.PackagesInstall)
+	b.lab.Break(b.node.Path, rack.Mute)
+	ctx, cancel := b.deadline(op)
+	defer cancel()
+	if err := b.driver.Apply(ctx, op, b.told); err == nil || !strings.Contains(err.Error(), "libvirt does not answer") {
+		b.Errorf("libvirt does not answer afterwards, and it says %v", err)
+	}
+}

@@ -1,0 +1,43 @@
+package ops
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/nuboctl/nuboctl/pkg/plan"
+)
+
+func packagesFetch(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
+	n, err := w.node(op.Target)
+	if err != nil {
+		return err
+	}
+	report(plan.Progress{Waiting: "the packages to be brought"})
+	return w.Packages.Stage(ctx, n, wanted(op, plan.AttrStaged), report)
+}
+
+// packagesInstall installs what was brought, on a host from which everything is gone that the packages would stop: that is looked at right before. A host whose services
+// do not come to work afterwards halts the rollout, and stays cordoned.
+func packagesInstall(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
+	n, err := w.node(op.Target)
+	if err != nil {
+		return err
+	}
+	if err := w.restore(ctx, op, report); err != nil {
+		return err
+	}
+	if slices.Contains(op.Pre, plan.Fact{Attr: plan.AttrGuests, Subject: op.Target, Value: plan.None}) {
+		if err := w.spared(ctx, n, report); err != nil {
+			return err
+		}
+		if err := w.vacant(ctx, n); err != nil {
+			return err
+		}
+	}
+	report(plan.Progress{Waiting: "the packages to be installed"})
+	if err := w.Packages.Install(ctx, n, wanted(op, plan.AttrPackages), report); err != nil {
+		return fmt.Errorf("%w; the host stays cordoned: see what its dpkg says, then apply the same plan again, which goes on where it ended", err)
+	}
+	return w.sound(ctx, n, report)
+}
