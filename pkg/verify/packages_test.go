@@ -105,7 +105,7 @@ func TestEveryDamageToPackagesIsFound(t *testing.T) {
 func TestPackagesNeedACertificate(t *testing.T) {
 	for _, k := range []plan.Kind{plan.PackagesFetch, plan.PackagesInstall} {
 		p := plan.Plan{FormatVersion: plan.FormatVersion, Goal: plan.GoalUpgrade, Stages: []plan.Stage{{Title: "packages", Ops: []plan.Op{op(k, first)}}}}
-		if err := uncertified(p); !errors.Is(err, ErrNoCertificate) {
+		if err := Plan(p); !errors.Is(err, ErrNoCertificate) {
 			t.Errorf("%s alone: %v", k, err)
 		}
 	}
