@@ -2,6 +2,7 @@ package order
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -16,6 +17,24 @@ type Record struct {
 	Facts    *Facts     `json:"facts,omitempty"`
 	Last     *Report    `json:"last,omitempty"`
 	Updated  time.Time  `json:"updated"`
+	// Heard is the machine's boot that was heard last, and Over are those that it has followed, the newest last: what they still say is late.
+	Heard string   `json:"heard,omitempty"`
+	Over  []string `json:"over,omitempty"`
+}
+
+// overMost bounds how many boots are remembered; an order has few attempts.
+const overMost = 8
+
+// hear takes in which boot the machine is in.
+func (r Record) hear(boot string) Record {
+	if boot == r.Heard || slices.Contains(r.Over, boot) {
+		return r
+	}
+	if r.Heard != "" {
+		r.Over = append(slices.Clone(r.Over[max(0, len(r.Over)-overMost+1):]), r.Heard)
+	}
+	r.Heard = boot
+	return r
 }
 
 // Grant decides whether a machine may write its first disk under this order, and returns the record to keep when it may. A nonce is
@@ -47,7 +66,7 @@ func (r Record) Grant(c Consume, now time.Time) (Record, error) {
 		r.Attempts++
 	}
 	r.Boot, r.Phase, r.Updated = c.Boot, PhaseConsumed, now
-	return r, nil
+	return r.hear(c.Boot), nil
 }
 
 // Boots reports whether the machine's next network boot is answered with the installer: armed and unexpired orders are, and begun ones
@@ -66,7 +85,8 @@ func (r Record) Boots(now time.Time) bool {
 	}
 }
 
-// Report takes what an agent said into the record. Reports of a boot that was not granted cannot finish the order.
+// Report takes what an agent said into the record. Reports of a boot that was not granted can neither finish the order nor fail it, and those of a boot that another
+// has followed are late: they change nothing.
 func (r Record) Report(rep Report, now time.Time) (Record, error) {
 	if rep.Order != r.Order.ID {
 		return r, fmt.Errorf("%w: report for order %q", ErrMalformed, rep.Order)
@@ -74,6 +94,11 @@ func (r Record) Report(rep Report, now time.Time) (Record, error) {
 	if r.Phase == PhaseInstalled {
 		return r, nil
 	}
+	if slices.Contains(r.Over, rep.Boot) {
+		return r, fmt.Errorf("%w: order %s: the machine has booted again since this boot", ErrMalformed, r.Order.ID)
+	}
+	was := r
+	r = r.hear(rep.Boot)
 	switch rep.Kind {
 	case ReportFacts:
 		r.Facts = rep.Facts
@@ -82,18 +107,21 @@ func (r Record) Report(rep Report, now time.Time) (Record, error) {
 		}
 	case ReportProgress:
 	case ReportRefused, ReportFailed:
+		if rep.Kind == ReportFailed && (r.Attempts == 0 || rep.Boot != r.Boot) {
+			return was, fmt.Errorf("%w: order %s is %s, its disk was not granted to this boot, which cannot have failed on it", ErrMalformed, r.Order.ID, r.Phase)
+		}
 		r.Problem = rep.Problem
 		r.Phase = map[ReportKind]Phase{ReportRefused: PhaseRefused, ReportFailed: PhaseFailed}[rep.Kind]
 	case ReportInstalled:
 		if rep.Installed == nil || rep.Installed.Nonce != r.Order.Nonce {
-			return r, fmt.Errorf("%w: an installed report must return the order's nonce", ErrMalformed)
+			return was, fmt.Errorf("%w: an installed report must return the order's nonce", ErrMalformed)
 		}
 		if r.Phase != PhaseConsumed || rep.Boot != r.Boot {
-			return r, fmt.Errorf("%w: order %s is %s, its disk was not granted to this boot", ErrMalformed, r.Order.ID, r.Phase)
+			return was, fmt.Errorf("%w: order %s is %s, its disk was not granted to this boot", ErrMalformed, r.Order.ID, r.Phase)
 		}
 		r.Result, r.Phase = rep.Installed, PhaseInstalled
 	default:
-		return r, fmt.Errorf("%w: report of kind %q", ErrMalformed, rep.Kind)
+		return was, fmt.Errorf("%w: report of kind %q", ErrMalformed, rep.Kind)
 	}
 	r.Last, r.Updated = &rep, now
 	return r, nil

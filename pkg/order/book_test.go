@@ -28,6 +28,16 @@ func consumed(t *testing.T) order.Record {
 	return r
 }
 
+// followed is a record whose second attempt was granted to boot-2.
+func followed(t *testing.T) order.Record {
+	t.Helper()
+	r, err := consumed(t).Grant(ask("boot-2", nonce), t0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 func ask(boot, disk string) order.Consume {
 	return order.Consume{Nonce: nonce, Serial: "S1", Boot: boot, DiskNonce: disk}
 }
@@ -137,6 +147,13 @@ func TestReports(t *testing.T) {
 		{"installed with another nonce", consumed(t), wrong, order.PhaseConsumed, order.ErrMalformed},
 		{"installed without a result", consumed(t), empty, order.PhaseConsumed, order.ErrMalformed},
 		{"failed after it was installed", in(consumed(t), order.PhaseInstalled), say(order.ReportFailed, "boot-1"), order.PhaseInstalled, nil},
+		{"failed on a boot that was not granted", consumed(t), say(order.ReportFailed, "boot-2"), order.PhaseConsumed, order.ErrMalformed},
+		{"failed without a grant", in(armed(), order.PhaseBooted), say(order.ReportFailed, "boot-1"), order.PhaseBooted, order.ErrMalformed},
+		{"refused on the next boot", consumed(t), say(order.ReportRefused, "boot-2"), order.PhaseRefused, nil},
+		{"refused by a boot that is over", followed(t), say(order.ReportRefused, "boot-1"), order.PhaseConsumed, order.ErrMalformed},
+		{"failed, said by a boot that is over", followed(t), say(order.ReportFailed, "boot-1"), order.PhaseConsumed, order.ErrMalformed},
+		{"progress of a boot that is over", followed(t), say(order.ReportProgress, "boot-1"), order.PhaseConsumed, order.ErrMalformed},
+		{"failed on the boot that followed", followed(t), say(order.ReportFailed, "boot-2"), order.PhaseFailed, nil},
 		{"of another order", armed(), other, order.PhaseArmed, order.ErrMalformed},
 		{"of no known kind", armed(), say("dancing", "boot-1"), order.PhaseArmed, order.ErrMalformed},
 	} {

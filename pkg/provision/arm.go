@@ -56,11 +56,20 @@ func (p *Provisioner) Arm(ctx context.Context, n model.Node, goal order.Goal, sp
 		return fmt.Errorf("%s: %w", n.Path, err)
 	}
 	rec := Record{ID: o.ID, Network: network.Name, Spec: spec, Goal: goal, Given: o.IssuedAt, Nonce: o.Nonce, Serial: n.Serial,
-		Unfinished: append(slices.Clone(before.Unfinished), o.Nonce), Base: before.base(), Facts: before.Facts, FactsAt: before.FactsAt}
+		Unfinished: append(slices.Clone(before.Unfinished), o.Nonce), Base: before.base(), Begun: p.begun(ctx, c, before), Facts: before.Facts, FactsAt: before.FactsAt}
 	if err := p.orders().Put(ctx, string(n.Path), rec); err != nil {
 		return err
 	}
 	return c.Arm(ctx, o.ID, relay.Arm{Signed: signed, Boot: boot})
+}
+
+// begun reports whether a disk was given to the order before, or to one before that since the node was last installed: it stays so in the next order.
+func (p *Provisioner) begun(ctx context.Context, c *relay.Client, before Record) bool {
+	if before.Installed != nil || before.Base == "" || before.Begun {
+		return before.Begun
+	}
+	news, err := c.Order(ctx, before.ID, 0)
+	return err == nil && news.Status.Attempts > 0
 }
 
 // introduce tells the relay which machines it gives addresses to: once, since what is desired does not change.

@@ -40,7 +40,9 @@ type Record struct {
 	// Unfinished are the nonces of this order and of those before it since the node was last installed.
 	Unfinished []string `json:"unfinished,omitempty"`
 	// Base is the nonce of the node's last install that came to its end, while this order has not.
-	Base      string           `json:"base,omitempty"`
+	Base string `json:"base,omitempty"`
+	// Begun: the relay has told that a disk was given to this order, or to one of those before it, so that what was installed before is gone.
+	Begun     bool             `json:"begun,omitempty"`
 	Installed *order.Installed `json:"installed,omitempty"`
 	// Unseen is when the install ended, until its host has answered or its machine was started cold; zero afterwards.
 	Unseen time.Time `json:"unseen,omitzero"`
@@ -130,12 +132,12 @@ func (p *Provisioner) Order(ctx context.Context, n model.Node) (model.ObservedOr
 	}
 	news, err := c.Order(ctx, rec.ID, 0)
 	if errors.Is(err, relay.ErrNoOrder) {
-		return model.ObservedOrder{Before: rec.Base != ""}, nil
+		return model.ObservedOrder{Before: rec.Base != "" && !rec.Begun}, nil
 	}
 	if err != nil {
 		return model.ObservedOrder{}, err
 	}
-	o.Phase, o.Before = p.phase(rec, news.Status), rec.Base != "" && news.Status.Phase == order.PhaseArmed
+	o.Phase, o.Before = p.phase(rec, news.Status), rec.Base != "" && !rec.Begun && news.Status.Phase == order.PhaseArmed
 	if o.Phase == facts.PhaseInstalled {
 		// It is done, and its host keys are not kept yet: waiting for it returns at once and keeps them.
 		o.Phase = facts.PhaseStarted
@@ -198,6 +200,10 @@ func (p *Provisioner) Watch(ctx context.Context, n model.Node, after int) (order
 		}
 		return news, err
 	}, backoff.WithMaxElapsedTime(patience))
+	if err == nil && news.Status.Attempts > 0 && rec.Base != "" && !rec.Begun {
+		rec.Begun = true // the relay forgets; whether the host before is still there must be known then
+		err = p.orders().Put(ctx, string(n.Path), rec)
+	}
 	return news.Status, news.Version, err
 }
 
@@ -207,7 +213,7 @@ func (p *Provisioner) Keep(ctx context.Context, n model.Node, result order.Insta
 	if err != nil {
 		return fmt.Errorf("%s: order: %w", n.Path, err)
 	}
-	rec.Installed, rec.Unfinished, rec.Base, rec.Unseen = &result, nil, "", p.Now().UTC()
+	rec.Installed, rec.Unfinished, rec.Base, rec.Begun, rec.Unseen = &result, nil, "", false, p.Now().UTC()
 	p.keepFacts(ctx, n, &rec)
 	orderWrite, err1 := p.orders().Write(string(n.Path), rec)
 	keysWrite, err2 := state.HostKeys(p.Store, p.Fence).Write(string(n.Path), result.HostKeys)

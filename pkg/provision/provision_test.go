@@ -255,6 +255,32 @@ func TestOrderBesideAHost(t *testing.T) {
 	}
 }
 
+// What was installed before is gone with the first write: the next order does not bring it back, and neither does a relay that has forgotten.
+func TestAnOrderThatWasBegunLeavesNoHost(t *testing.T) {
+	for _, watched := range []bool{false, true} {
+		b := newBench(t)
+		n := b.p.Desired.Nodes[0]
+		if err := b.p.Keep(t.Context(), n, order.Installed{Nonce: b.arm(n).Nonce, RootDisk: model.Disk{Serial: "root-01"}, HostKeys: []string{"k"}}); err != nil {
+			t.Fatal(err)
+		}
+		second := b.arm(n)
+		b.agent(second.ID, func(r order.Record) (order.Record, error) { return in(order.PhaseConsumed, 1)(r), nil })
+		if watched {
+			if _, _, err := b.p.Watch(t.Context(), n, 0); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			b.arm(n)
+		}
+		b.stop()
+		b.dir = t.TempDir() // the relay has lost its orders
+		b.start()
+		if o, err := b.p.Order(t.Context(), n); err != nil || o.Before {
+			t.Errorf("watched %v: its host may be running: %+v, %v", watched, o, err)
+		}
+	}
+}
+
 // A host may be started cold once after each install, for an hour, and not when it has answered since.
 func TestFirstBoots(t *testing.T) {
 	b := newBench(t)
