@@ -209,7 +209,7 @@ func (l *loader) evaluate(a *attrNode, ctx *hcl.EvalContext) (cty.Value, bool) {
 }
 
 func (l *loader) evaluateOnce(a *attrNode, ctx *hcl.EvalContext) cty.Value {
-	v, diags := a.expr.Value(ctx)
+	v, diags := l.value(a.expr, ctx)
 	if diags.HasErrors() {
 		l.addHCL(diags)
 		return cty.NilVal

@@ -34,6 +34,7 @@ var remedies = map[string]string{
 	"Missing newline after argument":           "one attribute per line",
 	"Invalid single-argument block definition": "a block on one line holds one attribute; write the others on lines of their own",
 	"Invalid expression":                       "write a value: text in quotes, a number, true, false, a list or a reference",
+	tooManySummary:                             "go through less: each for expression inside another multiplies",
 	"Unterminated template string":             "close the quotes on the same line",
 }
 

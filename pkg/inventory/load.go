@@ -26,6 +26,8 @@ type Options struct {
 	Env map[string]string
 	// Images are the names of images that exist. Nil: image names are not checked.
 	Images []string
+
+	elements int // that the for expressions of one attribute may go through; 0: maxElements
 }
 
 // Inventory is a description, read and checked.
@@ -75,6 +77,7 @@ type loader struct {
 	locals   map[string]*local
 	networks map[string]bool // names, nil when they are only known after expansion
 	count    int             // objects made so far
+	laps     laps            // of for expressions, so far
 }
 
 // Load reads the inventory in a directory: all its *.hcl files and the files they refer to. It returns an inventory even when there are
@@ -169,6 +172,7 @@ func (l *loader) parse() []*hclsyntax.Body {
 		f, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
 		l.addHCL(diags)
 		if body, ok := f.Body.(*hclsyntax.Body); ok {
+			l.countLoops(body)
 			bodies = append(bodies, body)
 		}
 	}

@@ -114,7 +114,7 @@ func (l *loader) evalVariable(v *variable) {
 	case ok:
 		v.value = l.parseVar(v, raw)
 	case given != nil:
-		value, diags := given.expr.Value(&hcl.EvalContext{Functions: l.root.Functions})
+		value, diags := l.value(given.expr, &hcl.EvalContext{Functions: l.root.Functions})
 		l.addHCL(diags)
 		if !diags.HasErrors() {
 			v.value = l.convertVar(v, value, place(given.expr.Range()))
@@ -187,7 +187,7 @@ func (l *loader) evalLocal(name string, chain []string) cty.Value {
 	}
 	ctx := l.root.NewChild()
 	ctx.Variables = map[string]cty.Value{"local": cty.ObjectVal(needs)}
-	value, diags := lo.attr.expr.Value(ctx)
+	value, diags := l.value(lo.attr.expr, ctx)
 	l.addHCL(diags)
 	if !diags.HasErrors() {
 		lo.value = value
