@@ -26,6 +26,8 @@ type Packages struct {
 	Debs     func(snapshot model.Digest) ([]packages.Package, error)
 	// RateMiBs limits what is sent to each host, MiB/s; 0: DefaultSlotRate.
 	RateMiBs int
+	// Root is a directory on the host in the place of /, for tests.
+	Root string
 }
 
 // asked are a snapshot's packages for a look at a host: their files do not matter.
@@ -38,13 +40,13 @@ func asked(s model.Snapshot) []packages.Package {
 }
 
 func (p *Packages) driver(n model.Node) packages.Driver {
-	return packages.Driver{Host: remote.Fenced{Host: p.Links.To(n), Epoch: p.Epoch}, Rate: int64(cmp.Or(p.RateMiBs, DefaultSlotRate)) << 20}
+	return packages.Driver{Root: p.Root, Host: remote.Fenced{Host: p.Links.To(n), Epoch: p.Epoch}, Rate: int64(cmp.Or(p.RateMiBs, DefaultSlotRate)) << 20}
 }
 
 // look tells how a host stands to the snapshot.
 func (p *Packages) look(ctx context.Context, n model.Node) (model.ObservedPackages, error) {
 	link := p.Links.To(n)
-	o, err := packages.Driver{Host: link}.Observe(ctx, p.Snapshot.Digest, asked(p.Snapshot))
+	o, err := packages.Driver{Host: link, Root: p.Root}.Observe(ctx, p.Snapshot.Digest, asked(p.Snapshot))
 	if errors.Is(err, remote.ErrUnreachable) {
 		link.Drop()
 	}
@@ -123,7 +125,7 @@ func restarts(units []string) (out []packages.Restart) {
 func (p *Packages) follow(ctx context.Context, n model.Node, snapshot model.Digest, report func(plan.Progress)) error {
 	heard, link := time.Now(), p.Links.To(n)
 	_, err := backoff.Retry(ctx, func() (bool, error) {
-		err := packages.Driver{Host: link}.Follow(ctx, snapshot, func(text string) {
+		err := packages.Driver{Host: link, Root: p.Root}.Follow(ctx, snapshot, func(text string) {
 			heard = time.Now()
 			report(plan.Progress{Text: text})
 		})

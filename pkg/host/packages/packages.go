@@ -110,12 +110,25 @@ func (d Driver) Observe(ctx context.Context, snapshot model.Digest, list []Packa
 		case len(words) == 2 && words[0] == "unit":
 			out.Services = append(out.Services, words[1])
 		case len(words) == 4 && words[0] == "have":
-			out.Installed = append(out.Installed, model.ObservedPackage{Name: words[1], Version: words[2], Is: words[3]})
+			add(&out.Installed, model.ObservedPackage{Name: words[1], Version: words[2], Is: words[3]})
 		default:
 			return out, fmt.Errorf("look at packages: the host printed %q", line)
 		}
 	}
 	return out, nil
+}
+
+// add keeps one line of each package: of one that is installed for two architectures, the version that is not the snapshot's.
+func add(list *[]model.ObservedPackage, p model.ObservedPackage) {
+	for i, q := range *list {
+		if q.Name == p.Name {
+			if q.Is == "same" {
+				(*list)[i] = p
+			}
+			return
+		}
+	}
+	*list = append(*list, p)
 }
 
 // Stage brings the files that the host does not have and tries the installation out. What it does not need, since just this version is installed, is not brought.

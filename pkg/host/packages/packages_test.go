@@ -223,7 +223,7 @@ func TestInstallInPlace(t *testing.T) {
 	if got := b.file("etc/foo.conf"); got != "by hand\n" {
 		t.Errorf("a file that somebody has changed is now %q", got)
 	}
-	before := b.file("var/lib/nubo/packages/" + snapshot.Hex() + "/before")
+	before := b.file("var/lib/nubo/packages/" + snapshot.Hex() + "/was")
 	if !strings.Contains(before, "foo 1.0-1 older") || !strings.Contains(before, "libfoo 1:1.0-1 older") {
 		t.Errorf("what was there before is noted as %q", before)
 	}
@@ -358,6 +358,27 @@ func (b *box) killed() error {
 func (b *box) hangs() bool {
 	_, err := os.Stat(filepath.Join(b.root, "hangs"))
 	return err != nil
+}
+
+// What was tried out does not hold any more when somebody has changed a package since.
+func TestStagedForWhatItHad(t *testing.T) {
+	b := newBox(t)
+	b.has(b.deb("foo", "2", "", nil), b.deb("bar", "1", "", nil))
+	list := []packages.Package{b.deb("foo", "2", "", nil), b.deb("bar", "2", "", nil)}
+	b.must(b.stage(list...))
+	if o := b.state(list...); o.Staged != snapshot {
+		t.Errorf("staged it is %+v", o)
+	}
+	if text, err := exec.Command("dpkg", "--root="+b.root, "--force-script-chrootless", "--force-unsafe-io", "--remove", "foo").CombinedOutput(); err != nil {
+		t.Fatalf("dpkg: %v: %s", err, text)
+	}
+	b.has(b.deb("foo", "1", "", nil))
+	if o := b.state(list...); o.Staged != "" {
+		t.Error("it counts as staged without the file of foo")
+	}
+	b.must(b.stage(list...))
+	b.must(b.install())
+	b.is("in the end", list, "bar 2 same", "foo 2 same")
 }
 
 // Open vSwitch's database is kept before its package changes.

@@ -187,6 +187,58 @@ func Slots(t *testing.T, lab SlotLab) {
 	is("after calls whose context had ended", ops.SlotState{Idle: was, Default: want})
 }
 
+// PackageLab is a host that does not have the packages of a snapshot.
+type PackageLab interface {
+	Packages() ops.Packages
+	Node() model.Node
+	Snapshot() model.Digest
+}
+
+// Packages is what every driver of ops.Packages must pass.
+func Packages(t *testing.T, lab PackageLab) {
+	p, n, want, told := lab.Packages(), lab.Node(), lab.Snapshot(), 0
+	is := func(when string, state ops.PackageState) {
+		t.Helper()
+		if got, err := p.State(t.Context(), n); err != nil || got != state {
+			t.Fatalf("%s: %+v (%v), want %+v", when, got, err, state)
+		}
+	}
+	report := func(p plan.Progress) {
+		if told++; p == (plan.Progress{}) {
+			t.Error("progress that tells nothing")
+		}
+	}
+	is("at first", ops.PackageState{})
+	if err := p.Install(t.Context(), n, want, report); err == nil {
+		t.Error("packages were installed that are not there")
+	}
+	is("without the files", ops.PackageState{})
+	for range 2 { // the second finds nothing to bring
+		if err := p.Stage(t.Context(), n, want, report); err != nil {
+			t.Fatalf("stage: %v", err)
+		}
+		is("staged", ops.PackageState{Staged: want})
+	}
+	for range 2 {
+		if err := p.Install(t.Context(), n, want, report); err != nil {
+			t.Fatalf("install: %v", err)
+		}
+		is("installed", ops.PackageState{Staged: want, Installed: want})
+	}
+	if told == 0 {
+		t.Error("nothing was told")
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := p.State(ended, n)
+	for what, err := range map[string]error{"state": err, "stage": p.Stage(ended, n, want, report), "install": p.Install(ended, n, want, report)} {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%s with a context that has ended: %v", what, err)
+		}
+	}
+	is("after calls whose context had ended", ops.PackageState{Staged: want, Installed: want})
+}
+
 // ports is the part of Run that looks at single ports.
 func ports(t *testing.T, lab New) {
 	t.Run("storage", func(t *testing.T) {
@@ -194,6 +246,9 @@ func ports(t *testing.T, lab New) {
 			b := newRollout(t, lab)
 			Storage(t, fakeHost{b})
 		})
+	})
+	t.Run("packages", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { Packages(t, fakeHost{newRollout(t, lab)}) })
 	})
 	t.Run("slots", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -207,10 +262,12 @@ func ports(t *testing.T, lab New) {
 // fakeHost is the first host of a lab.
 type fakeHost struct{ b *bench }
 
-func (f fakeHost) Storage() ops.Storage { return f.b.lab.World().Storage }
-func (f fakeHost) Slots() ops.Slots     { return f.b.lab.World().Slots }
-func (f fakeHost) Node() model.Node     { return f.b.node }
-func (f fakeHost) Now() time.Time       { return f.b.clock.Now() }
+func (f fakeHost) Storage() ops.Storage   { return f.b.lab.World().Storage }
+func (f fakeHost) Slots() ops.Slots       { return f.b.lab.World().Slots }
+func (f fakeHost) Packages() ops.Packages { return f.b.lab.World().Packages }
+func (f fakeHost) Snapshot() model.Digest { return model.DigestBytes([]byte("snapshot")) }
+func (f fakeHost) Node() model.Node       { return f.b.node }
+func (f fakeHost) Now() time.Time         { return f.b.clock.Now() }
 
 func (f fakeHost) Await(t *testing.T, what string, so func() bool) {
 	t.Helper()

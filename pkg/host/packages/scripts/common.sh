@@ -1,16 +1,17 @@
-# What the scripts of this package share. $root is empty, or the directory that stands for a host's / in tests.
+# What the scripts of this package share. $root is empty, or the directory that stands for a host's / in tests; its programs come first.
 root=$1
 hex=$2
 dir=$root/var/lib/nubo/packages/$hex
 mark=$root/etc/nubo/packages
 if [ -n "$root" ]; then
+	PATH=$root/bin:$PATH
 	set -- -o "Dir=$root/" -o "Dir::State::Status=$root/var/lib/dpkg/status" -o "DPkg::Options::=--root=$root" -o DPkg::Options::=--force-script-chrootless -o DPkg::Options::=--force-unsafe-io
 	dpkg_root="--root=$root --force-script-chrootless --force-unsafe-io"
 else
 	set --
 	dpkg_root=
 fi
-export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 LC_ALL=C.UTF-8
+export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 APT_LISTCHANGES_FRONTEND=none LC_ALL=C.UTF-8
 
 # query FORMAT NAME…: what dpkg has of packages; those that it does not know are left out.
 query() { f=$1 && shift && dpkg-query --admindir="$root/var/lib/dpkg" -W -f "$f" "$@" 2>/dev/null || true; }

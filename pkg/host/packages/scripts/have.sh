@@ -1,5 +1,9 @@
 # have ROOT HEX: which files are there, as sha256sum prints them. Those of other snapshots go, but for the one that is installed.
 umask 022
+if systemctl is-active --quiet nubo-packages.service && [ "$(cat "$root/run/nubo-packages/hex")" != "$hex" ]; then
+	echo "another installation is going on there, of snapshot $(cat "$root/run/nubo-packages/hex")" >&2
+	exit 3
+fi
 mkdir -p "$dir"
 for d in "$root/var/lib/nubo/packages"/*; do
 	case ${d##*/} in "$hex" | "$(cat "$mark" 2>/dev/null)") ;; *) rm -rf "$d" ;; esac

@@ -70,6 +70,7 @@ sync "$mark.new"
 mv "$mark.new" "$mark"
 sync "${mark%/*}"
 rm -f "$dir/units"
+if grep -qv ' same$' "$dir/before"; then mv "$dir/before" "$dir/was"; else rm -f "$dir/before"; fi
 if [ -z "$root" ]; then
 	old=$(for m in $(grep -l '\.so[.0-9]* (deleted)$' /proc/[0-9]*/maps 2>/dev/null); do
 		sed -n 's|.*/\([^/]*\.\(service\|scope\)\)$|\1|p' "${m%/maps}/cgroup" 2>/dev/null || true
