@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/nuboctl/nuboctl/pkg/state"
@@ -60,11 +61,28 @@ func (e Env) askHolder(ctx context.Context, a state.Ask, o ControlOptions) (foun
 	if len(held) > 1 {
 		return true, fmt.Errorf("%d processes are at work; name the place whose run is to %s: nuboctl %s PLACE\n%s", len(held), a.Verb, a.Verb, listed(held))
 	}
+	if err := deaf(a, held[0]); err != nil {
+		return true, err
+	}
 	if err := e.consent(ctx, a, held[0], o.Yes); err != nil {
 		return true, err
 	}
 	answer, err := e.askOf(ctx, s, held[0], a)
 	return true, e.told(a, answer, err)
+}
+
+// deafCommands hold a lease and answer nobody: what they do is one act, or goes on until somebody ends it there.
+var deafCommands = []string{"adopt", "bmc", "boot", "journal", "state"}
+
+// deaf says of a holder that answers nobody how it comes to its end, at once: an ask would wait in vain.
+func deaf(a state.Ask, h etcd.Held) error {
+	command, ok := strings.CutPrefix(h.Holder.Command, "nuboctl ")
+	word, _, _ := strings.Cut(command, " ")
+	if !ok || !slices.Contains(deafCommands, word) {
+		return nil
+	}
+	return &Exit{Code: ExitLocked, Err: fmt.Errorf("%s, cannot be asked to %s: nuboctl %s carries out no plan, and holds its lease until it ends by itself or is ended where it runs (Ctrl-C); nuboctl status shows whether it still does",
+		who(h), a.Verb, word)}
 }
 
 // consent has an abort of what runs on another machine said twice.

@@ -68,6 +68,18 @@ func TestALostLeaseEndsAPlan(t *testing.T) {
 	}
 }
 
+// Commands that answer nobody are named at once, with what they do; all others are asked.
+func TestWhoCannotBeAsked(t *testing.T) {
+	for command, cannot := range map[string]bool{"nuboctl apply": false, "nuboctl abort": false, "nuboctl boot prov": true, "nuboctl bmc power off s/r/z/a/n": true, "nuboctl state push": true, "somebody's own": false, "": false} {
+		h := etcd.Held{Scope: "s/r"}
+		h.Holder = state.Holder{User: "ann", Host: "ws", PID: 7, Command: command}
+		err := deaf(asked(state.AskPause), h)
+		if (err != nil) != cannot || cannot && (ExitCode(err) != ExitLocked || !strings.Contains(err.Error(), "ann@ws ("+command+", process 7)") || !strings.Contains(err.Error(), "pause")) {
+			t.Errorf("%q: %v", command, err)
+		}
+	}
+}
+
 // What runs on another machine is ended with a second word only.
 func TestConsentToAnAbort(t *testing.T) {
 	host, err := os.Hostname()

@@ -75,7 +75,7 @@ func (e Env) account(ctx context.Context, s site, held []etcd.Held, place string
 			return answer.Status, len(answer.Status) > 0
 		}
 	}
-	if len(held) > 1 {
+	if len(held) > 1 || deaf(a, held[0]) != nil {
 		return nil, false
 	}
 	a.Fence = state.Fence{Scope: held[0].Scope, Epoch: held[0].Epoch}
