@@ -19,6 +19,8 @@ type Observed struct {
 	Plan    plan.Plan // with a certificate
 	// QEMU gives the versions that observed images bring, beside those of the hosts that run them; nil: none is known.
 	QEMU func(model.Observed) map[model.Digest]string
+	// Ceph gives the major releases of Ceph that observed images bring; nil: none is known.
+	Ceph func(model.Observed) map[model.Digest]int
 	// Look observes the hosts and the Ceph cluster of a place; "" is everything. BMCs and install orders are not asked for.
 	Look func(ctx context.Context, place model.Path) (model.Observed, error)
 	// Gates asks the operator's own gates of a place; see package gate. It may be nil.
@@ -64,6 +66,9 @@ func (o *Observed) changes(seen model.Observed) facts.Changes {
 	}
 	if c.InPlace {
 		c.Brings = facts.BringsQEMU(o.Desired.Rollout.Snapshot)
+	}
+	if o.Ceph != nil {
+		c.Ceph = o.Ceph(seen)
 	}
 	if c.Back {
 		images := map[model.Path]model.Digest{}

@@ -30,6 +30,8 @@ type Changes struct {
 	Image func(model.Node) model.Digest
 	// QEMU are the versions that images bring, as far as they are known beside those of the observed hosts.
 	QEMU map[model.Digest]string
+	// Ceph are the major releases that images bring, as far as they are known.
+	Ceph map[model.Digest]int
 	// Back tells that hosts go back to something older: a QEMU that is not known is then older than all others, otherwise newer.
 	Back bool
 	// InPlace tells that changed hosts keep their image and get packages; Brings is the QEMU among these, empty: they keep theirs.
@@ -112,7 +114,24 @@ func (b *fleet) hosts() {
 			p.OSDs = max(p.OSDs, osds[n.Path]) // each is told to use its part, whether the inventory counts it or not
 			Room(&h, n, p)
 		}
+		b.release(&h, n)
 		b.out.Hosts[i] = h
+	}
+}
+
+// release fills in which Ceph a host has, and will have, where it has a part in a cluster.
+func (b *fleet) release(h *plan.Host, n model.Node) {
+	seen := b.seen[n.Path]
+	if seen == nil || !slices.ContainsFunc(n.Roles, func(r model.Role) bool { return slices.Contains(CephRoles(), r) }) {
+		return
+	}
+	h.Ceph = b.to.Ceph[seen.Image]
+	if h.CephAfter = h.Ceph; h.Change && !b.to.Drain {
+		image := n.Image.Digest
+		if b.to.Image != nil {
+			image = b.to.Image(n)
+		}
+		h.CephAfter = b.to.Ceph[image]
 	}
 }
 

@@ -36,6 +36,7 @@ func (b *fleet) cluster(r model.Region) {
 	for _, p := range o.Pools {
 		b.pool(r.Path, p, hostOf, &c)
 	}
+	c.Mons, c.Mgrs = b.hostsOf(o.Mons), b.hostsOf(o.Mgrs)
 	b.out.Clusters = append(b.out.Clusters, c)
 	b.daemons(r.Path, plan.Quorum, "mon", o.Mons)
 	b.daemons(r.Path, plan.Standby, "mgr", o.Mgrs)
@@ -111,6 +112,17 @@ func count[K comparable](out *plan.Pool, p model.ObservedPool, hostOf, set []int
 		at[k] = int32(len(out.Count))
 		out.Acting, out.Count = append(out.Acting, set...), append(out.Count, 1)
 	}
+}
+
+// hostsOf are the hosts of daemons.
+func (b *fleet) hostsOf(list []model.ObservedDaemon) (out plan.Ints) {
+	for _, d := range list {
+		if host, ok := b.index[d.Node]; ok {
+			out = append(out, host)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // daemons is a group of Ceph's own. A monitor that is out of quorum on a host that is not is an error: no rollout begins like that.

@@ -114,7 +114,7 @@ func TestFleet(t *testing.T) {
 		},
 		VMs:   plan.VMs{Names: []string{"a", "b", "c", "d"}, Host: plan.Ints{0, 0, 1, 3}, Shape: plan.Ints{0, 1, 2, 1}, Fixed: plan.Ints{2}, Consent: plan.Ints{2}},
 		Apart: []plan.Apart{{Name: "s/r/web@rack", Level: plan.LevelRack, VMs: plan.Ints{0, 3}}},
-		Clusters: []plan.Cluster{{Region: "s/r", FailureDomain: plan.LevelHost, OSDHosts: plan.Ints{0, 1, 2, 3}, Pools: []plan.Pool{
+		Clusters: []plan.Cluster{{Region: "s/r", FailureDomain: plan.LevelHost, OSDHosts: plan.Ints{0, 1, 2, 3}, Mons: plan.Ints{0, 1, 3}, Mgrs: plan.Ints{0, 1, 3}, Pools: []plan.Pool{
 			{Name: "vms", Size: 3, MinSize: 2, Data: 1, Acting: plan.Ints{0, 1, 2, -1, 0, 1}, Count: plan.Ints{2, 2}}}}},
 		Groups: []plan.Group{{Kind: plan.Quorum, Name: "mon of s/r", Hosts: plan.Ints{0, 1, 3}}, {Kind: plan.Standby, Name: "mgr of s/r", Hosts: plan.Ints{0, 1, 3}},
 			{Kind: plan.Standby, Name: "ceph-rgw of s/r", Hosts: plan.Ints{2}}},

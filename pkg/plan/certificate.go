@@ -18,7 +18,9 @@ import "github.com/nuboctl/nuboctl/pkg/model"
 //     member is stopped by a batch, those on lost hosts counted.
 //   - I5, I9: of a standby or key group that the batch touches, one member is in down, and one at least is not.
 //   - I6: the batch lies in one zone, and those of its hosts that have OSDs in one place of Cluster.FailureDomain.
-//   - I7: no virtual machine moves to a class of a lower version, and none stays where its CPU model or networks are no longer to be had.
+//   - I7: no virtual machine moves to a class of a lower version, and none stays where its CPU model or networks are no longer to be had. No host with OSDs
+//     goes to a release of Ceph that a monitor of its cluster does not have yet, more than two ahead, or back; and a cluster whose release rises has
+//     three monitors, all of them up.
 //
 // Virtual machines stay where a batch has moved them. Hosts of a batch have ClassAfter once it is over.
 type Certificate struct {
@@ -48,9 +50,12 @@ type Fleet struct {
 // Host is a node as a place for virtual machines, and as something to be changed.
 type Host struct {
 	// Cells are its NUMA cells' dedicated CPUs and huge pages; they are apart from VCPUs and MemoryMiB.
-	Cells   []Cell     `json:"cells,omitempty"`
-	Change  bool       `json:"change,omitempty"`  // this rollout takes it out of service, once; never one that is Down
-	Chassis model.Path `json:"chassis,omitempty"` // empty: it is a chassis of its own
+	Cells []Cell `json:"cells,omitempty"`
+	// Ceph and CephAfter are the major releases of Ceph that it has, before and after it is changed, where it has a part in a cluster; 0: not known.
+	Ceph      int        `json:"ceph,omitempty"`
+	CephAfter int        `json:"ceph_after,omitempty"`
+	Change    bool       `json:"change,omitempty"`  // this rollout takes it out of service, once; never one that is Down
+	Chassis   model.Path `json:"chassis,omitempty"` // empty: it is a chassis of its own
 	// Class and ClassAfter say what it can run, before and after it is changed; indexes into Classes, -1: no virtual machines.
 	Class      int32 `json:"class"`
 	ClassAfter int32 `json:"class_after"`
@@ -121,10 +126,13 @@ const (
 // Cluster is a region's storage, as far as taking hosts down matters to it. Every region of a host has one; a region without Ceph one without pools.
 type Cluster struct {
 	// FailureDomain is the level whose places are lost as a whole: CRUSH's, and the one that grades B and C are about.
-	FailureDomain string     `json:"failure_domain"`
-	OSDHosts      Ints       `json:"osd_hosts,omitempty"` // ascending
-	Pools         []Pool     `json:"pools,omitempty"`
-	Region        model.Path `json:"region"`
+	FailureDomain string `json:"failure_domain"`
+	// Mons and Mgrs are the hosts with a monitor and with a manager, ascending.
+	Mgrs     Ints       `json:"mgrs,omitempty"`
+	Mons     Ints       `json:"mons,omitempty"`
+	OSDHosts Ints       `json:"osd_hosts,omitempty"` // ascending
+	Pools    []Pool     `json:"pools,omitempty"`
+	Region   model.Path `json:"region"`
 }
 
 // Pool is a Ceph pool with its placement groups seen as sets of hosts.

@@ -33,6 +33,17 @@ func (in Input) QEMU() map[model.Digest]string {
 	return out
 }
 
+// Ceph are the major releases of Ceph that images bring, as far as their packages are known.
+func (in Input) Ceph() map[model.Digest]int {
+	out := map[model.Digest]int{}
+	for image, packages := range in.Packages {
+		if n := major(packages); n > 0 {
+			out[image] = n
+		}
+	}
+	return out
+}
+
 // chooseBack finds the targets that run what the inventory asks for and still hold in their idle slot what they ran before. A host that runs something
 // else is not asked to: it has gone back already, or it never came here; so planning a rollback that was interrupted again goes on with it, and never
 // turns a host twice.
@@ -121,7 +132,7 @@ func backwards(err error, f plan.Fleet) error {
 
 // changes are what the rollout makes of the fleet.
 func (r *rollout) changes() facts.Changes {
-	c := facts.Changes{Nodes: func(n model.Node) bool { return r.want[n.Path] != "" }, QEMU: r.in.QEMU()}
+	c := facts.Changes{Nodes: func(n model.Node) bool { return r.want[n.Path] != "" }, QEMU: r.in.QEMU(), Ceph: r.in.Ceph()}
 	if r.inPlace() {
 		c.InPlace, c.Brings = true, facts.BringsQEMU(r.in.Desired.Rollout.Snapshot)
 	}

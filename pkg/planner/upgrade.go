@@ -39,6 +39,9 @@ func (b *builder) upgrade(p *plan.Plan) error {
 		return fmt.Errorf("what was observed is not enough to plan a rollout from: %w", err)
 	}
 	r.leaveOut(fleet)
+	if err := r.rise(fleet); err != nil {
+		return err
+	}
 	r.cert, err = wave.Solve(fleet, policy)
 	if err != nil {
 		return r.cordoned(backwards(err, fleet))
@@ -122,7 +125,8 @@ func (r *rollout) stages(p *plan.Plan) {
 	p.Initial = withoutBatches(r.state, over)
 	r.state = p.Initial
 	if over > 0 {
-		r.cert.Batches = advance(&r.cert.Fleet, r.cert.Batches, over)
+		wave.Advance(&r.cert.Fleet, r.cert.Batches[:over])
+		r.cert.Batches = r.cert.Batches[over:]
 		r.cert.Bound = wave.Bounds(r.cert.Fleet, r.cert.Policy, r.cert.Batches)
 		r.cert.Grade = wave.Grade(r.cert.Batches)
 	}
@@ -191,23 +195,6 @@ func withoutBatches(st plan.State, over int) plan.State {
 		out[sub] = f
 	}
 	return out
-}
-
-// advance brings a fleet to where it is after the first batches, and gives the others.
-func advance(f *plan.Fleet, batches []plan.Batch, over int) []plan.Batch {
-	f.Hosts, f.VMs.Host, f.VMs.Cells = slices.Clone(f.Hosts), slices.Clone(f.VMs.Host), slices.Clone(f.VMs.Cells)
-	for _, b := range batches[:over] {
-		for _, h := range b.Hosts {
-			f.Hosts[h].Change, f.Hosts[h].Class = false, f.Hosts[h].ClassAfter
-		}
-		for i, v := range b.Moves.VM {
-			f.VMs.Host[v] = b.Moves.To[i]
-			if len(b.Moves.Cells) > 0 {
-				f.VMs.Cells[v] = b.Moves.Cells[i]
-			}
-		}
-	}
-	return batches[over:]
 }
 
 // promises name what holds while a batch's stage runs.

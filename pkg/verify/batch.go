@@ -33,6 +33,7 @@ var batchRules = []rule{
 	{"room in cells", "I3", eachMove.ask(roomInCells)},
 	{"versions", "I7", eachMove.ask(versions)},
 	{"anti-affinity", "I4", eachMove.ask(keptApart)},
+	{"releases of Ceph", "I7", eachHost.ask(releases)},
 	{"consent", "I8", eachStop.ask(func(c *checker, vm int32) string {
 		return when(!has(c.fleet.VMs.Consent, vm), "without its owner's consent")
 	})},
@@ -99,6 +100,24 @@ func when(wrong bool, text string) string {
 func oneFailureDomain(c *checker, h int32) string {
 	first := c.b.Hosts[max(0, slices.IndexFunc(c.b.Hosts, c.keepsData))]
 	return when(c.keepsData(h) && c.out[h] && c.domain[h] != c.domain[first], "and "+string(c.path(first))+" have OSDs in two failure domains")
+}
+
+// releases asks how far a host's Ceph goes, and whether its OSDs find monitors that are as new when they come up; another one of the batch may not be yet.
+func releases(c *checker, h int32) string {
+	was, after, mons := c.ceph[h], c.fleet.Hosts[h].CephAfter, c.cluster.Mons
+	switch older := func(m int32) bool { return m != h && (c.ceph[m] < after || c.down[m]) }; {
+	case was == 0 || after == was || after == 0:
+		return ""
+	case after < was && c.keepsData(h) || after > was+2:
+		return fmt.Sprintf("would go from Ceph %d to %d", was, after)
+	case after > was && len(mons) < 3:
+		return fmt.Sprintf("would go from Ceph %d to %d with fewer than three monitors", was, after)
+	case after > was && slices.ContainsFunc(mons, func(m int32) bool { return c.fleet.Hosts[m].Down }):
+		return fmt.Sprintf("would go from Ceph %d to %d while a monitor is down", was, after)
+	case c.keepsData(h) && slices.ContainsFunc(mons, older):
+		return fmt.Sprintf("would run OSDs of Ceph %d before the monitor of %s has it", after, c.path(mons[slices.IndexFunc(mons, older)]))
+	}
+	return ""
 }
 
 // unavailable counts in every place of level Per that the batch touches.

@@ -60,6 +60,8 @@ func numbers(c *checker) {
 	}
 	for _, k := range f.Clusters {
 		c.column("OSD hosts of "+string(k.Region), k.OSDHosts, hosts, true)
+		c.column("monitors of "+string(k.Region), k.Mons, hosts, true)
+		c.column("managers of "+string(k.Region), k.Mgrs, hosts, true)
 	}
 	for _, h := range f.Hosts {
 		c.must(min(h.Class, h.ClassAfter) >= -1 && int(max(h.Class, h.ClassAfter)) < classes, h.Path, "%s has class %d, afterwards %d, and there are %d", h.Path, h.Class, h.ClassAfter, classes)
@@ -122,7 +124,7 @@ func hostsForm(c *checker) {
 		c.must(last < h.Path, h.Path, "hosts are not in order: %s stands behind %s", h.Path, last)
 		c.must(strings.Count(string(h.Path), "/") >= 4 && !strings.Contains("/"+string(h.Path)+"/", "//"), h.Path,
 			"%q is not the path of a host in a rack, a zone, a region and a site", h.Path)
-		good := within(mostOfHost, h.MemoryMiB, h.VCPUs, h.MiBs) && len(h.Cells) <= mostCells
+		good := within(mostOfHost, h.MemoryMiB, h.VCPUs, h.MiBs, int64(h.Ceph), int64(h.CephAfter)) && len(h.Cells) <= mostCells
 		for _, x := range h.Cells {
 			good = good && within(mostOfHost, x.CPUs, x.HugeMiB)
 		}

@@ -33,6 +33,15 @@ func batchesWith(first int, other ...plan.Ints) []plan.Ints {
 	return slices.Concat(slices.Clone(smallBatches[:first]), other, smallBatches[first+2:])
 }
 
+// releases18 has every host get Ceph 18, from a release, where three hosts have monitors.
+func releases18(p *plan.Plan, from int) {
+	f := &p.Certificate.Fleet
+	f.Clusters[0].Mons = plan.Ints{no(0, 0, 0), no(0, 1, 0), no(0, 2, 0)}
+	for i := range f.Hosts {
+		f.Hosts[i].Ceph, f.Hosts[i].CephAfter = from, 18
+	}
+}
+
 // find returns an op of the plan.
 func find(t *testing.T, p *plan.Plan, id string) *plan.Op {
 	t.Helper()
@@ -230,6 +239,32 @@ var mutations = []mutation{
 		damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.Hosts[0].Class = 1 }},
 	{name: "a machine stopped that cannot start again", rule: "class after", text: `no CPU model "v3"`, only: true,
 		damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.Hosts[no(0, 2, 1)].ClassAfter = 2 }},
+	{name: "OSDs newer than a monitor", rule: "releases of Ceph", text: "would run OSDs of Ceph 18 before the monitor of s/r/az1/b/h1 has it", only: true, single: true, damage: func(_ *testing.T, p *plan.Plan) {
+		releases18(p, 16)
+	}},
+	{name: "three releases of Ceph at once", rule: "releases of Ceph", text: "would go from Ceph 15 to 18", only: true, single: true, damage: func(_ *testing.T, p *plan.Plan) {
+		releases18(p, 18)
+		cert(p).Fleet.Hosts[0].Ceph = 15
+	}},
+	{name: "OSDs that go back to an older Ceph", rule: "releases of Ceph", text: "would go from Ceph 18 to 17", only: true, single: true, damage: func(_ *testing.T, p *plan.Plan) {
+		releases18(p, 18)
+		cert(p).Fleet.Hosts[0].CephAfter = 17
+	}},
+	{name: "another Ceph with two monitors", rule: "releases of Ceph", text: "with fewer than three monitors", only: true, single: true, damage: func(_ *testing.T, p *plan.Plan) {
+		releases18(p, 18)
+		cert(p).Fleet.Hosts[0].Ceph, cert(p).Fleet.Clusters[0].Mons = 17, plan.Ints{2, 4}
+	}},
+	{name: "another Ceph while a monitor is down", rule: "releases of Ceph", text: "while a monitor is down", only: true, single: true, damage: func(_ *testing.T, p *plan.Plan) {
+		releases18(p, 18)
+		cert(p).Fleet.Hosts[0].Ceph, cert(p).Fleet.Clusters[0].Mons = 17, plan.Ints{2, 4, no(1, 2, 1)}
+	}},
+	{name: "a monitor of the batch counted as new", rule: "releases of Ceph", text: "before the monitor of s/r/az1/b/h2 has it", only: true, damage: func(_ *testing.T, p *plan.Plan) {
+		releases18(p, 18)
+		cert(p).Fleet.Clusters[0].Mons = plan.Ints{0, 1, 3}
+		for _, h := range []int32{2, 3} {
+			cert(p).Fleet.Hosts[h].Ceph = 17
+		}
+	}},
 	{name: "a consent withdrawn", rule: "consent", text: "without its owner's consent", only: true, damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.VMs.Consent = plan.Ints{26} }},
 	{name: "a machine stopped rather than moved", rule: "consent", text: "without its owner's consent", damage: func(_ *testing.T, p *plan.Plan) {
 		unmove(&cert(p).Batches[0], 0)
@@ -425,7 +460,7 @@ func says(err error, invariant, text string) bool {
 func TestTruthKnowsTheDamages(t *testing.T) {
 	for _, m := range mutations {
 		at := slices.IndexFunc(batchRules, func(r rule) bool { return r.name == m.rule })
-		if at < 0 || m.single || m.rule == "survive" || m.rule == "counts" || m.rule == "class after" {
+		if at < 0 || m.single || m.rule == "survive" || m.rule == "counts" || m.rule == "class after" || m.rule == "releases of Ceph" {
 			continue
 		}
 		p := good(t)

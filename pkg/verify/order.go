@@ -46,15 +46,32 @@ func placesInOrder(c *checker) {
 	for i, b := range c.batches[min(1, len(c.batches)):] {
 		last := c.batches[i].Zone
 		was, rank := c.rank(last), c.rank(b.Zone)
-		unnamed := rank == len(c.policy.Order)
+		unnamed := rank == len(c.policy.Order) && c.turn(&b) == c.turn(&c.batches[i])
 		c.must(rank > was || rank == was && !(unnamed && b.Zone < last), b.Zone, "%s is in %s, which comes before %s of %s", plan.BatchSubject(i+1), b.Zone, last, plan.BatchSubject(i))
 	}
 }
 
-// placesApart demands that a zone is done before another begins, and so a region and a site within each place of the order.
+// turn is which of a region's hosts a batch is of: where its release of Ceph rises, those with monitors come first, of all zones, then those with managers,
+// with OSDs, and the others. Elsewhere all are of one turn. That OSDs wait for the monitors is a rule of every batch.
+func (c *checker) turn(b *plan.Batch) int {
+	h := b.Hosts[0]
+	k := slices.IndexFunc(c.fleet.Clusters, func(k plan.Cluster) bool { return k.Region == b.Zone.Region() })
+	if !c.rises[b.Zone.Region()] || k < 0 {
+		return 0
+	}
+	return 1 + slices.IndexFunc([]plan.Ints{c.fleet.Clusters[k].Mons, c.fleet.Clusters[k].Mgrs, c.fleet.Clusters[k].OSDHosts, {h}}, func(list plan.Ints) bool { return has(list, h) })
+}
+
+// placesApart demands that a zone is done before another begins, and so a region and a site within each place of the order. A zone comes once in each turn of
+// its region.
 func placesApart(c *checker) {
 	for depth := 1; depth <= 3; depth++ {
-		in := func(i int) string { return fmt.Sprint(c.rank(c.batches[i].Zone), c.batches[i].Zone.Element(depth)) }
+		in := func(i int) string {
+			if b := &c.batches[i]; depth == 3 {
+				return fmt.Sprint(c.rank(b.Zone), c.turn(b), b.Zone)
+			}
+			return fmt.Sprint(c.rank(c.batches[i].Zone), c.batches[i].Zone.Element(depth))
+		}
 		left := map[string]bool{}
 		for i := 1; i < len(c.batches); i++ {
 			if in(i) != in(i-1) {

@@ -12,11 +12,13 @@ var levels = [...]string{plan.LevelHost, plan.LevelChassis, plan.LevelRack, plan
 
 // world is the fleet as it is before the batch that is checked.
 type world struct {
-	class  []int32           // of each host
-	on     []int32           // host of each virtual machine
-	mask   []int32           // its NUMA cells
-	used   []plan.Host       // what they use: VCPUs, MemoryMiB, Cells; while a batch is down, also what arrives
-	apart  map[int32][]int32 // the groups of a virtual machine
+	class  []int32             // of each host
+	ceph   []int               // the release of Ceph that each host has
+	rises  map[model.Path]bool // the regions in which one gets a newer one
+	on     []int32             // host of each virtual machine
+	mask   []int32             // its NUMA cells
+	used   []plan.Host         // what they use: VCPUs, MemoryMiB, Cells; while a batch is down, also what arrives
+	apart  map[int32][]int32   // the groups of a virtual machine
 	number map[string][]int32
 	all    []set       // the acting sets
 	copies []plan.Ints // of each host: those with a copy on it
@@ -40,10 +42,14 @@ type move struct{ vm, from, to, cells int32 }
 // begin builds the world before the first batch.
 func (c *checker) begin() {
 	f, hosts, vms := c.fleet, len(c.fleet.Hosts), len(c.fleet.VMs.Host)
-	c.class, c.used, c.number = make([]int32, hosts), make([]plan.Host, hosts), map[string][]int32{}
+	c.ceph, c.class, c.used, c.number = make([]int, hosts), make([]int32, hosts), make([]plan.Host, hosts), map[string][]int32{}
 	c.in, c.down, c.out, c.off = make([]bool, hosts), make([]bool, hosts), make([]bool, hosts), make([]bool, hosts)
+	c.rises = map[model.Path]bool{}
 	for i, h := range f.Hosts {
-		c.class[i], c.down[i], c.off[i] = h.Class, h.Down, h.Down
+		if h.Change && h.Ceph > 0 && h.CephAfter > h.Ceph {
+			c.rises[h.Path.Region()] = true
+		}
+		c.ceph[i], c.class[i], c.down[i], c.off[i] = h.Ceph, h.Class, h.Down, h.Down
 		c.used[i].Cells = make([]plan.Cell, len(h.Cells))
 	}
 	c.on, c.mask, c.to = slices.Clone(f.VMs.Host), make([]int32, vms), make([]int32, vms)
@@ -94,7 +100,7 @@ func (c *checker) close() {
 		c.on[m.vm], c.mask[m.vm], c.to[m.vm] = m.to, m.cells, -1
 	}
 	for _, h := range c.b.Hosts {
-		c.class[h] = c.fleet.Hosts[h].ClassAfter
+		c.class[h], c.ceph[h] = c.fleet.Hosts[h].ClassAfter, c.fleet.Hosts[h].CephAfter
 		c.in[h], c.down[h] = false, c.fleet.Hosts[h].Down || c.policy.Drains()
 		c.out[h], c.off[h] = false, c.fleet.Hosts[h].Down
 	}

@@ -14,6 +14,13 @@ import (
 // Solve finds batches for every host to be changed, in as few rounds as it can within a bounded amount of work, or gives a *plan.Refusal.
 // Batches have the numbers of their stages as if these began at 0.
 func Solve(f plan.Fleet, p plan.Policy) (plan.Certificate, error) {
+	if rises := risen(&f); len(rises) > 0 {
+		return inTurns(f, p, rises)
+	}
+	return solve(f, p)
+}
+
+func solve(f plan.Fleet, p plan.Policy) (plan.Certificate, error) {
 	c := newCloud(f, p)
 	out := plan.Certificate{Fleet: f, Policy: p}
 	if r := c.standing(); len(r) > 0 {

@@ -27,6 +27,7 @@ const (
 	Apart    = "I4 groups stay apart"
 	Key      = "I9 what hosts and the rollout need does not go with what is rolled"
 	Version  = "I7 no virtual machine moves to an older hypervisor"
+	Release  = "I7 no OSD is newer than a monitor"
 	Zones    = "I6 zones never go together"
 	Domain   = "I6 one failure domain at a time"
 	Twice    = "no host that is changed is restarted again"
@@ -99,6 +100,8 @@ func (m *Monitor) Act(t *world.Truth, now time.Time, a world.Act) {
 			m.groups(t, now, a.Host, true)
 			m.together(t, now, a.Host)
 		}
+	case world.TooNew:
+		m.violated(now, Release, "%s has Ceph %d and %s, with a monitor, %d", name(t, a.Host), t.Release(a.Host), name(t, a.From), t.Release(a.From))
 	case world.Restart:
 		if t.Hosts[a.Host].New {
 			m.violated(now, Twice, "%s runs the new slot, and is told to restart", name(t, a.Host))

@@ -117,6 +117,10 @@ func (w *World) daemonsUp(i int32) {
 	if h.Daemons || !h.Up {
 		return
 	}
+	if mon, older := w.Truth.older(i); older {
+		w.tell(Act{Kind: TooNew, Host: i, From: mon})
+		return
+	}
 	h.Daemons, h.OursCeph = true, false
 	w.tell(Act{Kind: DaemonsUp, Host: i})
 	w.catchUp(i)

@@ -21,7 +21,7 @@ func (w *World) Fleet(ctx context.Context, leaving map[model.Path]bool) (plan.Fl
 		if now.Daemons && now.Cut && !h.Down && w.monitor(int32(i)) {
 			return f, fmt.Errorf("the monitor on %s is out of quorum while its host is up: bring it back first", h.Path)
 		}
-		h.Change, h.Class = !now.New && !h.Down, t.Class(int32(i))
+		h.Change, h.Class, h.Ceph = !now.New && !h.Down, t.Class(int32(i)), t.Release(int32(i))
 		if now.Foreign || (now.Daemons && now.Cut && w.stores(int32(i))) {
 			h.VCPUs, h.MemoryMiB, h.Cells = 0, 0, make([]plan.Cell, len(h.Cells)) // an operator wants nothing moved there, or none of its OSDs is up
 		}

@@ -140,6 +140,29 @@ func (t *Truth) Class(host int32) int32 {
 	return t.Fleet.Hosts[host].Class
 }
 
+// Release is the release of Ceph that a host has now; 0: not known.
+func (t *Truth) Release(host int32) int {
+	if t.Hosts[host].New {
+		return t.Fleet.Hosts[host].CephAfter
+	}
+	return t.Fleet.Hosts[host].Ceph
+}
+
+// older gives a monitor of a host's cluster that has an older release of Ceph than its OSDs, if there is one.
+func (t *Truth) older(host int32) (mon int32, found bool) {
+	for _, c := range t.Fleet.Clusters {
+		if !slices.Contains(c.OSDHosts, host) {
+			continue
+		}
+		for _, m := range c.Mons {
+			if m != host && t.Release(m) > 0 && t.Release(m) < t.Release(host) {
+				return m, true
+			}
+		}
+	}
+	return -1, false
+}
+
 // share is what a pinned virtual machine takes of each of its cells.
 func share(s *plan.Shape) plan.Cell {
 	n := int64(max(s.Cells, 1))
@@ -166,6 +189,7 @@ const (
 	HostUp                     // it is back, and Truth says with which slot
 	DaemonsDown                // the Ceph daemons of Host are out of service
 	DaemonsUp
+	TooNew  // the OSDs of Host were to start, and do not: a monitor, on the host From, has an older release of Ceph
 	Stopped // VM, which ran, does not run any more
 	Arrived // VM runs on Host now
 	Restart // Host is told to restart; it is not down yet
