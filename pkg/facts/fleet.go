@@ -126,7 +126,7 @@ func (b *fleet) release(h *plan.Host, n model.Node) {
 		return
 	}
 	h.Ceph = b.to.Ceph[seen.Image]
-	if h.CephAfter = h.Ceph; h.Change && !b.to.Drain {
+	if h.CephAfter = h.Ceph; h.Change && !b.to.Drain && !b.to.InPlace {
 		image := n.Image.Digest
 		if b.to.Image != nil {
 			image = b.to.Image(n)
