@@ -71,8 +71,8 @@ func (s *session) batches(r *reach, p plan.Plan) ops.Batches {
 	gates := &gate.Set{Gates: s.desired.Gates, Now: s.env.Now, Run: s.runGate}
 	now := &certify.Observed{Desired: s.desired, Plan: p, QEMU: func(o model.Observed) map[model.Digest]string { return planner.Input{Packages: s.packages(o)}.QEMU() },
 		Ceph: func(o model.Observed) map[model.Digest]int { return planner.Input{Packages: s.packages(o)}.Ceph() }, Gates: gates.Check, Look: func(ctx context.Context, place model.Path) (model.Observed, error) {
-		return observe.Nodes(ctx, targeted(s.desired.Nodes, within(place)), hostsOnly{source{r, true}}, observe.Options{})
-	}}
+			return observe.Nodes(ctx, targeted(s.desired.Nodes, within(place)), hostsOnly{source{r, true}}, observe.Options{})
+		}}
 	return &liveBatches{Certifier: certify.New(*p.Certificate, now), cert: *p.Certificate, gates: gates, clock: ops.SystemClock{}}
 }
 
