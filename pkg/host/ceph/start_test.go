@@ -60,6 +60,43 @@ func TestNewerReleaseWaitsForGood(t *testing.T) {
 	}
 }
 
+// TestActivatesWhatIsClosed runs ceph-volume only when an OSD of the host's disks has no directory yet, and starts all OSDs in any case.
+func TestActivatesWhatIsClosed(t *testing.T) {
+	for open, want := range map[string]bool{"": true, "3": true, "3 14": false} {
+		dir := t.TempDir()
+		for name, text := range map[string]string{
+			"ceph-osd": "echo 'ceph version 18.2.7 (0) reef (stable)'", "systemctl": "echo \"$@\" >>" + dir + "/asked",
+			"lvs":         "echo '  ceph.cluster_name=ceph,ceph.osd_id=3,ceph.type=block'; echo; echo '  ceph.osd_id=14,ceph.type=block'",
+			"ceph-volume": "echo ceph-volume \"$@\" >>" + dir + "/asked; for id in 3 14; do mkdir -p /var/lib/ceph/osd/ceph-$id; : >/var/lib/ceph/osd/ceph-$id/keyring; done",
+		} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out, err := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-euc", `
+mount -t tmpfs tmpfs /var/lib
+mkdir -p /var/lib/nubo /var/lib/ceph
+for id in $2; do mkdir -p "/var/lib/ceph/osd/ceph-$id"; : >"/var/lib/ceph/osd/ceph-$id/keyring"; done
+PATH=$1:$PATH
+sh -euc "$3" start`, "box", dir, open, startScript).CombinedOutput()
+		if err != nil {
+			t.Fatalf("open %q: %v\n%s", open, err, out)
+		}
+		asked, err := os.ReadFile(filepath.Join(dir, "asked"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(string(asked), "ceph-volume lvm activate --all"); got != want {
+			t.Errorf("open %q: ceph-volume was run: %v\n%s", open, got, asked)
+		}
+		for _, unit := range []string{"ceph-osd@3.service", "ceph-osd@14.service"} {
+			if !strings.Contains(string(asked), "start --no-block "+unit) {
+				t.Errorf("open %q: %s was not started\n%s", open, unit, asked)
+			}
+		}
+	}
+}
+
 // bootScript is what a host's profile lays down for its boot.
 func bootScript(t *testing.T) string {
 	t.Helper()

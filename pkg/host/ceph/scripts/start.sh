@@ -23,7 +23,14 @@ start() {
 		fi
 	done
 }
+# closed: is there an OSD whose directory is not filled yet? The host's boot may have done it, and ceph-volume looks at every disk for seconds.
+closed() {
+	for id in $(lvs --noheadings --options lv_tags 2>/dev/null | sed -n 's/.*ceph\.osd_id=\([0-9]*\).*/\1/p'); do
+		if [ ! -e "/var/lib/ceph/osd/ceph-$id/keyring" ]; then return 0; fi
+	done
+	return 1
+}
 start mon
 start mgr
-if lvs --noheadings --options lv_tags 2>/dev/null | grep -q 'ceph\.osd_id='; then ceph-volume lvm activate --all --no-systemd >&2; fi
+if closed; then ceph-volume lvm activate --all --no-systemd >&2; fi
 start osd
