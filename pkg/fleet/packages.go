@@ -66,6 +66,15 @@ func (p *Packages) State(ctx context.Context, n model.Node) (ops.PackageState, e
 	return s, err
 }
 
+// Busy implements ops.Packages.
+func (p *Packages) Busy(ctx context.Context, n model.Node) (bool, error) {
+	busy, err := packages.Driver{Host: p.Links.To(n), Root: p.Root}.Busy(ctx)
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", n.Path, err)
+	}
+	return busy, nil
+}
+
 // is refuses another snapshot than the one whose packages are known.
 func (p *Packages) is(n model.Node, snapshot model.Digest) error {
 	if snapshot != p.Snapshot.Digest || snapshot == "" {

@@ -27,10 +27,14 @@ func (r *releases) Release(_ context.Context, vm string, _ model.Node) error {
 
 // TestAReleaseThatWasCutShortIsEnded: a machine that was started again and still bears the mark of its stop would be started once more when its owner stops it.
 func TestAReleaseThatWasCutShortIsEnded(t *testing.T) {
-	w := opstest.NewFake(opstest.Site(1)).World()
+	lab := opstest.NewFake(opstest.Site(1))
+	lab.Ready()
+	w := lab.World()
 	g := &releases{Guests: w.Guests, list: []ops.Guest{{Name: "runs"}, {Name: "marked", Marked: true}, {Name: "held", Held: true}}}
 	w.Guests = g
-	_ = ops.New(w).Apply(t.Context(), plan.Op{Kind: plan.HostUncordon, Target: plan.NodeSubject(w.Desired.Nodes[0].Path)}, func(plan.Progress) {}) // nobody answers for the cordon there
+	if err := ops.New(w).Apply(t.Context(), plan.Op{Kind: plan.HostUncordon, Target: plan.NodeSubject(w.Desired.Nodes[0].Path)}, func(plan.Progress) {}); err != nil {
+		t.Error(err)
+	}
 	if !slices.Equal(g.released, []string{"marked", "held"}) {
 		t.Errorf("released: %v", g.released)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 )
 
@@ -15,6 +16,18 @@ func packagesFetch(ctx context.Context, w World, op plan.Op, report func(plan.Pr
 	}
 	report(plan.Progress{Waiting: "the packages to be brought"})
 	return w.Packages.Stage(ctx, n, wanted(op, plan.AttrStaged), report)
+}
+
+// idle refuses to give a host back on which packages are being installed, by a run that is gone: it may be about to restart its Open vSwitch.
+func (w World) idle(ctx context.Context, n model.Node) error {
+	if w.Packages == nil {
+		return nil
+	}
+	busy, err := w.Packages.Busy(ctx, n)
+	if err == nil && busy {
+		err = fmt.Errorf("give %s back: packages are being installed there, which goes on by itself; wait for its end (systemctl status nubo-packages there), and give the same command again", n.Path)
+	}
+	return err
 }
 
 // packagesInstall installs what was brought, on a host from which everything is gone that the packages would stop: that is looked at right before. A host whose services

@@ -137,6 +137,8 @@ type Packages interface {
 	// Install installs what was staged, and restarts the services that come with it; Ceph's daemons are left alone. The host goes on by itself when nobody follows any more, and an
 	// installation that was cut off is brought to its end.
 	Install(ctx context.Context, n model.Node, snapshot model.Digest, report func(plan.Progress)) error
+	// Busy reports whether an installation goes on there, whoever has begun it.
+	Busy(ctx context.Context, n model.Node) (bool, error)
 }
 
 // PackageState tells which snapshots a host has, by their digests: the one whose files are there and can be installed, and the one that is installed.

@@ -119,6 +119,9 @@ func uncordon(ctx context.Context, w World, op plan.Op, report func(plan.Progres
 	if err != nil {
 		return err
 	}
+	if err := w.idle(ctx, n); err != nil {
+		return err
+	}
 	guests, err := w.Guests.List(ctx, n)
 	if err != nil {
 		return err

@@ -187,6 +187,14 @@ func (d Driver) put(ctx context.Context, snapshot model.Digest, p Package, sent 
 	return err
 }
 
+// Busy reports whether an installation goes on.
+func (d Driver) Busy(ctx context.Context) (bool, error) {
+	cmd := d.command("", `if systemctl is-active --quiet nubo-packages.service; then echo busy; fi`)
+	cmd.Limit = time.Minute
+	text, err := d.run(ctx, "look whether packages are being installed", cmd)
+	return len(text) > 0, err
+}
+
 // Restart is what becomes of a service once the packages are installed.
 type Restart struct {
 	Unit   string

@@ -350,7 +350,15 @@ func (b *box) killed() error {
 		time.Sleep(10 * time.Millisecond)
 	}
 	b.must(b.driver.Begin(b.Context(), snapshot, nil)) // it goes on already, and is left alone
+	if busy, err := b.driver.Busy(b.Context()); !busy || err != nil {
+		b.Errorf("while it goes on it is busy %v, %v", busy, err)
+	}
 	b.kill()
+	for busy := true; busy; {
+		var err error
+		busy, err = b.driver.Busy(ctx)
+		b.must(err)
+	}
 	return b.driver.Follow(b.Context(), snapshot, func(string) {})
 }
 

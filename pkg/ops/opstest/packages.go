@@ -1,9 +1,12 @@
 package opstest
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/ops/rack"
@@ -56,6 +59,7 @@ func inPlace(t *testing.T, lab New) {
 			}
 		},
 		"an installation that fails goes on when it is asked for again": (*bench).installsAgain,
+		"a host is not given back while packages are installed":         (*bench).notWhileBusy,
 		"a host whose libvirt does not come back halts":                 (*bench).unsoundPackages,
 	} {
 		t.Run(name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { test(newPackages(t, lab)) }) })
@@ -74,6 +78,27 @@ func (b *bench) installsAgain() {
 	b.lab.Break(b.node.Path, rack.Sound)
 	b.do(op)
 	b.probe(op, plan.Applied)
+}
+
+func (b *bench) notWhileBusy() {
+	op := b.before(plan.PackagesInstall)
+	ctx, cancel := b.within(10 * time.Second)
+	defer cancel()
+	if err := b.driver.Apply(ctx, op, b.told); !errors.Is(err, context.Canceled) {
+		b.Errorf("nobody follows any more, and it says %v", err)
+	}
+	back := plan.Op{Kind: plan.HostUncordon, Target: op.Target}
+	if err := b.driver.Apply(b.Context(), back, b.told); err == nil || !strings.Contains(err.Error(), "packages are being installed there") {
+		b.Errorf("given back in the middle: %v", err)
+	}
+	fakeHost{b}.Await(b.T, "the installation ends by itself", func() bool {
+		busy, err := b.lab.World().Packages.Busy(b.Context(), b.node)
+		return err == nil && !busy
+	})
+	b.probe(op, plan.Applied)
+	if err := b.driver.Apply(b.Context(), back, b.told); err != nil {
+		b.Errorf("given back at its end: %v", err)
+	}
 }
 
 func (b *bench) unsoundPackages() {

@@ -23,6 +23,10 @@ func (p packages) State(ctx context.Context, n model.Node) (ops.PackageState, er
 	return at(ctx, p.f, n, func(b *blade) ops.PackageState { return b.packages })
 }
 
+func (p packages) Busy(ctx context.Context, n model.Node) (bool, error) {
+	return at(ctx, p.f, n, func(b *blade) bool { return b.unpacks })
+}
+
 func (p packages) Stage(ctx context.Context, n model.Node, snapshot model.Digest, report func(plan.Progress)) error {
 	if _, err := p.State(ctx, n); err != nil {
 		return err
