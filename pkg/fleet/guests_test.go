@@ -395,8 +395,8 @@ func (s *site) resumed(t *testing.T) {
 	if got := s.must(t, s.from(), "virsh", "domjobinfo", "writer"); !strings.Contains(got, "Outgoing migration") {
 		t.Fatalf("libvirt has given the move up:\n%s", got)
 	}
-	if got := s.must(t, s.from(), "virsh", "migrate-getmaxdowntime", "writer"); got != "500" {
-		t.Errorf("it may stand still for %s ms", got)
+	if got := s.must(t, s.from(), "virsh", "migrate-getmaxdowntime", "writer"); got != "100" {
+		t.Errorf("it may stand still for %s ms in the first pass over its memory", got)
 	}
 	// A question that libvirt would keep until the move has ended is not asked.
 	list, err := (&fleet.Guests{VMs: s.vms, Log: s.guests.Log}).List(t.Context(), s.from())

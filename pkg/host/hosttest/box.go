@@ -252,7 +252,8 @@ func (b *Box) Local() remote.Local { return remote.Local{Shell: append(b.enter()
 // Target is the way to the host's sshd over the cable.
 func (b *Box) Target() remote.Target {
 	target := b.SSHD.Target()
-	target.Name, target.Via, target.Timeout = "box", tunnel{b.operator.Process.Pid}, 3*time.Second
+	target.Name, target.Via = "box", tunnel{b.operator.Process.Pid}
+	target.Timeout, target.Greeting = 3*time.Second, 30*time.Second // a busy machine is slow with its keys
 	return target
 }
 

@@ -82,6 +82,14 @@ func (c *Conn) bound(ctx context.Context, dom libvirt.Domain, ms uint64) error {
 	return c.call(ctx, "bound the standstill of "+dom.Name, func() error { return c.lib.DomainMigrateSetMaxDowntime(dom, ms, 0) })
 }
 
+// raise gives a guest more standstill when a pass over its memory asks for it, and returns the bound that it has then.
+func (c *Conn) raise(ctx context.Context, dom libvirt.Domain, bound uint64, pass int64) uint64 {
+	if next := downtime(pass); next > bound && c.bound(ctx, dom, next) == nil {
+		return next
+	}
+	return bound
+}
+
 // downtime is how long a guest may stand still in a pass over its memory, counted from 1: half as much again with each pass behind the second.
 func downtime(pass int64) uint64 {
 	ms := uint64(firstDowntime)
@@ -114,6 +122,7 @@ func (c *Conn) Await(ctx context.Context, name string, report func(done, total i
 	}
 	stop := c.abortWith(ctx, dom)
 	defer stop()
+	bound := uint64(firstDowntime)
 	for waited := false; ; waited = true {
 		job, err := c.job(context.WithoutCancel(ctx), dom)
 		if err != nil {
@@ -129,6 +138,7 @@ func (c *Conn) Await(ctx context.Context, name string, report func(done, total i
 		if report != nil && job.total > 0 {
 			report(job.total-job.left, job.total)
 		}
+		bound = c.raise(context.WithoutCancel(ctx), dom, bound, job.pass)
 		if err := pause(context.WithoutCancel(ctx), jobPoll); err != nil {
 			return true, err
 		}
@@ -171,7 +181,7 @@ func (c *Conn) watch(ctx context.Context, dom libvirt.Domain, tell func(done, to
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		bound := downtime(1)
+		bound := uint64(firstDowntime)
 		for pause(watching, jobPoll) == nil {
 			// A question under a context that ends would end the session, with the move that is waited for.
 			j, err := c.job(context.WithoutCancel(ctx), dom)
@@ -181,9 +191,7 @@ func (c *Conn) watch(ctx context.Context, dom libvirt.Domain, tell func(done, to
 			if tell != nil && j.total > 0 {
 				tell(j.total-j.left, j.total)
 			}
-			if next := downtime(j.pass); next > bound && c.bound(context.WithoutCancel(ctx), dom, next) == nil {
-				bound = next
-			}
+			bound = c.raise(context.WithoutCancel(ctx), dom, bound, j.pass)
 		}
 	}()
 	return func() { cancel(); <-ended }
