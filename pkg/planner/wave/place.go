@@ -68,19 +68,6 @@ var attempts = []struct {
 	{how: manner{fullest: true, byVCPUs: true}, hold: true},
 }
 
-// wishes are a batch's moves by virtual machine.
-func wishes(m plan.Moves) map[int32]move {
-	out := make(map[int32]move, len(m.VM))
-	for i, v := range m.VM {
-		w := move{vm: v, to: m.To[i]}
-		if len(m.Cells) > 0 {
-			w.has = m.Cells[i]
-		}
-		out[v] = w
-	}
-	return out
-}
-
 // gather puts exactly these hosts into the batch, or says which of them must not be in it.
 func (s *solver) gather(hosts []int32) []plan.Reason {
 	var out []plan.Reason
