@@ -159,6 +159,17 @@ type osdDump struct {
 	Profiles map[string]map[string]string `json:"erasure_code_profiles"`
 }
 
+// down are the ids of the OSDs that are not up.
+func (d osdDump) down() map[int]bool {
+	out := map[int]bool{}
+	for _, o := range d.OSDs {
+		if o.Up != 1 {
+			out[o.ID] = true
+		}
+	}
+	return out
+}
+
 type crushDump struct {
 	Devices []struct {
 		ID    int    `json:"id"`
@@ -320,7 +331,7 @@ func (d *dump) location(id int, parents map[int]int) map[string]string {
 
 func (d *dump) pools() []model.ObservedPool {
 	var out []model.ObservedPool
-	groups := d.PG.byPool()
+	groups, down := d.PG.byPool(), d.OSD.down()
 	for _, p := range d.OSD.Pools {
 		o := model.ObservedPool{Name: p.Name, ID: p.ID, Size: p.Size, MinSize: p.MinSize, PGs: p.PGs,
 			Application: strings.Join(slices.Sorted(maps.Keys(p.Applications)), ",")}
@@ -329,7 +340,7 @@ func (d *dump) pools() []model.ObservedPool {
 			o.K, o.M = number(profile["k"]), number(profile["m"])
 		}
 		for _, pg := range groups[p.ID] {
-			o.Acting = pg.place(o.Acting, p.Size)
+			o.Acting = pg.place(o.Acting, p.Size, down)
 			if !clean(pg.State) {
 				o.Unclean++
 			}

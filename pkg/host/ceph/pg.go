@@ -72,11 +72,11 @@ func (p pg) pool() int {
 	return n
 }
 
-// place appends the OSDs of its copies, -1 for one that is missing, in all so many as the pool has.
-func (p pg) place(to []int32, size int) []int32 {
+// place appends the OSDs of its copies, -1 for one that is missing or on an OSD that is down, in all so many as the pool has.
+func (p pg) place(to []int32, size int, down map[int]bool) []int32 {
 	for i := range size {
 		osd := int32(-1)
-		if i < len(p.Acting) && p.Acting[i] >= 0 && p.Acting[i] != missing {
+		if i < len(p.Acting) && p.Acting[i] >= 0 && p.Acting[i] != missing && !down[p.Acting[i]] {
 			osd = int32(p.Acting[i])
 		}
 		to = append(to, osd)
@@ -122,6 +122,19 @@ func (d pgDump) unsure() string {
 		}
 	}
 	return several(unknown, "the state of %s is unknown")
+}
+
+// outdated says which of the placement groups have OSDs in their acting sets that the OSD map has as down; empty when none has. Their primaries have not
+// told the manager yet what they found when those went away, or the manager is a new one that was told before. One without any OSD left tells nothing
+// more: the manager calls it stale.
+func (d pgDump) outdated(down map[int]bool) string {
+	var found []string
+	for _, p := range d.Stats {
+		if slices.ContainsFunc(p.Acting, func(id int) bool { return down[id] }) {
+			found = append(found, p.ID)
+		}
+	}
+	return several(found, "the manager has not heard yet where the copies of %s are since an OSD went down")
 }
 
 // incomplete says which of the placement groups have an acting set of which some members may lack objects: they are being recovered there, or wait

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -146,5 +147,36 @@ func TestStandingOfAHost(t *testing.T) {
 	delete(answers, "pg dump")
 	if s, err = decodeStanding("blade-02", answers); err != nil || s.Unsure == "" {
 		t.Errorf("without a manager all is known: %+v %v", s, err)
+	}
+}
+
+// TestManagerBehind: a manager may still tell of copies on an OSD that is down, above all one that has just taken over. They do not count, and how the
+// host stands is not known until the primaries have told.
+func TestManagerBehind(t *testing.T) {
+	var one osdDump
+	if err := json.Unmarshal([]byte(`{"osds":[{"osd":0,"up":0,"in":1},{"osd":1,"up":1,"in":1},{"osd":2,"up":1,"in":1}],
+		"pools":[{"pool":1,"pool_name":"vms","size":3,"min_size":2}]}`), &one); err != nil {
+		t.Fatal(err)
+	}
+	ready := true
+	groups := func(acting ...int) pgDump {
+		return pgDump{Ready: &ready, Stats: []pg{{ID: "1.0", State: "active+clean", Acting: acting}}}
+	}
+	for _, tc := range []struct {
+		groups pgDump
+		acting []int32
+		unsure string
+	}{
+		{groups(1, 2), []int32{1, 2, -1}, ""},
+		{groups(1, 0, 2), []int32{1, -1, 2}, "the manager has not heard yet where the copies of 1.0 are since an OSD went down"},
+	} {
+		s := Standing{Here: []int{1}}
+		s.pools(one, tc.groups)
+		if s.Unsure != tc.unsure || !slices.Equal(s.Pools[0].Acting, tc.acting) {
+			t.Errorf("%v is %q and %v", tc.groups.Stats, s.Unsure, s.Pools[0].Acting)
+		}
+		if all := (&dump{OSD: one, PG: tc.groups}).pools(); !slices.Equal(all[0].Acting, tc.acting) {
+			t.Errorf("%v is seen in the cluster as %v", tc.groups.Stats, all[0].Acting)
+		}
 	}
 }

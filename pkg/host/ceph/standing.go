@@ -1,6 +1,7 @@
 package ceph
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -46,7 +47,7 @@ type OSD struct {
 type StandingPool struct {
 	Name          string
 	MinSize, Size int
-	Acting        []int32 // Size OSDs for each placement group, one after the other; -1: missing
+	Acting        []int32 // Size OSDs for each placement group, one after the other; -1: missing, or the OSD is down
 }
 
 // standingLooks are the questions; the last one takes from the third which OSDs are meant.
@@ -130,9 +131,8 @@ func (s *Standing) pools(osd osdDump, groups pgDump) {
 			ours.Stats = append(ours.Stats, p)
 		}
 	}
-	if s.Unsure = groups.unsure(); s.Unsure == "" {
-		s.Unsure = ours.incomplete()
-	}
+	down := osd.down()
+	s.Unsure = cmp.Or(groups.unsure(), ours.outdated(down), ours.incomplete())
 	by := ours.byPool()
 	for _, p := range osd.Pools {
 		list := by[p.ID]
@@ -142,7 +142,7 @@ func (s *Standing) pools(osd osdDump, groups pgDump) {
 		}
 		out := StandingPool{Name: p.Name, Size: p.Size, MinSize: p.MinSize}
 		for _, g := range list {
-			out.Acting = g.place(out.Acting, p.Size)
+			out.Acting = g.place(out.Acting, p.Size, down)
 		}
 		s.Pools = append(s.Pools, out)
 	}
