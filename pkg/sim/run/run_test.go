@@ -91,16 +91,26 @@ func TestMachinesUnderWayStayApart(t *testing.T) {
 	}
 }
 
-// Each of these once ended with a violation: OSDs that a broken-off rollout had left stopped were forgotten by the plan that was made after it, and a machine that
-// was back, as far as it could be reached again, was switched off.
+// Each of these once ended with a violation: OSDs that a broken-off rollout had left stopped were forgotten by the plan that was made after it, a machine that
+// was back, as far as it could be reached again, was switched off, and a host without Ceph that died counted as daemons that we keep out of service.
 func TestSeedsThatFoundSomething(t *testing.T) {
+	const slot, reinstall = plan.MethodSlot, plan.MethodReinstall
 	for _, c := range []struct {
 		seed   uint64
-		method string
-	}{{9000001, plan.MethodReinstall}, {9000093, plan.MethodReinstall}, {9000100, plan.MethodReinstall}, {9000134, plan.MethodReinstall}, {12000165, plan.MethodReinstall}, {12000992, plan.MethodReinstall}, {13000208, plan.MethodSlot}, {13000208, ""}} {
-		f, p := plantest.Fleet(c.seed, plantest.Tiny)
-		p.Method = c.method
-		if r := run.Rollout(f, p, run.Options{Seed: c.seed, Faults: world.Profiles["harsh"]}); len(r.Violations) > 0 {
+		size   plantest.Size
+		faults string
+		method string // empty: the fleet's own
+	}{
+		{9000001, plantest.Tiny, "harsh", reinstall}, {9000093, plantest.Tiny, "harsh", reinstall}, {9000100, plantest.Tiny, "harsh", reinstall},
+		{9000134, plantest.Tiny, "harsh", reinstall}, {12000165, plantest.Tiny, "harsh", reinstall}, {12000992, plantest.Tiny, "harsh", reinstall},
+		{13000208, plantest.Tiny, "harsh", slot}, {13000208, plantest.Tiny, "harsh", ""}, {97417, plantest.Small, "default", ""},
+		{70, plantest.Small, "splits", ""}, {138, plantest.Small, "splits", ""}, {148, plantest.Small, "splits", ""}, {257, plantest.Small, "splits", ""},
+	} {
+		f, p := plantest.Fleet(c.seed, c.size)
+		if c.method != "" {
+			p.Method = c.method
+		}
+		if r := run.Rollout(f, p, run.Options{Seed: c.seed, Faults: world.Profiles[c.faults]}); len(r.Violations) > 0 {
 			t.Errorf("seed %d is %s %s: %+v", c.seed, r.Outcome, r.Why, r.Violations)
 		}
 	}

@@ -27,7 +27,7 @@ func (w *World) daemonsDown(i int32, ours bool) {
 	if !h.Daemons {
 		return
 	}
-	h.Daemons, h.OursCeph = false, ours
+	h.Daemons, h.OursCeph = false, ours && w.Truth.Stores(i) // a host without any has none that are out of service
 	for _, g := range w.Truth.PGsOf[i] {
 		pg := &w.Truth.PGs[g]
 		pg.Behind |= 1 << slices.Index(pg.Hosts, i)
