@@ -19,7 +19,16 @@ func (s site) adopted(t *testing.T) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	nuboctl := []string{"env", "NUBO_SSH_KEY=" + filepath.Join(s.State, "keys", "ssh_key"), filepath.Join(s.Rack.Bin, "nuboctl"), "-C", dir}
+	for from, to := range map[string]string{"keys/ssh_key": "key", "ssh/cert.pub": "key-cert.pub"} {
+		text, err := os.ReadFile(filepath.Join(s.State, from))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, to), text, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	nuboctl := []string{"env", "NUBO_SSH_KEY=" + filepath.Join(dir, "key"), filepath.Join(s.Rack.Bin, "nuboctl"), "-C", dir}
 	run := s.Rack.On(rack.Within(t, 10*time.Minute), t, "ws", append(nuboctl, "adopt", "--cloud", "found", "--site", "berlin",
 		"--known-hosts", filepath.Join(s.State, "ssh", "known_hosts"), "10.77.0.11", "10.77.0.12", "10.77.0.13")...)
 	if run.Code != 0 {

@@ -2,6 +2,7 @@ package app
 
 import (
 	"crypto/ed25519"
+	"crypto/rand"
 	"net"
 	"net/netip"
 	"os"
@@ -101,6 +102,55 @@ func TestOperatorKeys(t *testing.T) {
 	t.Setenv(operatorKeyFile, write(t, "key", "no key"))
 	if _, err := operatorKeys(); err == nil {
 		t.Error("what is no key was taken as one")
+	}
+}
+
+// TestOperatorCertificate: a certificate beside the key goes first, the key itself after it, and one that is of another key is an error.
+func TestOperatorCertificate(t *testing.T) {
+	text, public, err := remote.NewKey("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca, _, err := remote.NewKey("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority, err := remote.ParseKey(ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	beside := func(of string) {
+		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(of))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &ssh.Certificate{Key: key, CertType: ssh.UserCert, KeyId: "ann", ValidPrincipals: []string{"root"}, ValidBefore: ssh.CertTimeInfinity}
+		if err := c.SignCert(rand.Reader, authority); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(os.Getenv(operatorKeyFile)+"-cert.pub", ssh.MarshalAuthorizedKey(c), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv(operatorKeyFile, write(t, "key", string(text)))
+	beside(public)
+	signers, err := operatorKeys()
+	if err != nil || len(signers) != 2 {
+		t.Fatalf("%d keys, %v", len(signers), err)
+	}
+	if kind := signers[0].PublicKey().Type(); kind != ssh.CertAlgoED25519v01 {
+		t.Errorf("first comes a %s", kind)
+	}
+	if got := remote.AuthorizedKey(signers[1].PublicKey()); !strings.HasPrefix(public, got) {
+		t.Errorf("then comes %s", got)
+	}
+	_, other, err := remote.NewKey("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	beside(other)
+	if _, err := operatorKeys(); err == nil || !strings.Contains(err.Error(), "-cert.pub") {
+		t.Errorf("a certificate of another key: %v", err)
 	}
 }
 
