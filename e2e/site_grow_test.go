@@ -11,10 +11,16 @@ import (
 	"time"
 
 	"github.com/nuboctl/nuboctl/e2e/rack"
+	"github.com/nuboctl/nuboctl/pkg/installer/slot"
 )
 
-// adopted describes the running site as one that somebody else built: a plan from that description has nothing to do.
+// adopted describes the running site as one that somebody else built: a plan from that description has nothing to do. Nothing on its hosts says for that time
+// that nuboctl has laid them down.
 func (s site) adopted(t *testing.T) {
+	for _, b := range blades {
+		s.on(t, b, "mv "+slot.ImageFile+" "+slot.ImageFile+".aside")
+		defer s.on(t, b, "mv "+slot.ImageFile+".aside "+slot.ImageFile)
+	}
 	dir := s.Rack.Path("found")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
