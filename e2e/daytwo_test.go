@@ -217,7 +217,8 @@ func (d *dayTwo) outOfService(t *testing.T, since time.Time) {
 	}
 }
 
-// beside has world move off blade-02 five times by a drain, and back by virsh: a drain must not leave it silent for longer than libvirt itself does.
+// beside has world move off blade-02 five times by a drain, and five times by virsh to the same blade: a drain must not leave it silent for longer than libvirt
+// itself does.
 func (d *dayTwo) beside(t *testing.T) {
 	const times = 5
 	var ours, theirs []time.Duration
@@ -227,9 +228,12 @@ func (d *dayTwo) beside(t *testing.T) {
 		d.Expect(rack.Within(t, 30*time.Minute), t, 0, "drain", "blade-02", "--yes")
 		ours = append(ours, d.silence(t, "world by a drain"))
 		d.Expect(rack.Within(t, 15*time.Minute), t, 0, "undrain", "blade-02", "--yes")
+		there := d.worldIsOn(t)
+		d.byHand(t, there, "blade-02")
 		d.probes.Mark(t, "")
-		d.backByHand(t)
+		d.byHand(t, "blade-02", there)
 		theirs = append(theirs, d.silence(t, "world by virsh"))
+		d.byHand(t, there, "blade-02")
 	}
 	slices.Sort(ours)
 	slices.Sort(theirs)
@@ -243,21 +247,27 @@ func (d *dayTwo) beside(t *testing.T) {
 // worldComesBack has world on blade-02, from where earlier drains have moved it.
 func (d *dayTwo) worldComesBack(t *testing.T) {
 	t.Helper()
-	if !slices.Contains(d.running(t, "blade-02"), "world") {
-		d.backByHand(t)
+	if there := d.worldIsOn(t); there != "blade-02" {
+		d.byHand(t, there, "blade-02")
 	}
 }
 
-// backByHand has world, which is on another blade, move to blade-02 by virsh.
-func (d *dayTwo) backByHand(t *testing.T) {
+func (d *dayTwo) worldIsOn(t *testing.T) string {
 	t.Helper()
-	for _, from := range []string{"blade-01", "blade-03"} {
-		if slices.Contains(d.running(t, from), "world") {
-			d.SSH(rack.Within(t, 20*time.Minute), t, from, migrateByHand("world", "10.77.1.12"))
-			return
+	for _, b := range blades {
+		if slices.Contains(d.running(t, b), "world") {
+			return b
 		}
 	}
-	t.Fatal("world is on neither of the other blades")
+	t.Fatal("world runs nowhere")
+	return ""
+}
+
+// byHand moves world by virsh.
+func (d *dayTwo) byHand(t *testing.T, from, to string) {
+	t.Helper()
+	address := "10.77.1.1" + strings.TrimPrefix(to, "blade-0")
+	d.SSH(rack.Within(t, 20*time.Minute), t, from, migrateByHand("world", address))
 }
 
 // silence is the longest time that world answered no ping since the last mark.
