@@ -41,11 +41,13 @@ func (s site) adopted(t *testing.T) {
 		t.Fatalf("adopt: exit %d\n%s", run.Code, run.All())
 	}
 	holds(t, run.Stdout, "No changes", "wrote "+filepath.Join(dir, "site-berlin.hcl"))
-	text, err := os.ReadFile(filepath.Join(dir, "site-berlin.hcl"))
-	if err != nil {
-		t.Fatal(err)
+	for file, texts := range map[string][]string{"site-berlin.hcl": {`node "blade-03"`, `pool "vms"`, "10.77.1.13"}, "cloud.hcl": {`bridge "br-ex"`}} {
+		text, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		holds(t, string(text), texts...)
 	}
-	holds(t, string(text), `node "blade-03"`, `pool "vms"`, `bridge "br-ex"`, "10.77.1.13")
 	s.Rack.Must(rack.Within(t, oneCommand), t, "ws", append(nuboctl, "fmt", "--check")...)
 	run = s.Rack.On(rack.Within(t, 10*time.Minute), t, "ws", append(nuboctl, "plan", "--detailed-exitcode")...)
 	if run.Code != 0 {
