@@ -102,8 +102,21 @@ func (o *Observed) runs(h *model.ObservedHost) string {
 	return ""
 }
 
-// Stoppable implements Region: monitors and managers as Ceph counts them, other services by the hosts that answer.
+// serves reports whether a host has a part in a service that lives on several.
+func (o *Observed) serves(n model.Node) bool {
+	f := &o.Plan.Certificate.Fleet
+	return slices.Contains(n.Roles, model.RoleCephMon) || slices.Contains(n.Roles, model.RoleCephMgr) ||
+		slices.ContainsFunc(f.Groups, func(g plan.Group) bool {
+			return slices.ContainsFunc(g.Hosts, func(h int32) bool { return f.Hosts[h].Path == n.Path })
+		})
+}
+
+// Stoppable implements Region: monitors and managers as Ceph counts them, other services by the hosts that answer. A host without a part in any costs no look
+// at its region.
 func (o *Observed) Stoppable(ctx context.Context, n model.Node) error {
+	if !o.serves(n) {
+		return ctx.Err()
+	}
 	region := n.Path.Region()
 	seen, err := o.Look(ctx, region)
 	if err != nil {

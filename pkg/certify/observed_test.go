@@ -146,6 +146,20 @@ func TestObservedStoppable(t *testing.T) {
 	}
 }
 
+// TestNoPartInAService: a host that has none costs no look.
+func TestNoPartInAService(t *testing.T) {
+	in := site(plan.GoalUpgrade)
+	_, x, _ := now(t, in)
+	look := 0
+	x.Look = func(context.Context, model.Path) (model.Observed, error) { look++; return in.Observed, nil }
+	for i, want := range map[int]int{0: 1, 5: 0} {
+		look = 0
+		if err := x.Stoppable(t.Context(), in.Desired.Nodes[i]); err != nil || look != want {
+			t.Errorf("node %d: %d looks, %v", i, look, err)
+		}
+	}
+}
+
 func says(t *testing.T, err error, want string) {
 	t.Helper()
 	if (err == nil) != (want == "") || (err != nil && !strings.Contains(err.Error(), want)) {

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 )
 
@@ -80,10 +79,8 @@ func stopDaemons(ctx context.Context, w World, op plan.Op, report func(plan.Prog
 			return err
 		}
 	}
-	if err := w.Storage.SetDaemons(ctx, n, false); err != nil {
-		return err
-	}
-	return w.daemons(ctx, n, plan.Stopped, report)
+	report(plan.Progress{Waiting: "its Ceph daemons to stop"})
+	return w.Storage.SetDaemons(ctx, n, false)
 }
 
 func cephStart(ctx context.Context, w World, op plan.Op, report func(plan.Progress)) error {
@@ -99,17 +96,13 @@ func cephStart(ctx context.Context, w World, op plan.Op, report func(plan.Progre
 	if err := w.Storage.SetDaemons(ctx, n, true); err != nil {
 		return err
 	}
-	return w.daemons(ctx, n, plan.Up, report)
-}
-
-func (w World) daemons(ctx context.Context, n model.Node, want string, report func(plan.Progress)) error {
 	return w.poll(ctx, func() (bool, error) {
 		c, err := w.Storage.Observe(ctx, n)
-		if err != nil || c.Daemons == want {
+		if err != nil || c.Daemons == plan.Up {
 			return true, err
 		}
-		report(plan.Progress{Waiting: "its Ceph daemons to be " + want})
-		return false, fmt.Errorf("the Ceph daemons of %s are not %s", n.Path, want)
+		report(plan.Progress{Waiting: "its Ceph daemons to be in service"})
+		return false, fmt.Errorf("the Ceph daemons of %s are not in service", n.Path)
 	})
 }
 

@@ -197,7 +197,7 @@ type Storage interface {
 	SetNoout(ctx context.Context, n model.Node, until time.Time) error
 	// OKToStop is Ceph's own answer to whether the node's daemons may stop now: nil, or why not.
 	OKToStop(ctx context.Context, n model.Node) error
-	// SetDaemons starts or stops the node's daemons, and returns when that is ordered.
+	// SetDaemons has the node's daemons start, and returns when that is ordered; or it stops them, and returns when they have stopped.
 	SetDaemons(ctx context.Context, n model.Node, run bool) error
 }
 

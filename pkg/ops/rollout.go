@@ -66,17 +66,19 @@ func restorable(op plan.Op, f plan.Fact) bool {
 	return false
 }
 
-// restore brings about what an op restores, one after the other; each is read from the world right before.
+// restore brings about what an op restores, one after the other; each is read from the world right before, and after whatever was restored before it.
 func (w World) restore(ctx context.Context, op plan.Op, report func(plan.Progress)) error {
+	r := newReader(w)
 	for _, a := range restores[op.Kind] {
 		for _, f := range op.Pre {
 			if f.Attr != a || !restorable(op, f) {
 				continue
 			}
-			err := newReader(w).unmet(ctx, []plan.Fact{f})
+			err := r.unmet(ctx, []plan.Fact{f})
 			if asMismatch(err) != nil {
 				report(plan.Progress{Text: fmt.Sprintf("%s is not %s any more", f.Attr, f.Value)})
 				err = restorer(f)(ctx, w, op, report)
+				r = newReader(w)
 			}
 			if err != nil {
 				return err

@@ -56,7 +56,9 @@ func Storage(t *testing.T, lab StorageLab) {
 	}
 	for range 2 { // the second finds nothing to do
 		must("stop the daemons", s.SetDaemons(t.Context(), n, false))
-		lab.Await(t, "they are stopped", func() bool { return look().Daemons == plan.Stopped })
+		if got := look().Daemons; got != plan.Stopped {
+			t.Errorf("the daemons were stopped, and are %q", got)
+		}
 	}
 	lab.Await(t, "its copies are gone from the acting sets", func() bool { return copies(look()) == 0 })
 	for range 2 {
