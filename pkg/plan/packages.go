@@ -66,8 +66,10 @@ const (
 	UnitLeave   UnitCare = "leave"   // it keeps running what it runs until the host restarts: its restart would stop what depends on it
 )
 
-// leftUnits are the services, by prefix, of which a restart takes the host's network, sessions or virtual machines down. libvirt-guests shuts guests down when it stops.
-var leftUnits = []string{"dbus", "getty", "ifup@", "libvirt-guests", "networking", "NetworkManager", "nubo-", "serial-getty", "systemd-", "user@"}
+// leftUnits are the services, by prefix, of which a restart takes the host's network, disks, sessions, containers or virtual machines down. libvirt-guests shuts guests down when it stops;
+// blk-availability unmounts and deactivates every volume, those of OSDs among them.
+var leftUnits = []string{"bird", "blk-availability", "containerd", "dbus", "dhcpcd", "docker", "frr", "getty", "ifup@", "iscsi", "libvirt-guests", "lxc", "netfilter-persistent", "networking", "NetworkManager",
+	"nftables", "nubo-", "open-iscsi", "rbdmap", "serial-getty", "systemd-", "user@", "wpa_supplicant"}
 
 // CareOf tells what becomes of a service, by its unit's name.
 func CareOf(unit string) UnitCare {

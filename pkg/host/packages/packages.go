@@ -66,9 +66,9 @@ type Driver struct {
 	Root string
 }
 
-// command is a script of this package for a snapshot.
-func (d Driver) command(snapshot model.Digest, script string, args ...string) remote.Command {
-	return remote.Command{Argv: append([]string{"sh", "-euc", common + script, "packages", d.Root, snapshot.Hex()}, args...)}
+// command is a script of this package for a snapshot. Its arguments begin at $3; what it needs of them, take keeps, since common takes them away.
+func (d Driver) command(snapshot model.Digest, take, script string, args ...string) remote.Command {
+	return remote.Command{Argv: append([]string{"sh", "-euc", take + "\n" + common + script, "packages", d.Root, snapshot.Hex()}, args...)}
 }
 
 // run runs a script and tells a refusal from other ends.
@@ -94,7 +94,7 @@ func (d Driver) Observe(ctx context.Context, snapshot model.Digest, list []Packa
 	for _, p := range list {
 		fmt.Fprintf(&names, "%s %s\n", p.Name, p.Version)
 	}
-	cmd := d.command(snapshot, stateScript)
+	cmd := d.command(snapshot, "", stateScript)
 	cmd.Stdin, cmd.Limit = strings.NewReader(names.String()), time.Minute
 	text, err := d.run(ctx, "look at packages", cmd)
 	if err != nil {
@@ -141,7 +141,7 @@ func (d Driver) Stage(ctx context.Context, snapshot model.Digest, list []Package
 	for _, p := range seen.Installed {
 		same[p.Name] = p.Is == "same"
 	}
-	text, err := d.run(ctx, "look at package files", d.command(snapshot, haveScript))
+	text, err := d.run(ctx, "look at package files", d.command(snapshot, "", haveScript))
 	if err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func (d Driver) Stage(ctx context.Context, snapshot model.Digest, list []Package
 			fmt.Fprintf(&lines, "%s %s %s %s\n", p.Name, p.Version, p.Digest.Hex(), p.File)
 		}
 	}
-	cmd := d.command(snapshot, readyScript)
+	cmd := d.command(snapshot, "", readyScript)
 	cmd.Stdin = strings.NewReader(lines.String())
 	_, err = d.run(ctx, "try the installation of packages out", cmd)
 	return err
@@ -180,19 +180,25 @@ func (d Driver) put(ctx context.Context, snapshot model.Digest, p Package, sent 
 		return err
 	}
 	defer f.Close()
-	cmd := d.command(snapshot, "file=$4 sha=$5\n"+putScript, p.File, p.Digest.Hex())
-	cmd.Argv[2] = "file=$3 sha=$4\n" + common + putScript // common takes the arguments away
+	cmd := d.command(snapshot, "file=$3 sha=$4", putScript, p.File, p.Digest.Hex())
 	cmd.Stdin = &paced{ctx: ctx, from: f, rate: d.Rate, sent: sent}
 	_, err = d.run(ctx, "write "+p.File, cmd)
 	return err
 }
 
-// Busy reports whether an installation goes on.
+// Busy reports whether an installation goes on. That the host's systemd does not say is an error.
 func (d Driver) Busy(ctx context.Context) (bool, error) {
-	cmd := d.command("", `if systemctl is-active --quiet nubo-packages.service; then echo busy; fi`)
+	cmd := d.command("", "", "goes")
 	cmd.Limit = time.Minute
 	text, err := d.run(ctx, "look whether packages are being installed", cmd)
-	return len(text) > 0, err
+	if err != nil {
+		return false, err
+	}
+	switch is := strings.TrimSpace(string(text)); is {
+	case "yes", "no":
+		return is == "yes", nil
+	}
+	return false, errors.New("look whether packages are being installed: systemd there does not say (systemctl is-active nubo-packages)")
 }
 
 // Restart is what becomes of a service once the packages are installed.
@@ -207,8 +213,7 @@ func (d Driver) Begin(ctx context.Context, snapshot model.Digest, services []Res
 	for _, s := range services {
 		fmt.Fprintf(&lines, "%s %s\n", map[bool]string{true: "reload", false: "restart"}[s.Reload], s.Unit)
 	}
-	cmd := d.command(snapshot, "", common+installScript)
-	cmd.Argv[2] = "job=$3\n" + common + beginScript
+	cmd := d.command(snapshot, "job=$3", beginScript, common+installScript)
 	cmd.Stdin = strings.NewReader(lines.String())
 	_, err := d.run(ctx, "begin to install packages", cmd)
 	return err
@@ -238,7 +243,7 @@ func (d Driver) Follow(ctx context.Context, snapshot model.Digest, report func(t
 		}
 		_, _ = io.Copy(io.Discard, lines) // the command is to end whatever it prints
 	}()
-	cmd := d.command(snapshot, followScript)
+	cmd := d.command(snapshot, "", followScript)
 	cmd.Stdout = out
 	_, err := d.run(ctx, "install packages", cmd)
 	out.Close()

@@ -30,7 +30,13 @@ const playedSystemctl = `#!/bin/sh
 play=${0%/*}/..
 case $1 in
 is-active) # one that nobody has collected yet is over all the same
-	case $(sed 's/.*) //; s/ .*//' "/proc/$(cat "$play/pid" 2>/dev/null || echo none)/stat" 2>/dev/null) in '' | Z) exit 3 ;; esac ;;
+	if [ -s "$play/silent" ]; then # it says nothing, so many times
+		sed -i 1d "$play/silent" && echo "Failed to connect to bus" >&2 && exit 1
+	fi
+	case $(sed 's/.*) //; s/ .*//' "/proc/$(cat "$play/pid" 2>/dev/null || echo none)/stat" 2>/dev/null) in
+	'' | Z) echo inactive && exit 3 ;;
+	*) cat "$play/is" 2>/dev/null || echo active ;;
+	esac ;;
 list-units) cat "$play/units" 2>/dev/null || true ;;
 reset-failed) ;;
 *) echo "$*" >>"$play/calls" ;;
@@ -181,17 +187,17 @@ echo "$1 policy $code" >>"$DPKG_ROOT/asked"
 
 func TestInstallInPlace(t *testing.T) {
 	b := newBox(t)
-	unit := map[string]string{"lib/systemd/system/foo.service": "[Service]\n", "lib/systemd/system/foo@.service": "[Service]\n", "etc/foo.conf": "first\n", "DEBIAN/conffiles": "/etc/foo.conf\n"}
+	unit := map[string]string{"lib/systemd/system/foo.service": "[Service]\n", "lib/systemd/system/once.service": "[Service]\n", "lib/systemd/system/foo@.service": "[Service]\n", "etc/foo.conf": "first\n", "DEBIAN/conffiles": "/etc/foo.conf\n"}
 	newer := map[string]string{"lib/systemd/system/foo.service": "[Service]\n", "lib/systemd/system/foo@.service": "[Service]\n", "etc/foo.conf": "second\n", "DEBIAN/conffiles": "/etc/foo.conf\n",
 		"DEBIAN/postinst": asking}
 	b.has(b.deb("libfoo", "1:1.0-1", "", nil), b.deb("foo", "1.0-1", "Depends: libfoo\n", unit), b.deb("bar", "2", "", nil))
 	b.must(os.WriteFile(filepath.Join(b.root, "etc/foo.conf"), []byte("by hand\n"), 0o644))
 	b.must(os.WriteFile(filepath.Join(b.root, "usr/sbin/policy-rc.d"), []byte("#!/bin/sh\nexit 0\n"), 0o755))
-	b.must(os.WriteFile(filepath.Join(b.play, "units"), []byte("foo.service loaded active running x\nfoo@a.service loaded active running x\nother.service loaded active running x\n"), 0o644))
+	b.must(os.WriteFile(filepath.Join(b.play, "units"), []byte("foo.service loaded active running x\nfoo@a.service loaded active running x\nonce.service loaded active exited x\nother.service loaded active running x\n"), 0o644))
 	list := []packages.Package{b.deb("libfoo", "1:1.0-2", "", nil), b.deb("foo", "1.0-2", "Depends: libfoo (>= 1:1.0-2), libnew\n", newer), b.deb("bar", "2", "", nil), b.deb("libnew", "0.1", "", nil)}
 	b.is("before", list, "bar 2 same", "foo 1.0-1 older", "libfoo 1:1.0-1 older")
 	if got := b.state(list...).Services; !slices.Equal(got, []string{"foo.service", "foo@a.service"}) {
-		t.Errorf("its services are %q", got)
+		t.Errorf("its services are %q; one that has exited runs nothing, and its restart would undo what it did", got)
 	}
 	var told []string
 	b.must(b.driver.Stage(t.Context(), snapshot, list, func(text string, done, total int64) {
@@ -307,10 +313,13 @@ func TestGoesOn(t *testing.T) {
 		"it fails before it is unpacked":   {failing, "preinst", func(b *box) error { return b.install(packages.Restart{Unit: "foo.service"}) }},
 		"it is killed while it configures": {hanging, "postinst", (*box).killed},
 		"it is killed while it unpacks":    {hanging, "preinst", (*box).killed},
+		"a new one while it unpacks":       {hanging, "preinst", (*box).killed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBox(t)
-			b.has(b.deb("libfoo", "1", "", nil), b.deb("foo", "1", "", nil))
+			if b.has(b.deb("libfoo", "1", "", nil)); !strings.Contains(name, "new") {
+				b.has(b.deb("foo", "1", "", nil))
+			}
 			list := []packages.Package{b.deb("libfoo", "2", "", nil), b.deb("foo", "2", "Depends: libfoo (>= 2)\n", map[string]string{"DEBIAN/" + c.phase: c.script})}
 			b.must(b.stage(list...))
 			if err := c.breaks(b); err == nil {
@@ -360,6 +369,76 @@ func (b *box) killed() error {
 		b.must(err)
 	}
 	return b.driver.Follow(b.Context(), snapshot, func(string) {})
+}
+
+// waiting is a maintainer script that says that it runs, and waits until the test lets it go on.
+const waiting = "#!/bin/sh\necho x >\"$DPKG_ROOT/runs\"; read -r x <\"$DPKG_ROOT/go\"\n"
+
+// held begins an installation of a package whose maintainer script waits, and gives what lets it go on.
+func (b *box) held() (goOn func()) {
+	b.Helper()
+	var pipes [2]*os.File
+	for i, name := range []string{"runs", "go"} {
+		name = filepath.Join(b.root, name)
+		b.must(syscall.Mkfifo(name, 0o600))
+		f, err := os.OpenFile(name, os.O_RDWR, 0)
+		b.must(err)
+		b.Cleanup(func() { f.Close() })
+		pipes[i] = f
+	}
+	b.has(b.deb("foo", "1", "", nil))
+	b.must(b.stage(b.deb("foo", "2", "", map[string]string{"DEBIAN/postinst": waiting})))
+	b.must(b.driver.Begin(b.Context(), snapshot, nil))
+	b.must(pipes[0].SetReadDeadline(time.Now().Add(5 * time.Minute)))
+	if _, err := pipes[0].Read(make([]byte, 8)); err != nil {
+		b.Fatalf("the maintainer script was not run: %v; its log: %s", err, b.file("run/nubo-packages/log"))
+	}
+	return func() {
+		_, err := pipes[1].WriteString("x\n")
+		b.must(err)
+	}
+}
+
+// A service that is stopped, as when the host goes down, is told by its outer shell alone, and lets dpkg come to an end.
+func TestStopLetsDpkgEnd(t *testing.T) {
+	b := newBox(t)
+	goOn, pid := b.held(), 0
+	if _, err := fmt.Sscan(b.read("pid"), &pid); err != nil {
+		t.Fatal(err)
+	}
+	b.must(syscall.Kill(pid, syscall.SIGTERM))
+	b.must(os.WriteFile(filepath.Join(b.play, "is"), []byte("deactivating\n"), 0o644))
+	if busy, err := b.driver.Busy(t.Context()); !busy || err != nil {
+		t.Errorf("while it is being stopped it is busy %v, %v", busy, err)
+	}
+	goOn()
+	b.must(b.driver.Follow(t.Context(), snapshot, func(string) {}))
+	if got := b.file("etc/nubo/packages"); got != snapshot.Hex()+"\n" {
+		t.Errorf("the mark is %q", got)
+	}
+}
+
+// A systemd that does not answer for a moment, as while it runs itself anew, says nothing about the installation: it has not ended, and is not taken for none.
+func TestSystemdIsSilent(t *testing.T) {
+	b := newBox(t)
+	goOn := b.held()
+	silent := func(times int) {
+		b.must(os.WriteFile(filepath.Join(b.play, "silent"), []byte(strings.Repeat("x\n", times)), 0o644))
+	}
+	silent(1)
+	if _, err := b.driver.Busy(t.Context()); err == nil || !strings.Contains(err.Error(), "does not say") {
+		t.Errorf("whether it is busy: %v", err)
+	}
+	silent(1)
+	if err := b.driver.Begin(t.Context(), snapshot, nil); !errors.Is(err, packages.ErrRefused) {
+		t.Errorf("begun once more: %v", err)
+	}
+	if err := b.stage(b.deb("foo", "3", "", nil)); !errors.Is(err, packages.ErrRefused) || !strings.Contains(err.Error(), "going on") {
+		t.Errorf("files are changed while they are installed: %v", err)
+	}
+	silent(1)
+	goOn()
+	b.must(b.driver.Follow(t.Context(), snapshot, func(string) {}))
 }
 
 // What was tried out does not hold any more when somebody has changed a package since.

@@ -7,11 +7,18 @@ if [ ! -e "$dir/ready" ]; then
 	exit 3
 fi
 mkdir -p "$run"
-if systemctl is-active --quiet "$unit.service"; then
+case $(goes) in
+no) ;;
+yes)
 	if [ "$(cat "$run/hex")" = "$hex" ]; then exit 0; fi
 	echo "another installation is going on there, of snapshot $(cat "$run/hex")" >&2
 	exit 3
-fi
+	;;
+*)
+	echo "systemd does not say whether an installation goes on there" >&2
+	exit 3
+	;;
+esac
 systemctl reset-failed "$unit.service" 2>/dev/null || true
 cat >>"$dir/units"
 sort -u -o "$dir/units" "$dir/units"
@@ -19,5 +26,6 @@ echo "$hex" >"$run/hex"
 printf '%s\n' "$job" >"$run/job"
 rm -f "$run/status"
 : >"$run/log"
+# When the host goes down, or somebody stops the service, systemd tells the outer shell alone, which waits for what it runs: dpkg has until the service's deadline to come to an end.
 systemd-run --quiet --collect --unit="$unit" --property=CPUWeight=50 --property=IOWeight=50 --property=KillMode=mixed \
-	/bin/sh -c 'code=0; sh -eu "$0/job" "$1" "$2" >>"$0/log" 2>&1 || code=$?; echo "$code" >"$0/status.new"; mv "$0/status.new" "$0/status"; exit "$code"' "$run" "$root" "$hex"
+	/bin/sh -c 'trap : TERM; code=0; sh -eu "$0/job" "$1" "$2" >>"$0/log" 2>&1 || code=$?; echo "$code" >"$0/status.new"; mv "$0/status.new" "$0/status"; exit "$code"' "$run" "$root" "$hex"

@@ -16,8 +16,17 @@ export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 APT_LISTCHANGES_FRON
 # query FORMAT NAME…: what dpkg has of packages; those that it does not know are left out.
 query() { f=$1 && shift && dpkg-query --admindir="$root/var/lib/dpkg" -W -f "$f" "$@" 2>/dev/null || true; }
 
+# goes: whether an installation goes on, yes or no; nothing when systemd does not say, as while it runs itself anew for a package of its own. One that is being stopped still goes on.
+goes() {
+	case $(systemctl is-active nubo-packages.service 2>/dev/null || true) in
+	'') ;;
+	inactive | failed | unknown) echo no ;;
+	*) echo yes ;;
+	esac
+}
+
 # standing: for each "NAME VERSION …" on stdin that the host has in some version: NAME, what it has, and what that is beside VERSION. One that is not configured to
-# its end counts as older.
+# its end counts as older. One of which the first unpacking was cut off has no version at all: "none".
 standing() {
 	want=$(cat)
 	if [ -z "$want" ]; then return 0; fi
@@ -26,7 +35,7 @@ standing() {
 		case $status in
 		not-installed | config-files) continue ;;
 		installed) ;;
-		*) echo "$name $have older" && continue ;;
+		*) echo "$name ${have:-none} older" && continue ;;
 		esac
 		if [ "$have" = "$version" ]; then
 			echo "$name $have same"

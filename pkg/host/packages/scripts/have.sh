@@ -1,7 +1,7 @@
 # have ROOT HEX: which files are there, as sha256sum prints them. Those of other snapshots go, but for the one that is installed.
 umask 022
-if systemctl is-active --quiet nubo-packages.service && [ "$(cat "$root/run/nubo-packages/hex")" != "$hex" ]; then
-	echo "another installation is going on there, of snapshot $(cat "$root/run/nubo-packages/hex")" >&2
+if [ "$(goes)" != no ]; then
+	echo "an installation is going on there, of snapshot $(cat "$root/run/nubo-packages/hex" 2>/dev/null || echo unknown): its files are not changed meanwhile; wait for its end (systemctl status nubo-packages)" >&2
 	exit 3
 fi
 mkdir -p "$dir"

@@ -12,10 +12,12 @@ if [ -e "$dir/ready" ]; then
 	done <"$tmp.asked")
 	if [ -z "$lacks" ]; then echo "staged $hex"; fi
 fi
+# Services of the packages that change, but only those with a process that could run old files: one that has done its work and exited has none, and its restart would undo that work. blk-availability
+# unmounts and deactivates every volume, nftables drops every rule, rbdmap unmaps its images.
 changed=$(awk '$4 != "same" { print $2 }' "$tmp")
 if [ -n "$changed" ]; then
 	dpkg-query --admindir="$root/var/lib/dpkg" -L $changed 2>/dev/null | sed -n 's|.*/systemd/system/\([^/]*\.service\)$|\1|p' | sort -u >"$tmp.units"
-	systemctl list-units --type=service --state=active --plain --no-legend --no-pager 2>/dev/null | awk '{ print $1 }' | while read -r unit; do
+	systemctl list-units --type=service --state=active --plain --no-legend --no-pager 2>/dev/null | awk '$4 == "running" { print $1 }' | while read -r unit; do
 		name=$unit
 		case $unit in *@*) name=${unit%%@*}@.service ;; esac
 		if grep -qxF -- "$name" "$tmp.units"; then echo "unit $unit"; fi
