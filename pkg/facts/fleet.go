@@ -1,6 +1,7 @@
 package facts
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -30,7 +31,7 @@ type Changes struct {
 	Image func(model.Node) model.Digest
 	// QEMU are the versions that images bring, as far as they are known beside those of the observed hosts.
 	QEMU map[model.Digest]string
-	// Ceph are the major releases that images bring, as far as they are known.
+	// Ceph are the major releases that images bring, as far as they are known; of others the daemons tell.
 	Ceph map[model.Digest]int
 	// Back tells that hosts go back to something older: a QEMU that is not known is then older than all others, otherwise newer.
 	Back bool
@@ -69,14 +70,15 @@ type fleet struct {
 	seen     map[model.Path]*model.ObservedHost
 	profiles map[string]model.Profile
 	shapes   []shapeKey
-	runs     map[kind][]bool // what was seen to run on hosts of a kind: by shape
+	runs     map[kind][]bool    // what was seen to run on hosts of a kind: by shape
+	releases map[model.Path]int // of Ceph, that daemons of a node say they run
 	out      plan.Fleet
 	errs     []error
 }
 
 func newFleet(d model.Desired, o model.Observed, c Changes) *fleet {
 	b := &fleet{d: d, o: o, to: c, nodes: d.Nodes, index: make(map[model.Path]int32, len(d.Nodes)),
-		seen: make(map[model.Path]*model.ObservedHost, len(o.Nodes)), profiles: make(map[string]model.Profile, len(d.Profiles)), runs: map[kind][]bool{}}
+		seen: make(map[model.Path]*model.ObservedHost, len(o.Nodes)), profiles: make(map[string]model.Profile, len(d.Profiles)), runs: map[kind][]bool{}, releases: daemonReleases(o.Ceph)}
 	byPath := func(a, b model.Node) int { return comparePaths(a.Path, b.Path) }
 	if !slices.IsSortedFunc(b.nodes, byPath) {
 		b.nodes = slices.Clone(b.nodes)
@@ -119,13 +121,13 @@ func (b *fleet) hosts() {
 	}
 }
 
-// release fills in which Ceph a host has, and will have, where it has a part in a cluster.
+// release fills in which Ceph a host has, and will have, where it has a part in a cluster: what its image brings, and where nobody knows that image any more, what its daemons say.
 func (b *fleet) release(h *plan.Host, n model.Node) {
 	seen := b.seen[n.Path]
 	if seen == nil || !slices.ContainsFunc(n.Roles, func(r model.Role) bool { return slices.Contains(CephRoles(), r) }) {
 		return
 	}
-	h.Ceph = b.to.Ceph[seen.Image]
+	h.Ceph = cmp.Or(b.to.Ceph[seen.Image], b.releases[n.Path])
 	if h.CephAfter = h.Ceph; h.Change && !b.to.Drain && !b.to.InPlace {
 		image := n.Image.Digest
 		if b.to.Image != nil {
@@ -133,6 +135,25 @@ func (b *fleet) release(h *plan.Host, n model.Node) {
 		}
 		h.CephAfter = b.to.Ceph[image]
 	}
+}
+
+// daemonReleases are the lowest releases of Ceph that the daemons of nodes say they run.
+func daemonReleases(all []model.ObservedCeph) map[model.Path]int {
+	out := map[model.Path]int{}
+	hear := func(node model.Path, version string) {
+		if v := numbers(version); len(v) > 0 && (out[node] == 0 || v[0] < out[node]) {
+			out[node] = v[0]
+		}
+	}
+	for _, c := range all {
+		for _, d := range slices.Concat(c.Mons, c.Mgrs) {
+			hear(d.Node, d.Version)
+		}
+		for _, d := range c.OSDs {
+			hear(d.Node, d.Version)
+		}
+	}
+	return out
 }
 
 func (b *fleet) down(n model.Node) bool {

@@ -35,7 +35,26 @@ func rising() planner.Input {
 func TestCephRisesMonitorsFirst(t *testing.T) {
 	in := rising()
 	in.Desired.Rollout.MaxUnavailable = "1 host per zone"
-	p := mustMake(t, in)
+	monitorsFirst(t, mustMake(t, in))
+}
+
+// The image that hosts run may be gone from the store, as after a change of the workstation: what they have is then told by their daemons.
+func TestCephRisesFromAnImageThatNobodyKnows(t *testing.T) {
+	in := rising()
+	in.Desired.Rollout.MaxUnavailable = "1 host per zone"
+	delete(in.Packages, older)
+	c := &in.Observed.Ceph[0]
+	for i := range c.Mons {
+		c.Mons[i].Version, c.Mgrs[i].Version = "16.2.15", "16.2.15"
+	}
+	for i := range c.OSDs {
+		c.OSDs[i].Version = "16.2.15"
+	}
+	monitorsFirst(t, mustMake(t, in))
+}
+
+func monitorsFirst(t *testing.T, p plan.Plan) {
+	t.Helper()
 	if err := verify.Plan(p); err != nil {
 		t.Fatal(err)
 	}
