@@ -89,6 +89,9 @@ const (
 	AttrWiped  Attr = "wiped"  // "yes": disks that it consents to hold nothing; otherwise those that do, by serial number
 )
 
+// Anew is the value of AttrHost of a node whose host is to be laid down again although it may be as desired. It does not answer, or is emptied first.
+const Anew = "to be laid anew"
+
 // The attributes of a rollout. A specification is the digest of image and configuration that AttrHost holds.
 const (
 	AttrIdle    Attr = "idle"    // the specification that the idle slot holds, complete

@@ -82,10 +82,10 @@ func (b *builder) host(c *chain, n model.Node, image model.Digest, want string) 
 		}
 	case current && c.get(plan.AttrInstall) == facts.PhaseStarted && c.get(plan.AttrPower) != string(model.PowerOff):
 		c.await(nil)
-	case (running != "" || installed) && running != layAnew:
+	case (running != "" || installed) && running != plan.Anew:
 		b.leave(n, running, image)
 		return false
-	case running != layAnew && b.in.Goal != plan.GoalReinstall && b.installedBefore(n):
+	case running != plan.Anew && b.in.Goal != plan.GoalReinstall && b.installedBefore(n):
 		b.left = append(b.left, plan.Left{Node: n.Path, Text: "an order to lay its host down anew was given and not begun, and the host does not answer: it may be running, with what is on it",
 			Remedy: "bring it back; or, when what runs there may end: nuboctl bmc power off " + n.Name + ", then: nuboctl reinstall " + n.Name})
 		b.stays[n.Path] = true
@@ -134,9 +134,13 @@ func (b *builder) install(c *chain, n model.Node, image model.Digest, want strin
 	b.identify(c, n)
 	if begun := c.get(plan.AttrInstall); c.get(plan.AttrOrder) != want || (begun != "" && begun != facts.PhaseStarted) {
 		pre := c.facts(plan.AttrMachine, machine)
-		if c.get(plan.AttrHost) != layAnew {
+		switch off := string(model.PowerOff); {
+		case c.get(plan.AttrHost) != plan.Anew:
 			// A plan that was carried out does not justify itself again: by then these no longer hold.
 			pre = append(pre, c.facts(plan.AttrHost, c.get(plan.AttrHost), plan.AttrInstall, begun)...)
+		case c.get(plan.AttrPower) == off:
+			// One that somebody has switched on since may run again what it ran, and boot the installer under its order whenever it restarts.
+			pre = append(pre, c.fact(plan.AttrPower, off))
 		}
 		goal := "install"
 		if b.in.Goal == plan.GoalReinstall {

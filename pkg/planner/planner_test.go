@@ -14,6 +14,7 @@ import (
 	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/planner"
 	_ "github.com/nuboctl/nuboctl/pkg/seeded"
+	"github.com/nuboctl/nuboctl/pkg/verify"
 )
 
 var imageDigest = model.DigestBytes([]byte("image"))
@@ -46,6 +47,11 @@ func mustMake(t rapid.TB, in planner.Input) plan.Plan {
 	}
 	if err := plan.Validate(p); err != nil {
 		t.Fatalf("the planner made an invalid plan: %v", err)
+	}
+	if p.Certificate == nil {
+		if err := verify.Plan(p); err != nil {
+			t.Fatalf("the planner made a plan without a certificate that needs one: %v", err)
+		}
 	}
 	return p
 }

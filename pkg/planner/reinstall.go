@@ -14,9 +14,6 @@ const NooutHolds = "1h"
 // installBoots is how often a machine may boot from the network under one order: as often as orders allow.
 const installBoots = "3"
 
-// layAnew is the value of plan.AttrHost of a node whose host is to be laid down again although it may be as desired.
-const layAnew = "to be laid anew"
-
 // laysHosts reports whether a reinstall is of hosts that run: they are emptied first, in certified batches. Targets of which none answers have nothing that
 // could be taken out of service; they are installed as at the first time.
 func laysHosts(in Input) bool {
@@ -52,7 +49,7 @@ func reinstalls(in Input, st plan.State) error {
 		if st.Get(sub, plan.AttrHost) == "" && st.Get(sub, plan.AttrInstall) != facts.PhaseInstalled {
 			continue
 		}
-		st.Set(plan.Fact{Subject: sub, Attr: plan.AttrHost, Value: layAnew})
+		st.Set(plan.Fact{Subject: sub, Attr: plan.AttrHost, Value: plan.Anew})
 		st.Set(plan.Fact{Subject: sub, Attr: plan.AttrOrder})
 		st.Set(plan.Fact{Subject: sub, Attr: plan.AttrInstall})
 	}

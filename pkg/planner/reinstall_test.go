@@ -144,8 +144,16 @@ func TestReinstallOfASilentHost(t *testing.T) {
 		t.Errorf("it is on, and was given an order that it has not begun: %v", r)
 	}
 	silent.Order = done
-	silent.BMC.Power = model.PowerOff
+	silent.BMC.Reachable, silent.BMC.Power = true, model.PowerOff
 	p := mustMake(t, in)
+	sub := plan.NodeSubject(silent.Path)
+	for _, s := range p.Stages {
+		for _, o := range s.Ops {
+			if o.ID == plan.ID(plan.OrderArm, sub) && !slices.Contains(o.Pre, plan.Fact{Subject: sub, Attr: plan.AttrPower, Value: "off"}) {
+				t.Errorf("its order is armed also when somebody has switched it on since: %v", o.Pre)
+			}
+		}
+	}
 	if p.Certificate != nil || !slices.Contains(kindsOf(p), "install.wait") || slices.Contains(kindsOf(p), "host.off") {
 		t.Errorf("it is off: %v", kindsOf(p))
 	}

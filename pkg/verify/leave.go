@@ -13,6 +13,9 @@ var givingBack = []plan.Kind{plan.CephStart, plan.CephRestore, plan.HostUncordon
 // installing are the kinds of the contract that a plan has also for a machine that carries nothing.
 var installing = []plan.Kind{plan.SlotWrite, plan.HostVerify, plan.OrderArm, plan.BootNetwork, plan.PowerOn, plan.InstallWait}
 
+// ending are those of them, and of an install, by which what runs on a machine ends.
+var ending = []plan.Kind{plan.OrderArm, plan.PowerOff, plan.BootNetwork, plan.PowerOn}
+
 // leaving is what ops that take a node out of service for good must expect, so that none can come before the one that makes it safe, whatever made the plan and
 // whenever it goes on: data is elsewhere before an OSD goes, OSDs are gone before monitor and manager, all of them before a disk is wiped or the machine is off.
 var leaving = map[plan.Kind]facts{
@@ -26,10 +29,11 @@ var leaving = map[plan.Kind]facts{
 }
 
 // uncertified checks one op of a plan without a certificate: it belongs to a decommission and expects what it has to; or it removes OSDs that it names and
-// whose disks are gone; or it takes nothing out of service.
+// whose disks are gone; or it takes nothing out of service. A machine is installed, or switched off, without a certificate only when no host answers on it.
 func uncertified(p plan.Plan, o plan.Op) error {
 	needs, leaves := leaving[o.Kind]
 	_, rolls := contract[o.Kind]
+	runs := p.Initial[o.Target]
 	lost := plan.Fact{Attr: plan.AttrLost, Subject: o.Target, Value: o.Args["osds"]}
 	switch {
 	case p.Goal == plan.GoalDecommission && leaves:
@@ -42,6 +46,8 @@ func uncertified(p plan.Plan, o plan.Op) error {
 		}
 	case leaves && o.Kind != plan.PowerOff && o.Kind != plan.BMCIdentify:
 		return fmt.Errorf("%s takes a node out of service for good, and the plan's goal is %s", o.ID, p.Goal)
+	case slices.Contains(ending, o.Kind) && (runs[plan.AttrKVM] != "" || runs[plan.AttrHost] != "" && runs[plan.AttrHost] != plan.Anew):
+		return fmt.Errorf("%w: %s ends what runs on a host that answers", ErrNoCertificate, o.ID)
 	case rolls && !slices.Contains(installing, o.Kind) && !(p.Goal == plan.GoalUndrain && slices.Contains(givingBack, o.Kind)):
 		return fmt.Errorf("%w: %s takes a host out of service", ErrNoCertificate, o.ID)
 	}

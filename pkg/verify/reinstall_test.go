@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -97,6 +98,29 @@ func TestAReinstallNeedsACertificate(t *testing.T) {
 		p := plan.Plan{FormatVersion: plan.FormatVersion, Goal: plan.GoalReinstall, Stages: []plan.Stage{{Title: "reinstall", Ops: []plan.Op{op(k, first)}}}}
 		if got := certificate(p, "") == nil; got != slices.Contains(installing, k) {
 			t.Errorf("%s alone: %v", k, got)
+		}
+	}
+}
+
+// A machine on which a host answers is neither installed nor switched off by a plan without a certificate, whatever its goal is called; one that is to be laid anew, or carries nothing, is.
+func TestWhatRunsIsNotInstalledOver(t *testing.T) {
+	for _, goal := range []plan.Goal{plan.GoalInstall, plan.GoalReinstall} {
+		for _, k := range []plan.Kind{plan.OrderArm, plan.PowerOff, plan.BootNetwork, plan.PowerOn} {
+			for name, x := range map[string]struct {
+				is   facts
+				good bool
+			}{
+				"nothing":               {facts{plan.AttrPower: "on"}, true},
+				"a host":                {facts{plan.AttrHost: "sha256:1"}, false},
+				"a hypervisor":          {facts{plan.AttrHost: plan.Anew, plan.AttrKVM: "ready"}, false},
+				"one to be laid anew":   {facts{plan.AttrHost: plan.Anew}, true},
+				"a host, switched off?": {facts{plan.AttrHost: "sha256:1", plan.AttrPower: "off"}, false},
+			} {
+				p := plan.Plan{FormatVersion: plan.FormatVersion, Goal: goal, Initial: plan.State{first: x.is}, Stages: []plan.Stage{{Title: "install", Ops: []plan.Op{op(k, first)}}}}
+				if err := certificate(p, ""); (err == nil) != x.good || err != nil && !errors.Is(err, ErrNoCertificate) {
+					t.Errorf("%s: %s of %s: %v", goal, k, name, err)
+				}
+			}
 		}
 	}
 }
