@@ -88,6 +88,9 @@ func cephStart(ctx context.Context, w World, op plan.Op, report func(plan.Progre
 	if err != nil {
 		return err
 	}
+	if err := w.idle(ctx, n); err != nil { // also when they are given back after an abort, their own packages may be half unpacked
+		return err
+	}
 	if wanted(plan.Op{Post: op.Pre}, plan.AttrHost) != "" { // on a slot that is on trial: also when this process did not boot it
 		if err := w.sound(ctx, n, report); err != nil {
 			return err

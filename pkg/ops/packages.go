@@ -18,7 +18,8 @@ func packagesFetch(ctx context.Context, w World, op plan.Op, report func(plan.Pr
 	return w.Packages.Stage(ctx, n, wanted(op, plan.AttrStaged), report)
 }
 
-// idle refuses to give a host back on which packages are being installed, by a run that is gone: it may be about to restart its Open vSwitch.
+// idle refuses to give a host or its daemons back on which packages are being installed, by a run that is gone: it may be about to restart its Open vSwitch, and what the daemons
+// run may be half of the old and half of the new.
 func (w World) idle(ctx context.Context, n model.Node) error {
 	if w.Packages == nil {
 		return nil

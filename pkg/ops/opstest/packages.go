@@ -88,8 +88,10 @@ func (b *bench) notWhileBusy() {
 		b.Errorf("nobody follows any more, and it says %v", err)
 	}
 	back := plan.Op{Kind: plan.HostUncordon, Target: op.Target}
-	if err := b.driver.Apply(b.Context(), back, b.told); err == nil || !strings.Contains(err.Error(), "packages are being installed there") {
-		b.Errorf("given back in the middle: %v", err)
+	for _, o := range []plan.Op{{Kind: plan.CephStart, Target: op.Target}, back} {
+		if err := b.driver.Apply(b.Context(), o, b.told); err == nil || !strings.Contains(err.Error(), "packages are being installed there") {
+			b.Errorf("%s in the middle: %v", o.Kind, err)
+		}
 	}
 	fakeHost{b}.Await(b.T, "the installation ends by itself", func() bool {
 		busy, err := b.lab.World().Packages.Busy(b.Context(), b.node)
