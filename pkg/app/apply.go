@@ -141,10 +141,29 @@ func (s *session) fresh(p plan.Plan) error {
 	if snap := p.Provenance.Snapshot; snap != nil && s.desired.Rollout.Snapshot.Digest != snap.Digest {
 		errs = append(errs, fmt.Errorf("stale plan: snapshot %s was %s when it was made and is %s now", snap.Name, snap.Digest.Short(), cmp.Or(s.desired.Rollout.Snapshot.Digest.Short(), "not in the image store")))
 	}
-	if len(errs) > 0 {
-		errs = append(errs, errors.New("plan again, read what has changed, and apply the new plan"))
+	errs = append(errs, asNamed(p, s.desired.Rollout.Snapshot))
+	err := errors.Join(errs...)
+	if err != nil {
+		err = errors.Join(err, errors.New("plan again, read what has changed, and apply the new plan"))
 	}
-	return errors.Join(errs...)
+	return err
+}
+
+// asNamed compares the packages that a plan's ops say they install, by which the verifier judges what has to leave and to stop for them, with those of the snapshot that is installed.
+func asNamed(p plan.Plan, snap model.Snapshot) error {
+	list := make([]plan.PackageVersion, len(snap.Packages))
+	for i, x := range snap.Packages {
+		list[i] = plan.PackageVersion{Name: x.Name, Version: x.Version}
+	}
+	is := plan.PackagesText(list)
+	for _, s := range p.Stages {
+		for _, o := range s.Ops {
+			if o.Kind == plan.PackagesInstall && o.Args[plan.ArgPackages] != is {
+				return fmt.Errorf("stale plan: %s says that it installs %q, and snapshot %s holds %q", o.ID, o.Args[plan.ArgPackages], snap.Name, is)
+			}
+		}
+	}
+	return nil
 }
 
 // policy is the digest that a plan of this kind would have of the rollout block as it is now.

@@ -48,6 +48,9 @@ func Journal(ctx context.Context, e Env, o JournalOptions) (err error) {
 	if o.Last > 0 && len(list) > o.Last {
 		list = list[len(list)-o.Last:]
 	}
+	if len(list) == 0 && !e.JSON {
+		e.note("Nothing of that is in the journal of %s.", s.Where())
+	}
 	return view.JournalText(e.Out, e.OutStyle, list, e.keptConsoles(), e.JSON)
 }
 

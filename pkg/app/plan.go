@@ -224,7 +224,7 @@ func (s *session) useImage(ref string) error {
 	}
 	name, digest, ok := strings.Cut(ref, "@")
 	if d := model.Digest(digest); !ok || !d.Valid() {
-		return fmt.Errorf("--image %s: write NAME@DIGEST, with the digest as nuboctl image list shows it", ref)
+		return fmt.Errorf("--image %s: write NAME@DIGEST, with the whole digest (sha256:…), as nuboctl image list --json shows it", ref)
 	}
 	used := false
 	for i := range s.desired.Nodes {
@@ -256,7 +256,11 @@ func (s *session) save(ctx context.Context, p plan.Plan, name string, sign SignO
 	if err := s.env.withSignature(ctx, name, file, sign); err != nil {
 		return err
 	}
-	s.env.note("Saved the plan (%s) to %s. To do exactly this: nuboctl apply %s", digest.Short(), name, name)
+	use := "To do exactly this: nuboctl apply " + name
+	if s.unbuilt(p) != nil {
+		use = "It can be read and verified, and not applied: its notes say why."
+	}
+	s.env.note("Saved the plan (%s) to %s. %s", digest.Short(), name, use)
 	if len(s.desired.Rollout.SignedBy) > 0 && !sign.wanted() {
 		s.env.note("This inventory has plans signed before they are applied: nuboctl sign %s", name)
 	}

@@ -129,3 +129,14 @@ func TestRolloutsAreReachable(t *testing.T) {
 		t.Errorf("without a certificate: %v", err)
 	}
 }
+
+// The verifier judges by the packages that an op names. What is installed is the snapshot, so a plan that names others is stale.
+func TestAPlanNamesThePackagesOfItsSnapshot(t *testing.T) {
+	snap := model.Snapshot{Name: "fix", Packages: []model.SnapshotPackage{{Name: "ceph-osd", Version: "18.2.8-1"}, {Name: "libfoo", Version: "2"}}}
+	for names, good := range map[string]bool{"ceph-osd=18.2.8-1 libfoo=2": true, "libfoo=2": false, "ceph-osd=18.2.8-1 libfoo=3": false, "": false} {
+		p := plan.Plan{Stages: []plan.Stage{{Ops: []plan.Op{{Kind: plan.PackagesInstall, Args: map[string]string{plan.ArgPackages: names}}}}}}
+		if err := asNamed(p, snap); (err == nil) != good {
+			t.Errorf("%q: %v", names, err)
+		}
+	}
+}

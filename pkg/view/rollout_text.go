@@ -107,7 +107,7 @@ func rolloutSummary(p plan.Plan) string {
 	r := RolloutOf(p.Certificate)
 	text := fmt.Sprintf("Plan: %s to change in %s", Plural(r.Hosts, "host"), batches(r.Rounds))
 	if prepare > 0 {
-		text += fmt.Sprintf(", %d idle slots written before while everything runs", prepare)
+		text += fmt.Sprintf(", %s written before while everything runs", Plural(prepare, "idle slot"))
 	}
 	if bring > 0 {
 		text += fmt.Sprintf(", packages brought to %s before while everything runs", Plural(bring, "host"))
