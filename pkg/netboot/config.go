@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/netip"
+	"time"
 )
 
 // Mode says whether addresses are given.
@@ -39,6 +40,8 @@ type Config struct {
 	HTTPTransfers int // boot files at once over HTTP; 64
 
 	Observer Observer // nil: nobody is told
+
+	stall time.Duration // how long a client may take nothing of a reply; stallTimeout
 }
 
 func (c Config) withDefaults() Config {
@@ -59,6 +62,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.HTTPTransfers <= 0 {
 		c.HTTPTransfers = 64
+	}
+	if c.stall <= 0 {
+		c.stall = stallTimeout
 	}
 	if c.Next == nil {
 		c.Next = http.NotFoundHandler()

@@ -39,7 +39,7 @@ func (s *Server) newHTTP() *http.Server {
 	mux.Handle(nothingPath, http.NotFoundHandler())
 	mux.Handle("/", s.cfg.Next)
 	return &http.Server{
-		Handler:           withStallTimeout(mux),
+		Handler:           withStallTimeout(mux, s.cfg.stall),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       bodyTimeout,
 		IdleTimeout:       idleTimeout,

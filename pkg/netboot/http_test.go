@@ -24,7 +24,7 @@ func httpGet(t testing.TB, url, byteRange string) (int, []byte) {
 		req.Header.Set("Range", byteRange)
 	}
 	tr := &http.Transport{DisableKeepAlives: true}
-	resp, err := (&http.Client{Transport: tr, Timeout: 20 * time.Second}).Do(req)
+	resp, err := (&http.Client{Transport: tr, Timeout: 2 * time.Minute}).Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestHTTPFilesAndRanges(t *testing.T) {
 			t.Errorf("%s %s: status %d, %d bytes", tc.path, tc.byteRange, status, len(body))
 		}
 	}
-	eventually(t, 5*time.Second, "all transfers are counted", func() bool {
+	eventually(t, time.Minute, "all transfers are counted", func() bool {
 		st := s.Stats()
 		return st.HTTPTransfers+st.HTTPFailures == 8 && st.HTTPActive == 0
 	})

@@ -7,10 +7,10 @@ import (
 )
 
 // withStallTimeout gives every reply a write deadline that moves as long as the client takes data: a slow client may
-// take hours over a large file, a dead one is dropped after stallTimeout.
-func withStallTimeout(next http.Handler) http.Handler {
+// take hours over a large file, a dead one is dropped when it has taken nothing for so long.
+func withStallTimeout(next http.Handler, stall time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		sw := &stallWriter{ResponseWriter: w, ctl: http.NewResponseController(w)}
+		sw := &stallWriter{ResponseWriter: w, ctl: http.NewResponseController(w), stall: stall}
 		sw.extend()
 		next.ServeHTTP(sw, r)
 		sw.extend() // for what net/http flushes after the handler
@@ -19,11 +19,12 @@ func withStallTimeout(next http.Handler) http.Handler {
 
 type stallWriter struct {
 	http.ResponseWriter
-	ctl *http.ResponseController
+	ctl   *http.ResponseController
+	stall time.Duration
 }
 
 // extend moves the deadline. A writer without deadlines (a recorder in a test) has no client that could stall.
-func (w *stallWriter) extend() { _ = w.ctl.SetWriteDeadline(time.Now().Add(stallTimeout)) }
+func (w *stallWriter) extend() { _ = w.ctl.SetWriteDeadline(time.Now().Add(w.stall)) }
 
 func (w *stallWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 

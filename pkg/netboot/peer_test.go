@@ -35,7 +35,7 @@ func namespaced(t *testing.T, programs ...string) bool {
 			t.Fatalf("%s is not installed: run e2e/host-packages", p)
 		}
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=150s")
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=15m") // longer than all that a test waits for
 	cmd.Env = append(os.Environ(), inNamespace+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.CombinedOutput()
@@ -269,7 +269,7 @@ func foreignDHCP(t *testing.T) {
 		_ = holder.Wait()
 	})
 	pid := fmt.Sprint(holder.Process.Pid)
-	eventually(t, 5*time.Second, "the second namespace exists", func() bool {
+	eventually(t, time.Minute, "the second namespace exists", func() bool {
 		theirs, err := os.Readlink("/proc/" + pid + "/ns/net")
 		return err == nil && theirs != ours
 	})
@@ -287,7 +287,7 @@ func foreignDHCP(t *testing.T) {
 	}
 	log := program(t, "nsenter", "-t", pid, "-n", "dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--port=0", "--interface=eth0", "--user=root",
 		"--dhcp-authoritative", "--dhcp-range=10.77.0.100,10.77.0.120", "--dhcp-leasefile="+filepath.Join(t.TempDir(), "leases"), "--log-dhcp")
-	eventually(t, 10*time.Second, "dnsmasq is up", func() bool { return log.contains("IP range 10.77.0.100") })
+	eventually(t, time.Minute, "dnsmasq is up", func() bool { return log.contains("IP range 10.77.0.100") })
 }
 
 // proxied boots a blade whose address comes from dnsmasq and whose boot file comes from us.
