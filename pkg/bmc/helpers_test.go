@@ -17,7 +17,7 @@ func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
 // eventually waits for a condition; last is what was in the way.
 func eventually(t *testing.T, what string, condition func() bool, last *error) {
 	t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
+	deadline := time.NewTimer(3 * time.Minute) // on a busy machine
 	defer deadline.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -105,10 +105,26 @@ func startSimWithLine(t *testing.T, fru string, serial net.Listener) *sim {
 	if err != nil {
 		t.Fatalf("ipmi_sim is missing: install the packages in e2e/host-packages: %v", err)
 	}
-	s := &sim{dir: t.TempDir(), port: freeUDPPort(t), serial: serial}
+	s := &sim{dir: t.TempDir(), serial: serial}
+	for !s.start(t, program, fru) { // somebody else has taken its port meanwhile
+	}
+	client, err := bmc.Open(t.Context(), s.target())
+	if err == nil {
+		err = client.Close(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// start starts it on a port of its own and waits until it listens; false when it could not. It says so in its output, and only then.
+func (s *sim) start(t *testing.T, program, fru string) bool {
+	t.Helper()
+	s.port = freeUDPPort(t)
 	sol := ""
-	if serial != nil {
-		sol = fmt.Sprintf("sol \"tcp:%s\" 115200\n", serial.Addr())
+	if s.serial != nil {
+		sol = fmt.Sprintf("sol \"tcp:%s\" 115200\n", s.serial.Addr())
 	}
 	for name, text := range map[string]string{
 		"chassis": fmt.Sprintf(chassisScript, s.dir), "power": "0\n", "boot": "none\n",
@@ -125,25 +141,47 @@ func startSimWithLine(t *testing.T, fru string, serial net.Listener) *sim {
 		t.Fatal(err)
 	}
 	s.process = cmd.Process
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = cmd.Wait() }()
 	t.Cleanup(func() {
-		_ = s.process.Kill()
-		_ = cmd.Wait()
+		_ = cmd.Process.Kill()
+		<-ended
 		if t.Failed() {
 			t.Logf("ipmi_sim said:\n%s", &out)
 		}
 	})
-	var last error
-	eventually(t, "ipmi_sim answers", func() bool {
-		// A request that comes before it listens is lost; ipmitool would wait long for it.
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		var client bmc.Client
-		if client, last = bmc.Open(ctx, s.target()); last != nil {
+	has := func() bool {
+		select {
+		case <-ended:
+			return true
+		default:
 			return false
 		}
-		return client.Close(t.Context()) == nil
-	}, &last)
-	return s
+	}
+	var last error
+	eventually(t, "ipmi_sim listens", func() bool { return has() || s.listens(&last) }, &last)
+	if !has() {
+		return true
+	}
+	if !strings.Contains(out.String(), "in use") {
+		t.Fatalf("ipmi_sim ended: %s", &out)
+	}
+	return false
+}
+
+// listens sends an ASF presence ping (IPMI 2.0, 13.2.3). One that comes before there is a listener is lost, and nothing else happens.
+func (s *sim) listens(why *error) bool {
+	conn, err := net.Dial("udp", fmt.Sprintf("127.0.0.1:%d", s.port))
+	if err == nil {
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(time.Second))
+		_, err = conn.Write([]byte{6, 0, 0xff, 6, 0, 0, 0x11, 0xbe, 0x80, 0, 0, 0})
+	}
+	if err == nil {
+		_, err = conn.Read(make([]byte, 64))
+	}
+	*why = err
+	return err == nil
 }
 
 // freeUDPPort finds a port that was free a moment ago.

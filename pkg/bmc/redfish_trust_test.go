@@ -174,7 +174,7 @@ func TestABMCWithoutTLSGetsNoPassword(t *testing.T) {
 			_ = conn.Close()
 		}
 	}()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	_, err = bmc.Open(ctx, bmc.Target{
 		Address:     "redfish://" + listener.Addr().String(),
