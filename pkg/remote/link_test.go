@@ -123,21 +123,22 @@ func TestWaitReachable(t *testing.T) {
 		t.Errorf("got %v after %d calls, want ErrHostKey after 1", err, calls)
 	}
 
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	target := sshd.Target()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	target, enough := sshd.Target(), errors.New("waited long enough")
 	target.Address = "127.0.0.1:1"
-	if _, err := remote.WaitReachable(ctx, remote.To(target), nil); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, remote.ErrUnreachable) {
-		t.Errorf("got %v, want the deadline and why it was not reached", err)
+	if _, err := remote.WaitReachable(ctx, remote.To(target), func(error) { cancel(enough) }); !errors.Is(err, enough) || !errors.Is(err, remote.ErrUnreachable) {
+		t.Errorf("got %v, want why it was not waited for any longer, and why it was not reached", err)
 	}
 }
 
-// TestKeepAlive: a host that is silent without closing anything is noticed.
+// TestKeepAlive: a host that is silent without closing anything is noticed. One that is only slow is not taken for it: it has some seconds for its answers.
 func TestKeepAlive(t *testing.T) {
+	t.Parallel()
 	sshd := remotetest.StartSSHD(t)
 	target := sshd.Target()
 	wire := &stallable{}
-	target.Via, target.KeepAlive = wire, 20*time.Millisecond
+	target.Via, target.KeepAlive = wire, 2*time.Second
 	client, err := remote.Connect(t.Context(), target)
 	if err != nil {
 		t.Fatal(err)
