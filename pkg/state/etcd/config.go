@@ -98,20 +98,27 @@ func (c Config) withDefaults() (Config, error) {
 	return c, errors.Join(errs...)
 }
 
-// Open makes a handle on the store. It logs in where there is a user, and otherwise connects when it is first used. Close it.
+// Open makes a handle on the store. It logs in where there is a user, again and again while members elect or are busy, as every question does; otherwise it
+// connects when it is first used. Close it.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	cl, err := clientv3.New(clientv3.Config{
-		Context: context.WithoutCancel(ctx), Endpoints: cfg.Endpoints, TLS: cfg.TLS, Username: cfg.User, Password: cfg.Password,
-		DialTimeout: tryTime, DialKeepAliveTime: probeAfter, DialKeepAliveTimeout: probeTime, PermitWithoutStream: true,
-		// The client's own retrying knows nothing of what may be done twice.
-		MaxUnaryRetries: 1, Logger: zap.NewNop(),
+	s := &Store{cfg: cfg, leases: map[*lease]struct{}{}}
+	asking, cancel := bounded(ctx)
+	defer cancel()
+	err = s.call(asking, "connect", func(context.Context) (err error) {
+		s.client, err = clientv3.New(clientv3.Config{
+			Context: context.WithoutCancel(ctx), Endpoints: cfg.Endpoints, TLS: cfg.TLS, Username: cfg.User, Password: cfg.Password,
+			DialTimeout: tryTime, DialKeepAliveTime: probeAfter, DialKeepAliveTimeout: probeTime, PermitWithoutStream: true,
+			// The client's own retrying knows nothing of what may be done twice.
+			MaxUnaryRetries: 1, Logger: zap.NewNop(),
+		})
+		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("connect to etcd at %s: %w", strings.Join(cfg.Endpoints, ", "), translate(err))
+		return nil, err
 	}
-	return &Store{cfg: cfg, client: cl, leases: map[*lease]struct{}{}}, nil
+	return s, nil
 }

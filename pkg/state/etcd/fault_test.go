@@ -18,7 +18,7 @@ import (
 )
 
 // patience bounds every wait of these tests.
-const patience = 3 * time.Minute
+const patience = 5 * time.Minute
 
 // until waits for a condition.
 func until(t *testing.T, what string, holds func() bool) {
@@ -83,11 +83,11 @@ func TestStoppedHolder(t *testing.T) {
 	if !said.Scan() || said.Text() != "wrote" {
 		t.Fatalf("it said %q", said.Text())
 	}
+	s := open(t, cfg) // before the other one is stopped: its lease should not end while we log in
+	defer closing(t, s)
 	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	s := open(t, cfg)
-	defer closing(t, s)
 	_, err = s.Acquire(t.Context(), "lab/r1", statetest.Holder("ann"))
 	var locked *state.LockedError
 	if !errors.As(err, &locked) || locked.Holder.User != "other" || !strings.Contains(locked.Remedy, "state unlock") {
@@ -166,7 +166,7 @@ func TestMembersFail(t *testing.T) {
 	}
 	defer own.Stop()
 	cfg := own.Config("faults")
-	cfg.TTL = time.Minute // longer than the test is without a majority
+	cfg.TTL = 10 * time.Minute // longer than the test is without a majority
 	s := open(t, cfg)
 	j := openJournal(t, s, acquire(t, s, "lab"))
 	short := own.Config("faults")
@@ -175,9 +175,20 @@ func TestMembersFail(t *testing.T) {
 	appendTo(t, j, intent("r", 0))
 	own.Kill(0)
 	appendTo(t, j, intent("r", 1))
-	briefLease := acquire(t, brief, "elsewhere") // its time to live begins when one member is gone already
-	bj := openJournal(t, brief, briefLease)
-	appendTo(t, bj, intent("elsewhere", 0))
+	var briefLease state.Lease
+	var bj *etcd.Journal
+	until(t, "a short lease to be held for long enough to write under it", func() bool { // members that elect may let one end
+		l, err := brief.Acquire(t.Context(), "elsewhere", statetest.Holder("ann"))
+		if err != nil {
+			return false
+		}
+		bj, err = brief.Journal(t.Context(), l)
+		if err == nil {
+			_, err = bj.Append(t.Context(), intent("elsewhere", 0))
+		}
+		briefLease = l
+		return err == nil
+	})
 	own.Pause(t, 1)
 	var appended error
 	done := make(chan struct{})

@@ -4,7 +4,9 @@ package etcdtest
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -14,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 
@@ -28,7 +31,7 @@ const (
 )
 
 // ready bounds every wait for the cluster.
-const ready = time.Minute
+const ready = 5 * time.Minute // members on a busy machine elect more than once
 
 // Cluster is a set of etcd members that run until Stop.
 type Cluster struct {
@@ -140,11 +143,31 @@ func (c *Cluster) enableAuth() error {
 		func() error { _, err := cl.AuthEnable(ctx); return err },
 	}
 	for i, step := range steps {
-		if err := step(); err != nil {
+		if err := insist(ctx, step); err != nil {
 			return fmt.Errorf("prepare etcd for tests, step %d: %w", i+1, err)
 		}
 	}
 	return nil
+}
+
+// insist makes a step until it is made: while members elect, one may fail, or be made and not be answered.
+func insist(ctx context.Context, step func() error) error {
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := step()
+		switch {
+		case err == nil, errors.Is(err, rpctypes.ErrUserAlreadyExist), errors.Is(err, rpctypes.ErrRoleAlreadyExist):
+			return nil
+		case errors.Is(err, rpctypes.ErrUserEmpty): // authentication is on, and we are nobody
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-tick.C:
+		}
+	}
 }
 
 // Config is how the tests reach one state of the cluster. Every name is a state of its own.
@@ -187,8 +210,12 @@ func (c *Cluster) Stop() {
 // freePorts finds ports of loopback that nobody listens on.
 func freePorts(n int) ([]int, error) {
 	var out []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for try := 0; len(out) < n; try++ {
+		// Below those that the kernel gives to whoever wants any (ip_local_port_range): nobody gets it between now and etcd's start.
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(20000)))
+		if err != nil && try < 100 {
+			continue // it is taken
+		}
 		if err != nil {
 			return nil, err
 		}
