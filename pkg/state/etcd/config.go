@@ -108,10 +108,12 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s := &Store{cfg: cfg, leases: map[*lease]struct{}{}}
 	asking, cancel := bounded(ctx)
 	defer cancel()
+	within := tryTime / 2
 	err = s.call(asking, "connect", func(context.Context) (err error) {
+		within *= 2 // each time it connects anew, for which a busy machine may need longer
 		s.client, err = clientv3.New(clientv3.Config{
 			Context: context.WithoutCancel(ctx), Endpoints: cfg.Endpoints, TLS: cfg.TLS, Username: cfg.User, Password: cfg.Password,
-			DialTimeout: tryTime, DialKeepAliveTime: probeAfter, DialKeepAliveTimeout: probeTime, PermitWithoutStream: true,
+			DialTimeout: within, DialKeepAliveTime: probeAfter, DialKeepAliveTimeout: probeTime, PermitWithoutStream: true,
 			// The client's own retrying knows nothing of what may be done twice.
 			MaxUnaryRetries: 1, Logger: zap.NewNop(),
 		})

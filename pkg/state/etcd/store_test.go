@@ -1,6 +1,7 @@
 package etcd_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -60,7 +61,12 @@ func (p place) Open(t *testing.T) state.Store { return open(t, p.Config) }
 
 func open(t *testing.T, cfg etcd.Config) *etcd.Store {
 	t.Helper()
-	s, err := etcd.Open(t.Context(), cfg)
+	var s *etcd.Store
+	var err error
+	until(t, "etcd to let us in", func() bool {
+		s, err = etcd.Open(t.Context(), cfg)
+		return !errors.Is(err, etcd.ErrUnreachable)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
