@@ -357,6 +357,15 @@ var mutations = []mutation{
 	{name: "a gate that does not wait", rule: "ops in order", text: "batch.gate batch:1 does not wait", only: true, damage: func(t *testing.T, p *plan.Plan) {
 		find(t, p, "batch.gate batch:1").Needs = nil
 	}},
+	{name: "a bake that is over at once", rule: "bake", text: `waits for "0" seconds`, only: true, damage: func(t *testing.T, p *plan.Plan) {
+		find(t, p, "batch.bake batch:1").Args = map[string]string{"seconds": "0"}
+	}},
+	{name: "noout for a month", rule: "ends of flags", text: "which is no time up to 4h0m0s", only: true, damage: func(t *testing.T, p *plan.Plan) {
+		find(t, p, "ceph.noout "+first).Args = map[string]string{"noout": "720h"}
+	}},
+	{name: "a cordon without an end", rule: "ends of flags", text: "which is no time up to 744h0m0s", only: true, damage: func(t *testing.T, p *plan.Plan) {
+		find(t, p, "host.cordon "+first).Args = map[string]string{"for": "never"}
+	}},
 	{name: "a bake beside the gate", rule: "ops in order", text: "batch.bake batch:1 does not wait", only: true, damage: func(t *testing.T, p *plan.Plan) {
 		find(t, p, "batch.bake batch:1").Needs = nil
 	}},

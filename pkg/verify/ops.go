@@ -2,6 +2,8 @@ package verify
 
 import (
 	"slices"
+	"strconv"
+	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/plan"
 )
@@ -15,7 +17,16 @@ var stageRules = []rule{
 	{"what ops expect", "ops", opsExpect},
 	{"what ops bring", "ops", opsBring},
 	{"packages", "ops", packages},
+	{"bake", "ops", bakes},
+	{"ends of flags", "I10", ends},
 }
+
+// flagTimes are the arguments that say for how long a flag is set, and the longest that is accepted: noout keeps Ceph from making copies anew, and a cordon, which a drain
+// leaves for weeks, its host from being used.
+var flagTimes = []struct {
+	arg     string
+	longest time.Duration
+}{{"noout", 4 * time.Hour}, {"for", 31 * 24 * time.Hour}}
 
 // way is how a method changes hosts. Each host goes through the chain, as far as it needs its ops. Those between stand behind the one that brings the new
 // specification and before SlotCommit; those beside stand anywhere. The batch has its own around all of them.
@@ -153,6 +164,25 @@ func packages(c *checker) {
 		c.must(len(list) > 0, c.b.Zone, "%s does not tell which packages it installs", o.ID)
 		for _, p := range list {
 			c.must(!c.policy.Stays || !plan.SwitchPackage(p.Name), c.b.Zone, "%s installs %s, which takes the network away from virtual machines that stay", o.ID, p.Name)
+		}
+	}
+}
+
+// bakes demands that a batch bakes for as long as the policy says: what the op waits for is its argument.
+func bakes(c *checker) {
+	if o := c.ops[c.ofBatch(plan.BatchBake)]; o != nil {
+		want := strconv.FormatInt(c.policy.BakeSeconds, 10)
+		c.must(o.Args["seconds"] == want, c.b.Zone, "%s waits for %q seconds, and the policy bakes for %s", o.ID, o.Args["seconds"], want)
+	}
+}
+
+// ends demands of every flag whose end an op names that it ends while somebody still remembers it; the ends that ops have by themselves are short.
+func ends(c *checker) {
+	for _, o := range c.stage().Ops {
+		for _, x := range flagTimes {
+			text := o.Args[x.arg]
+			holds, err := time.ParseDuration(text)
+			c.must(text == "" || err == nil && holds > 0 && holds <= x.longest, c.b.Zone, "%s sets a flag for %q (argument %s), which is no time up to %s", o.ID, text, x.arg, x.longest)
 		}
 	}
 }

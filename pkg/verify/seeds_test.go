@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -37,6 +38,7 @@ func staged(x plan.Certificate) plan.Plan {
 		p.Stages = append(p.Stages, plan.Stage{Title: "to be written"})
 		c.open()
 		s := stageOf(x.Fleet, b.Hosts, i, func(h int32) []plan.Kind { return append([]plan.Kind{plan.SlotWrite}, c.needs(h)...) })
+		s.Ops[len(s.Ops)-1].Args = map[string]string{"seconds": fmt.Sprint(x.Policy.BakeSeconds)} // of the bake
 		p.Stages[i] = s
 		c.close()
 	}

@@ -185,6 +185,7 @@ func stageOf(f plan.Fleet, hosts plan.Ints, batch int, kinds func(h int32) []pla
 		gate.Needs = append(gate.Needs, last)
 	}
 	bake := op(plan.BatchBake, sub)
+	bake.Args = map[string]string{"seconds": "60"} // as the policy of these tests says
 	bake.Needs = []plan.OpID{gate.ID}
 	s.Ops = append(s.Ops, gate, bake)
 	return s
