@@ -61,9 +61,9 @@ func (s *Storage) Observe(ctx context.Context, n model.Node) (ops.Ceph, error) {
 	if err != nil {
 		return ops.Ceph{}, err
 	}
-	out := ops.Ceph{Daemons: standing(st, d), Unsure: st.Unsure}
+	out := ops.Ceph{Daemons: standing(st.Standing, d), Unsure: st.Unsure}
 	if end := st.Mark.End(); st.Noout && end.After(st.Now) {
-		out.Noout = s.now().Add(end.Sub(st.Now)) // by our clock
+		out.Noout = st.asked.Add(end.Sub(st.Now)) // by our clock
 	}
 	for _, id := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(st.Here, d.OSDs)))) {
 		out.OSDs = append(out.OSDs, int32(id))
@@ -105,8 +105,15 @@ func standing(st ceph.Standing, d ceph.Daemons) string {
 	return ""
 }
 
+// stood is how a host of a cluster stood, and when that was asked by our clock. The answer's own Now is a while later, never earlier, however slow the hosts
+// are: an end that is told by both comes out too soon by that, and one that is set too late.
+type stood struct {
+	ceph.Standing
+	asked time.Time
+}
+
 // stand asks the node's cluster through a monitor's host, and tells which one it was. The node's own comes last: it may be on its way down.
-func (s *Storage) stand(ctx context.Context, n model.Node) (ceph.Standing, model.Node, error) {
+func (s *Storage) stand(ctx context.Context, n model.Node) (stood, model.Node, error) {
 	var errs []error
 	for _, m := range s.monitors(n) {
 		st, err := s.standAt(ctx, m, n)
@@ -127,18 +134,18 @@ func (s *Storage) stand(ctx context.Context, n model.Node) (ceph.Standing, model
 	if len(errs) == 0 {
 		errs = append(errs, errors.New("no node of the inventory has the role ceph-mon there"))
 	}
-	return ceph.Standing{}, model.Node{}, fmt.Errorf("ask the Ceph cluster of %s: %w", n.Path.Region(), errors.Join(errs...))
+	return stood{}, model.Node{}, fmt.Errorf("ask the Ceph cluster of %s: %w", n.Path.Region(), errors.Join(errs...))
 }
 
-func (s *Storage) standAt(ctx context.Context, m, n model.Node) (ceph.Standing, error) {
+func (s *Storage) standAt(ctx context.Context, m, n model.Node) (stood, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	link := s.Links.To(m)
+	link, asked := s.Links.To(m), s.now()
 	st, err := ceph.Stand(ctx, link, n.Name)
 	if err != nil && errors.Is(err, remote.ErrUnreachable) {
 		link.Drop()
 	}
-	return st, err
+	return stood{st, asked}, err
 }
 
 // monitors are the nodes of the node's region with a monitor: the one that answered last, then the others, then the node itself.
@@ -195,7 +202,7 @@ func (s *Storage) SetNoout(ctx context.Context, n model.Node, until time.Time) e
 	if until.IsZero() {
 		return s.unset(ctx, n, mon, ours, kept)
 	}
-	m := ceph.Mark{Until: st.Now.Add(until.Sub(s.now())).Unix(), Owner: s.Owner, Epoch: s.Epoch}
+	m := ceph.Mark{Until: st.Now.Add(until.Sub(st.asked)).Unix(), Owner: s.Owner, Epoch: s.Epoch}
 	if err := ceph.MarkNoout(ctx, s.on(mon), n.Name, m, kept); err != nil {
 		return fmt.Errorf("%s: %w", mon.Path, err)
 	}
@@ -377,5 +384,23 @@ func (s *Storage) stop(ctx context.Context, n model.Node, host remote.Host) erro
 	if err := ceph.Stop(ctx, host); err != nil {
 		return fmt.Errorf("%s: %w", n.Path, err)
 	}
+	s.tellDown(ctx, n, mon, st, d)
 	return nil
+}
+
+// tellDown tells the monitors that the node's OSDs have ended. An OSD says so itself and ends when nobody has heard it within seconds (osd_mon_shutdown_timeout);
+// until others miss it, clients wait for it, and its copies count. That nobody could be told stops nothing.
+func (s *Storage) tellDown(ctx context.Context, n, mon model.Node, st stood, d ceph.Daemons) {
+	var osds []int
+	for _, o := range st.OSDs {
+		if o.Up && slices.Contains(d.OSDs, o.ID) {
+			osds = append(osds, o.ID)
+		}
+	}
+	if mon.Path == n.Path { // it was the only one
+		return
+	}
+	if err := ceph.Down(ctx, s.on(mon), osds); err != nil {
+		s.Log.Warn("the monitors were not told that OSDs have ended, and find out by themselves", "node", string(n.Path), "error", err)
+	}
 }

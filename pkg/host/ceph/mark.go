@@ -129,6 +129,14 @@ func Stop(ctx context.Context, h remote.Host) error {
 	return nil
 }
 
+// Down tells the monitors that OSDs have ended. It may be repeated: one that is down stays so, and one that runs all the same says so and is up again.
+func Down(ctx context.Context, h remote.Host, osds []int) error {
+	if len(osds) == 0 {
+		return nil
+	}
+	return tell(ctx, h, cmd("osd down", "ids", ids(osds)))
+}
+
 // Start starts a host's daemons. It does not wait until they are in service. On a slot on trial with another release than the one that was stopped it
 // gives ErrHeld unless the slot has been declared good.
 func Start(ctx context.Context, h remote.Host, good bool) error {

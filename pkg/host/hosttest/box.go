@@ -253,7 +253,7 @@ func (b *Box) Local() remote.Local { return remote.Local{Shell: append(b.enter()
 func (b *Box) Target() remote.Target {
 	target := b.SSHD.Target()
 	target.Name, target.Via = "box", tunnel{b.operator.Process.Pid}
-	target.Timeout, target.Greeting = 3*time.Second, 30*time.Second // a busy machine is slow with its keys
+	target.Timeout, target.Greeting = 30*time.Second, 30*time.Second // a busy machine is slow with packets, which pass through its Open vSwitch, and with keys
 	return target
 }
 

@@ -29,7 +29,7 @@ func (b *Box) StartCeph(t testing.TB, address, pool string) {
 	listen := "[v2:" + address + ":3300]"
 	b.Must(t, "ceph-mon", "--mkfs", "-i", "a", "--keyring", keys, "--public-addrv", listen)
 	b.Daemon(t, "ceph-mon", "-f", "-i", "a", "--public-addrv", listen)
-	b.await(t, "the monitor answers", "ceph", "--connect-timeout", "5", "health")
+	b.await(t, "the monitor answers", "ceph", "--connect-timeout", "60", "health")
 	id := strings.TrimSpace(b.Must(t, "cat", "/proc/sys/kernel/random/uuid"))
 	b.Must(t, "ceph", "osd", "new", id)
 	osdKeys := filepath.Join(dir, "osd", "keyring")
@@ -37,7 +37,7 @@ func (b *Box) StartCeph(t testing.TB, address, pool string) {
 	b.Must(t, "ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", id, "--keyring", osdKeys)
 	b.Daemon(t, "ceph-osd", "-f", "-i", "0", "--keyring", osdKeys)
 	b.Must(t, "ceph", "osd", "pool", "create", pool, "1")
-	b.Must(t, "timeout", "60", "rbd", "pool", "init", pool)
+	b.Must(t, "timeout", "300", "rbd", "pool", "init", pool)
 }
 
 // cephConf keeps everything below one directory. The mgr is left out: RBD needs none.

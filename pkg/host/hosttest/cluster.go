@@ -44,15 +44,16 @@ func StartCluster(t testing.TB, boxes []*Box, names []string, pools ...string) {
 		b.Service(unit, "ceph-mon", "-f", "-i", names[i])
 		b.Must(t, "systemctl", "start", unit)
 	}
-	first.await(t, "the monitors have a quorum", "sh", "-c", fmt.Sprintf(`ceph --connect-timeout 5 quorum_status | tr -d " " | grep -q '"quorum":\[%s\]'`, join(len(boxes))))
+	first.await(t, "the monitors have a quorum", "sh", "-c", fmt.Sprintf(`ceph --connect-timeout 60 quorum_status | tr -d " " | grep -q '"quorum":\[%s\]'`, join(len(boxes))))
 	for i, b := range boxes {
 		if i < 2 {
 			b.addManager(t, names[i])
 		}
 		b.AddOSD(t, i)
 	}
-	first.await(t, "a manager is active, and another stands by", "sh", "-c", `ceph --connect-timeout 5 mgr dump --format json | grep -q '"available":true.*"standbys":\[{'`)
-	first.await(t, "all OSDs are up", "sh", "-c", fmt.Sprintf("ceph --connect-timeout 5 osd stat | grep -q ' %d up'", len(boxes)))
+	first.await(t, "a manager is active, and another stands by", "sh", "-c", `ceph --connect-timeout 60 mgr dump --format json | grep -q '"available":true.*"standbys":\[{'`)
+	first.await(t, "all OSDs are up", "sh", "-c", fmt.Sprintf("ceph --connect-timeout 60 osd stat | grep -q ' %d up'", len(boxes)))
+	first.await(t, "the manager has made its own pool", "sh", "-c", `ceph --connect-timeout 60 osd pool ls | grep -qE '^(\.mgr|device_health_metrics)$'`)
 	for _, p := range pools {
 		first.Must(t, "ceph", "osd", "pool", "create", p, "8", "8", "replicated", "--autoscale-mode=off")
 	}
@@ -67,14 +68,19 @@ func join(n int) string {
 	return strings.Join(out, ",")
 }
 
-// Clean waits until all placement groups of the host's cluster are active and clean.
+// Clean waits until all placement groups that the pools of the host's cluster have are active and clean: the manager, which knows them, hears of a new pool a
+// moment after the monitors have made it, and of a new size when the OSDs tell.
 func (b *Box) Clean(t testing.TB) {
 	t.Helper()
-	b.await(t, "all placement groups are clean", "sh", "-c", `ceph --connect-timeout 5 pg stat -f json | python3 -c '
+	b.await(t, "all placement groups are clean", "sh", "-c", `{ ceph --connect-timeout 60 osd dump -f json; ceph --connect-timeout 60 pg dump pgs_brief -f json; } 2>/dev/null | python3 -c '
 import json, sys
-s = json.load(sys.stdin)
-s = s.get("pg_summary", s)
-sys.exit(not s["num_pgs"] or any(x["name"] != "active+clean" for x in s["num_pg_by_state"]))'`)
+text, read = sys.stdin.read().lstrip(), json.JSONDecoder().raw_decode
+osds, end = read(text)
+groups, _ = read(text[end:].lstrip())
+size = {p["pool"]: p["size"] for p in osds["pools"]}
+groups = groups.get("pg_stats", groups) if isinstance(groups, dict) else groups
+whole = [g for g in groups if g["state"] == "active+clean" and len(g["acting"]) == size.get(int(g["pgid"].split(".")[0]))]
+sys.exit(not whole or len(whole) < len(groups) or len(groups) != sum(p["pg_num"] for p in osds["pools"]))'`)
 }
 
 func (b *Box) addManager(t testing.TB, name string) {

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // services stands for systemd's service manager: what systemctl and systemd-run ask for goes through a pipe to this process, which starts the services
@@ -155,6 +156,9 @@ func (s *services) start(unit string, argv []string) int {
 	return 0
 }
 
+// stopTime is systemd's own TimeoutStopSec: who does not end by then is killed.
+const stopTime = 90 * time.Second
+
 // stop ends a unit with all its processes, and waits for it.
 func (s *services) stop(unit string) {
 	s.mu.Lock()
@@ -164,7 +168,9 @@ func (s *services) stop(unit string) {
 		return
 	}
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
+	kill := time.AfterFunc(stopTime, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
 	<-ended
+	kill.Stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.states[unit] = "inactive"

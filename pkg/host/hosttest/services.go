@@ -124,7 +124,7 @@ func (b *Box) startOVS(t testing.TB) {
 	}
 	b.Daemon(t, "ovsdb-server", db, "--remote=punix:/run/openvswitch/db.sock", "--unixctl=/run/openvswitch/ovsdb.ctl")
 	b.await(t, "ovsdb-server answers", "ovs-vsctl", "--timeout=5", "--no-wait", "init")
-	b.Must(t, "ovs-vsctl", "--timeout=5", "--no-wait", "set", "Open_vSwitch", ".", "external_ids:system-id=box", "ovs_version=3.1.0")
+	b.Must(t, "ovs-vsctl", "--timeout=60", "--no-wait", "set", "Open_vSwitch", ".", "external_ids:system-id=box", "ovs_version=3.1.0")
 	b.Daemon(t, "ovs-vswitchd", "unix:/run/openvswitch/db.sock", "--disable-system", "--unixctl=/run/openvswitch/vswitchd.ctl")
 	b.await(t, "ovs-vswitchd answers", "ovs-appctl", "-t", "/run/openvswitch/vswitchd.ctl", "version")
 }
