@@ -78,7 +78,7 @@ func TestLibvirt(t *testing.T) {
 		if shown := box.Must(t, "virsh", "domstate", "vm1"); !strings.Contains(shown, "running") {
 			t.Errorf("virsh shows %q", shown)
 		}
-		port := box.Must(t, "ovs-vsctl", "--timeout=5", "--bare", "--columns=name", "find", "Port", "tag=42")
+		port := box.Must(t, "ovs-vsctl", "--timeout=60", "--bare", "--columns=name", "find", "Port", "tag=42")
 		if !strings.Contains(box.Must(t, "virsh", "domiflist", "vm1"), strings.TrimSpace(port)) || port == "" {
 			t.Errorf("the guest's card is not the port with VLAN 42 (%q)", port)
 		}
