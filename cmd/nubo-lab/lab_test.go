@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -95,7 +96,7 @@ func (r *rig) name() string { return fmt.Sprintf("t%d", os.Getpid()) }
 func (r *rig) lab(args ...string) (string, error) {
 	r.Helper()
 	// Not the test's context: that has ended when the cleanup runs.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], append([]string{"--rack", r.rack, "--dir", r.dir}, args...)...)
 	cmd.Env = append(os.Environ(), asProgram+"=1")
@@ -124,7 +125,7 @@ func (r *rig) status() lab.Status {
 // eventually looks at a condition until it holds.
 func (r *rig) eventually(what string, holds func() bool) {
 	r.Helper()
-	deadline := time.After(90 * time.Second)
+	deadline := time.After(10 * time.Minute) // firmware on a busy machine
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for !holds() {
@@ -179,7 +180,7 @@ func (r *rig) redfish(method, path, body string) string {
 
 func (r *rig) ipmi(args ...string) string {
 	r.Helper()
-	return r.must(append([]string{"exec", "--", "ipmitool", "-I", "lanplus", "-C", "3", "-H", "10.77.9.12", "-U", "admin", "-P", "nubo-lab"}, args...)...)
+	return r.must(append([]string{"exec", "--", "ipmitool", "-I", "lanplus", "-N", "30", "-C", "3", "-H", "10.77.9.12", "-U", "admin", "-P", "nubo-lab"}, args...)...)
 }
 
 func (r *rig) wants(what, got, want string) {
@@ -265,10 +266,26 @@ func (r *rig) guestReset(blade string) {
 	r.Helper()
 	b := r.status().Blades[slices.IndexFunc(r.status().Blades, func(b lab.BladeStatus) bool { return b.Name == blade })]
 	socket := strings.TrimSuffix(b.Console, ".console") + ".qmp"
-	cmd := exec.CommandContext(r.Context(), "socat", "-t", "1", "-", "UNIX-CONNECT:"+socket)
-	cmd.Stdin = strings.NewReader(`{"execute":"qmp_capabilities"}{"execute":"system_reset"}`)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		r.Fatalf("socat: %v\n%s", err, out)
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		r.Fatal(err)
+	}
+	defer conn.Close()
+	answers := json.NewDecoder(conn)
+	for _, command := range []string{"", "qmp_capabilities", "system_reset"} { // it greets first
+		if command != "" {
+			_, err = fmt.Fprintf(conn, `{"execute":%q}`, command)
+		}
+		for answered := false; err == nil && !answered; {
+			var answer struct{ QMP, Return, Error json.RawMessage }
+			if err = answers.Decode(&answer); answer.Error != nil { // and tells of events between
+				err = fmt.Errorf("it refuses: %s", answer.Error)
+			}
+			answered = answer.QMP != nil || answer.Return != nil
+		}
+		if err != nil {
+			r.Fatalf("QEMU's monitor, %q: %v", command, err)
+		}
 	}
 }
 

@@ -24,7 +24,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files in the scripts anew")
 
 // deadline bounds every wait of these tests.
-const deadline = time.Minute
+const deadline = 5 * time.Minute
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 // until waits for a condition, and fails when it does not come about.
 func until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for tick := time.NewTicker(10 * time.Millisecond); !holds(); {
 		select {
 		case <-tick.C:

@@ -98,7 +98,7 @@ func (m *machine) settle(ctx context.Context, p Process, files bladeFiles, boot 
 // awaitQMP connects to the monitor of a QEMU that was just started.
 func awaitQMP(ctx context.Context, p Process, socket string) (*qmp, error) {
 	var monitor *qmp
-	err := waitFor(ctx, "QEMU's monitor at "+socket, 30*time.Second, func() (bool, error) {
+	err := waitFor(ctx, "QEMU's monitor at "+socket, time.Minute, func() (bool, error) {
 		if !p.Alive() {
 			return false, errors.New("QEMU has ended")
 		}

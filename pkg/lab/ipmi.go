@@ -84,7 +84,7 @@ func startIPMI(ctx context.Context, b Blade, d Dirs, self, line string) error {
 	if err != nil {
 		return err
 	}
-	err = waitFor(ctx, "the IPMI BMC of "+b.Name, 20*time.Second, func() (bool, error) {
+	err = waitFor(ctx, "the IPMI BMC of "+b.Name, time.Minute, func() (bool, error) {
 		if !p.Alive() {
 			return false, fmt.Errorf("ipmi_sim has ended: %s", lastLines(log, 5))
 		}

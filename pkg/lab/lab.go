@@ -190,7 +190,7 @@ func (l *Lab) upStations(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		err = waitFor(ctx, "sshd of "+s.Name, 20*time.Second, func() (bool, error) {
+		err = waitFor(ctx, "sshd of "+s.Name, time.Minute, func() (bool, error) {
 			if !p.Alive() {
 				return false, fmt.Errorf("it has ended: %s", lastLines(log, 5))
 			}
