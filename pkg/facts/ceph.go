@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
@@ -72,6 +73,9 @@ func projectCeph(d model.Desired, c model.ObservedCeph, st plan.State) {
 	}
 	set(cluster, plan.AttrSettings, cmp.Or(strings.Join(c.Drift, "; "), string(c.Settings)))
 	set(cluster, plan.AttrForeign, strings.Join(c.Foreign, ", "))
+	if c.Require > 0 {
+		set(cluster, plan.AttrRequire, strconv.Itoa(c.Require))
+	}
 	if want.Adopted {
 		c = adopted(c)
 	}

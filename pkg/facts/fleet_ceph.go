@@ -36,7 +36,7 @@ func (b *fleet) cluster(r model.Region) {
 	for _, p := range o.Pools {
 		b.pool(r.Path, p, hostOf, &c)
 	}
-	c.Mons, c.Mgrs = b.hostsOf(o.Mons), b.hostsOf(o.Mgrs)
+	c.Mons, c.Mgrs, c.Require = b.hostsOf(o.Mons), b.hostsOf(o.Mgrs), o.Require
 	b.out.Clusters = append(b.out.Clusters, c)
 	b.daemons(r.Path, plan.Quorum, "mon", o.Mons)
 	b.daemons(r.Path, plan.Standby, "mgr", o.Mgrs)

@@ -419,6 +419,19 @@ func (c *Clusters) Settle(ctx context.Context, region model.Path) error {
 	return nil
 }
 
+// Require has the region's cluster start no OSD of a major release below this one any more.
+func (c *Clusters) Require(ctx context.Context, region model.Path, release int) error {
+	if _, err := c.region(region); err != nil {
+		return err
+	}
+	leader := c.leader(c.look(ctx, region))
+	if leader.Name == "" {
+		return fmt.Errorf("no monitor's host of %s answers", region)
+	}
+	c.Log.Info("from now on no OSD of an older release starts", "region", string(region), "release", release)
+	return c.wrap(leader, ceph.Require(ctx, c.on(leader), release))
+}
+
 // leader is the first node whose host runs a monitor; the zero value when there is none.
 func (c *Clusters) leader(members []member) model.Node {
 	for _, m := range members {

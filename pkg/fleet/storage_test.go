@@ -109,6 +109,7 @@ func TestStorage(t *testing.T) {
 	if err := s.OKToStop(t.Context(), n); err != nil {
 		t.Errorf("a healthy host may not stop: %v", err)
 	}
+	t.Run("the end of a rise", func(t *testing.T) { h.in(t).requires() })
 	t.Run("adopt", func(t *testing.T) { h.in(t).adopted() })
 	h.stops(s, n)
 	h.others(s, n)

@@ -139,16 +139,18 @@ type ObservedVM struct {
 
 // ObservedCeph is a region's cluster as Ceph itself tells it.
 type ObservedCeph struct {
-	Region Path             `json:"region"`
-	FSID   string           `json:"fsid"`
-	Health string           `json:"health"` // HEALTH_OK, HEALTH_WARN, HEALTH_ERR
-	Checks []string         `json:"checks,omitempty"`
-	Flags  []string         `json:"flags,omitempty"` // cluster-wide, such as noout
-	Mons   []ObservedDaemon `json:"mons,omitempty"`  // Up: in quorum
-	Mgrs   []ObservedDaemon `json:"mgrs,omitempty"`  // Active: the one of them
-	OSDs   []ObservedOSD    `json:"osds,omitempty"`
-	Pools  []ObservedPool   `json:"pools,omitempty"`
-	Keys   []ObservedKey    `json:"keys,omitempty"`
+	Region Path     `json:"region"`
+	FSID   string   `json:"fsid"`
+	Health string   `json:"health"` // HEALTH_OK, HEALTH_WARN, HEALTH_ERR
+	Checks []string `json:"checks,omitempty"`
+	Flags  []string `json:"flags,omitempty"` // cluster-wide, such as noout
+	// Require is the major release below which no OSD starts (require_osd_release), by its number; 0: not known.
+	Require int              `json:"require,omitempty"`
+	Mons    []ObservedDaemon `json:"mons,omitempty"` // Up: in quorum
+	Mgrs    []ObservedDaemon `json:"mgrs,omitempty"` // Active: the one of them
+	OSDs    []ObservedOSD    `json:"osds,omitempty"`
+	Pools   []ObservedPool   `json:"pools,omitempty"`
+	Keys    []ObservedKey    `json:"keys,omitempty"`
 	// Unsure says why the placement groups are not all known; empty when they are.
 	Unsure string `json:"unsure,omitempty"`
 	Error  string `json:"error,omitempty"` // why it could not be asked

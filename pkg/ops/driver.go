@@ -41,7 +41,7 @@ func (d *Driver) Knows(k plan.Kind) bool {
 		return w.Machines != nil && w.Hosts != nil && w.Guests != nil && w.Batches != nil
 	case plan.HostCordon:
 		return w.Cordons != nil
-	case plan.CephCreate, plan.CephMon, plan.CephMgr, plan.CephOSD, plan.CephSettle:
+	case plan.CephCreate, plan.CephMon, plan.CephMgr, plan.CephOSD, plan.CephSettle, plan.CephRequire:
 		return w.Clusters != nil
 	case plan.CephOut, plan.CephEmpty, plan.CephPurge, plan.CephLeave, plan.DiskWipe:
 		return w.Clusters != nil && w.Departures != nil
@@ -83,6 +83,8 @@ var applies = map[plan.Kind]apply{
 	plan.CephMgr:    cephDaemon(model.RoleCephMgr),
 	plan.CephOSD:    cephDaemon(model.RoleCephOSD),
 	plan.CephSettle: cephSettle,
+
+	plan.CephRequire: cephRequire,
 
 	plan.CephOut:   cephOut,
 	plan.CephEmpty: cephEmpty,
@@ -194,7 +196,7 @@ var seenElsewhere = map[plan.Kind]bool{
 	// Packages are read from the host, which answers or fails; an installation that goes on by itself is joined.
 	plan.PackagesFetch: true, plan.PackagesInstall: true,
 	// So does a cluster, and a host that is asked for its disks.
-	plan.CephOut: true, plan.CephEmpty: true, plan.CephPurge: true, plan.CephLeave: true, plan.DiskWipe: true,
+	plan.CephOut: true, plan.CephEmpty: true, plan.CephPurge: true, plan.CephLeave: true, plan.DiskWipe: true, plan.CephRequire: true,
 }
 
 // answered reports whether a host that does not run what it should runs something else: only a host that is silent leaves the question open.

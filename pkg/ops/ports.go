@@ -172,6 +172,8 @@ type Clusters interface {
 	Ensure(ctx context.Context, n model.Node, role model.Role) error
 	// Settle brings rules, pools and keys to what is declared.
 	Settle(ctx context.Context, region model.Path) error
+	// Require has the cluster start no OSD of a major release below this one any more. It cannot be taken back.
+	Require(ctx context.Context, region model.Path, release int) error
 }
 
 // Departures take OSDs and daemons of a node out of its region's Ceph cluster for good, and wipe its disks. What the cluster still has of the node is told by

@@ -19,8 +19,9 @@ import "github.com/nuboctl/nuboctl/pkg/model"
 //   - I5, I9: of a standby or key group that the batch touches, one member is in down, and one at least is not.
 //   - I6: the batch lies in one zone, and those of its hosts that have OSDs in one place of Cluster.FailureDomain.
 //   - I7: no virtual machine moves to a class of a lower version, and none stays where its CPU model or networks are no longer to be had. No host with OSDs
-//     goes to a release of Ceph that a monitor of its cluster does not have yet, more than two ahead, or back; and a cluster whose release rises has
-//     three monitors, all of them up.
+//     goes to a release of Ceph that a monitor of its cluster does not have yet, more than two ahead, back, or below what its cluster requires; and a cluster
+//     whose release rises has three monitors, all of them up. CephRequire comes in a stage behind the batches of its region, and asks for no release that a
+//     host with OSDs of it does not have by then.
 //
 // Virtual machines stay where a batch has moved them. Hosts of a batch have ClassAfter once it is over.
 type Certificate struct {
@@ -133,6 +134,8 @@ type Cluster struct {
 	OSDHosts Ints       `json:"osd_hosts,omitempty"` // ascending
 	Pools    []Pool     `json:"pools,omitempty"`
 	Region   model.Path `json:"region"`
+	// Require is the major release of Ceph below which none of its OSDs starts; 0: not known.
+	Require int `json:"require,omitempty"`
 }
 
 // Pool is a Ceph pool with its placement groups seen as sets of hosts.
@@ -185,7 +188,8 @@ type Batch struct {
 	// Seconds are predicted: draining, the longest host, recovery, bake. It is no part of the evidence.
 	Seconds int64    `json:"seconds"`
 	Short   []string `json:"short,omitempty"`
-	// Stage is an index into Plan.Stages, ascending from batch to batch. Stages without a batch prepare: they hold ops of kind SlotWrite or PackagesFetch only.
+	// Stage is an index into Plan.Stages, ascending from batch to batch. Stages without a batch prepare: they hold ops of kind SlotWrite or PackagesFetch only. One
+	// behind all batches of its region may hold CephRequire.
 	Stage int `json:"stage"`
 	// Stops are the virtual machines that are stopped with their owner's consent and started again on their host.
 	Stops Ints       `json:"stops,omitempty"`

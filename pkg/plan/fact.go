@@ -75,6 +75,7 @@ const (
 	AttrCluster  Attr = "cluster"  // of a region: its cluster's fsid, or "there" where the inventory leaves that open
 	AttrSettings Attr = "settings" // of a region: digest of pools and keys
 	AttrForeign  Attr = "foreign"  // of a region: pools and keys that the inventory does not name; no op changes it
+	AttrRequire  Attr = "require"  // of a region: the major release of Ceph below which none of its OSDs starts, by its number
 	AttrMon      Attr = "mon"      // "up": in quorum
 	AttrMgr      Attr = "mgr"      // "up"
 	AttrOSDs     Attr = "osds"     // "up": every disk that is to be one is an OSD, in service and in its place

@@ -37,6 +37,10 @@ const (
 	CephSettle Kind = "ceph.settle" // rules, pools and keys
 )
 
+// CephRequire ends the rise of a cluster to another major release, once every OSD runs it: from then on none of an older one starts. It stands in a stage of its own, behind
+// the last batch of its region.
+const CephRequire Kind = "ceph.require"
+
 // The kinds that take a node out of service for good, in the order in which they come. CephPurge also removes what is left in a cluster of disks that are gone.
 const (
 	CephOut   Kind = "ceph.out"   // its OSDs: their data goes elsewhere
@@ -120,6 +124,8 @@ var kinds = map[Kind]KindInfo{
 	CephMgr:    {Verb: "run a manager", Reversible: true, Timeout: 30 * time.Minute},
 	CephOSD:    {Verb: "make its empty disks OSDs, until they are in service", Reversible: true, Timeout: 60 * time.Minute},
 	CephSettle: {Verb: "bring pools and keys to what is declared", Reversible: true, Timeout: 20 * time.Minute},
+
+	CephRequire: {Verb: "let no OSD of an older release start any more", Reversible: false, Timeout: 30 * time.Minute},
 
 	CephOut:   {Verb: "mark its OSDs out", Reversible: true, Timeout: 5 * time.Minute},
 	CephEmpty: {Verb: "wait until no placement group needs its OSDs", Reversible: true, Waits: true, Timeout: 14 * 24 * time.Hour},

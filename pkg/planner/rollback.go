@@ -98,7 +98,10 @@ func (r *rollout) cannotGoBack(n *model.Node, h *model.ObservedHost) *Reason {
 		return nil
 	}
 	from, to := major(r.in.Packages[h.Image]), major(r.in.Packages[h.Idle.Image])
-	switch {
+	switch required := r.required(n.Path.Region()); {
+	case to > 0 && to < required:
+		return no(fmt.Sprintf("the cluster of %s starts no OSD below Ceph %d any more (require-osd-release), and the older slot has Ceph %d: that step was one-way", n.Path.Region(), required, to),
+			"go forward: mend the image and upgrade to that")
 	case from == 0 || to == 0:
 		return no(fmt.Sprintf("whether Ceph of image %s can go on with what that of %s has written is not known, since the packages of one are not", h.Idle.Image.Short(), h.Image.Short()),
 			"bring both images into the image store; nuboctl image list shows those that are there")

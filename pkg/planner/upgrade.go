@@ -31,8 +31,12 @@ func (b *builder) upgrade(p *plan.Plan) error {
 	default:
 		r.choose()
 	}
-	if err != nil || len(r.want) == 0 {
+	if err != nil {
 		return err
+	}
+	if len(r.want) == 0 {
+		b.requiresAlone(p)
+		return nil
 	}
 	fleet, err := facts.FleetFor(b.in.Desired, b.in.Observed, r.changes())
 	if err != nil {
@@ -119,11 +123,12 @@ func (r *rollout) stages(p *plan.Plan) {
 	for over < len(r.cert.Batches) && r.over(over) {
 		over++
 	}
-	if over == len(r.cert.Batches) {
-		return
-	}
 	p.Initial = withoutBatches(r.state, over)
 	r.state = p.Initial
+	if over == len(r.cert.Batches) {
+		r.requires(p)
+		return
+	}
 	if over > 0 {
 		wave.Advance(&r.cert.Fleet, r.cert.Batches[:over])
 		r.cert.Batches = r.cert.Batches[over:]
@@ -152,6 +157,7 @@ func (r *rollout) stages(p *plan.Plan) {
 		r.cert.Batches[i].Stage = len(stages) - len(r.cert.Batches) + i
 	}
 	p.Stages = append(p.Stages, stages...)
+	r.requires(p)
 	p.Certificate = &r.cert
 	p.Provenance.Policy = model.DigestJSON(r.cert.Policy)
 	if r.drains() {

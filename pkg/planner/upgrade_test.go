@@ -236,7 +236,7 @@ func called(ops []plan.Op, over int) []string {
 	var out []string
 	for _, o := range ops {
 		text := fmt.Sprint(o.ID, o.Needs, o.Pre, o.Post, o.Args)
-		for i := over; i < 100; i++ {
+		for i := 99; i >= over; i-- { // "batch:1" is the beginning of "batch:12"
 			text = strings.ReplaceAll(text, string(plan.BatchSubject(i)), fmt.Sprintf("batch~%d", i-over))
 		}
 		out = append(out, text)

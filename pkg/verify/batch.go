@@ -106,6 +106,8 @@ func oneFailureDomain(c *checker, h int32) string {
 func releases(c *checker, h int32) string {
 	was, after, mons := c.ceph[h], c.fleet.Hosts[h].CephAfter, c.cluster.Mons
 	switch older := func(m int32) bool { return m != h && (c.ceph[m] < after || c.down[m]) }; {
+	case after > 0 && after < c.cluster.Require && c.keepsData(h):
+		return fmt.Sprintf("would run OSDs of Ceph %d, and its cluster starts none below %d any more", after, c.cluster.Require)
 	case was == 0 || after == was || after == 0:
 		return ""
 	case after < was && c.keepsData(h) || after > was+2:

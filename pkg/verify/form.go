@@ -3,6 +3,7 @@ package verify
 import (
 	"math/bits"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
@@ -139,6 +140,7 @@ func regionsForm(c *checker) {
 	for _, k := range c.fleet.Clusters {
 		c.must(!regions[k.Region], k.Region, "region %s has two clusters", k.Region)
 		regions[k.Region] = true
+		c.must(within(mostOfMachine, int64(k.Require)), k.Region, "its cluster requires release %d", k.Require)
 		c.must(slices.Contains(levels[:], k.FailureDomain), k.Region, "%q is no failure domain", k.FailureDomain)
 		for _, h := range k.OSDHosts {
 			c.must(c.path(h).Region() == k.Region, k.Region, "OSD host %s is not in %s", c.path(h), k.Region)
@@ -228,6 +230,12 @@ func initialState(c *checker) {
 			h := known[path]
 			c.must(h != nil, path, "%s is in the plan's initial state, and not in the fleet", path)
 			c.must(h == nil || h.Down || is[plan.AttrPower] != "off", path, "%s is off, and not counted as lost", path)
+		}
+		if region, ok := sub.Ceph(); ok && is[plan.AttrRequire] != "" {
+			there := slices.ContainsFunc(c.fleet.Clusters, func(k plan.Cluster) bool {
+				return k.Region == region && strconv.Itoa(k.Require) == is[plan.AttrRequire]
+			})
+			c.must(there, region, "its cluster requires release %s, and the fleet has it otherwise", is[plan.AttrRequire])
 		}
 		if name, ok := sub.VM(); ok && is[plan.AttrRuns] != "" {
 			i, found := slices.BinarySearch(c.fleet.VMs.Names, name)

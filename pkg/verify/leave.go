@@ -38,6 +38,8 @@ func uncertified(p plan.Plan, o plan.Op) error {
 	switch {
 	case p.Goal == plan.GoalDecommission && leaves:
 		return expects(p, o, needs)
+	case o.Kind == plan.CephRequire:
+		return endsAlone(p, o)
 	case p.Goal == plan.GoalDecommission:
 		return fmt.Errorf("%s has no place in a decommission", o.ID)
 	case o.Kind == plan.CephPurge && lost.Value != "":

@@ -339,6 +339,49 @@ var mutations = []mutation{
 		set[slices.Index(set, no(0, 0, 0))] = no(0, 0, 1)
 	}},
 
+	// The end of a rise.
+	{name: "a release below what is required", rule: "releases of Ceph", text: "its cluster starts none below 18 any more", only: true, damage: func(_ *testing.T, p *plan.Plan) {
+		releases18(p, 0)
+		cert(p).Fleet.Hosts[no(1, 2, 0)].CephAfter, cert(p).Fleet.Clusters[0].Require = 16, 18
+	}},
+	{name: "an ending before the last batch", rule: "endings", text: "ceph.require ceph:s/r is in stage 9, and batch:8 of the same region in stage 10", only: true,
+		damage: func(_ *testing.T, p *plan.Plan) { *p = ended(nil); earlier(p) }},
+	{name: "an ending that leaves a host behind", rule: "endings", text: "asks for release 18, and s/r/az2/c/h2 has 16 by then", only: true, damage: func(_ *testing.T, p *plan.Plan) {
+		*p = ended(func(f *plan.Fleet) {
+			f.Hosts[no(1, 2, 1)].Change, f.Hosts[no(1, 2, 1)].Ceph, f.Hosts[no(1, 2, 1)].CephAfter = false, 16, 16
+		})
+	}},
+	{name: "an ending of a release that is not known", rule: "endings", text: "asks for release 18, and s/r/az2/c/h2 has 0 by then", only: true, damage: func(_ *testing.T, p *plan.Plan) {
+		*p = ended(func(f *plan.Fleet) { f.Hosts[no(1, 2, 1)].Ceph, f.Hosts[no(1, 2, 1)].CephAfter = 0, 0 })
+	}},
+	{name: "an ending while OSDs are down", rule: "endings", text: "while s/r/az2/c/h2 is down", only: true, damage: func(_ *testing.T, p *plan.Plan) {
+		*p = ended(func(f *plan.Fleet) { f.Hosts[no(1, 2, 1)].Down = true })
+	}},
+	{name: "an ending from another release", rule: "endings", text: "does not expect that its cluster requires 17", damage: func(_ *testing.T, p *plan.Plan) {
+		*p = ended(nil)
+		cert(p).Fleet.Clusters[0].Require, p.Initial[region][plan.AttrRequire] = 17, "17"
+	}},
+	{name: "an ending of no cluster", rule: "endings", text: "the fleet has no such cluster", damage: func(_ *testing.T, p *plan.Plan) {
+		*p = ended(nil)
+		o := &p.Stages[len(p.Stages)-1].Ops[0]
+		o.Target, o.ID = "ceph:s/q", "ceph.require ceph:s/q"
+	}},
+	{name: "a required release that is forged", rule: "initial state", text: "its cluster requires release 17", only: true, damage: func(_ *testing.T, p *plan.Plan) {
+		*p = ended(nil)
+		p.Stages = p.Stages[:len(p.Stages)-1]
+		p.Initial[region][plan.AttrRequire] = "17"
+	}},
+	{name: "a required release below zero", rule: "regions", text: "requires release -1", only: true, damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.Clusters[0].Require = -1 }},
+	{name: "an ending in a batch", rule: "ops of others", text: "which it does not need", damage: func(_ *testing.T, p *plan.Plan) {
+		*p = ended(nil)
+		last := len(p.Stages) - 1
+		p.Stages[last-1].Ops, p.Stages = append(p.Stages[last-1].Ops, p.Stages[last].Ops...), p.Stages[:last]
+	}},
+	{name: "a gate that ends a rise", rule: "what ops bring", text: "must not bring require of ceph:s/r", only: true, damage: func(t *testing.T, p *plan.Plan) {
+		o := find(t, p, "batch.gate batch:1")
+		o.Post = append(o.Post, plan.Fact{Attr: plan.AttrRequire, Subject: region, Value: "18"})
+	}},
+
 	// The ops.
 	{name: "no bake", rule: "ops that are needed", text: "lacks batch.bake", only: true, damage: func(t *testing.T, p *plan.Plan) { drop(t, p, "batch.bake") }},
 	{name: "no certification", rule: "ops that are needed", text: "lacks batch.certify", only: true, damage: func(t *testing.T, p *plan.Plan) { drop(t, p, "batch.certify") }},

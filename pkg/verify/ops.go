@@ -117,7 +117,7 @@ var contract = map[plan.Kind]struct {
 }
 
 var guarded = []plan.Attr{plan.AttrCordon, plan.AttrGuests, plan.AttrNoout, plan.AttrCeph, plan.AttrHost, plan.AttrPackages, plan.AttrDefault, plan.AttrPower, plan.AttrOrder, plan.AttrInstall,
-	plan.AttrCertified, plan.AttrGate, plan.AttrBaked}
+	plan.AttrRequire, plan.AttrCertified, plan.AttrGate, plan.AttrBaked}
 
 // aboutKind names the kind of op that a host has when an attribute concerns it.
 var aboutKind = map[plan.Attr]plan.Kind{plan.AttrGuests: plan.HostDrain, plan.AttrCeph: plan.CephStop, plan.AttrNoout: plan.CephNoout}

@@ -16,6 +16,7 @@ var planRules = []rule{
 	{"canary", "order", canary},
 	{"stages in order", "order", stagesInOrder},
 	{"preparing stages", "ops", preparingStages},
+	{"endings", "I7", endings},
 	{"flags", "I10", flags},
 	{"grade of all", "grade", gradeOfAll},
 	{"bound", "bound", bound},
@@ -99,14 +100,14 @@ func stagesInOrder(c *checker) {
 	}
 }
 
-// preparingStages demands that what is outside of batches takes nothing out of service.
+// preparingStages demands that what is outside of batches takes nothing out of service. When a cluster may be told to start no older OSD is a rule of its own.
 func preparingStages(c *checker) {
 	for i, s := range c.plan.Stages {
 		if slices.ContainsFunc(c.batches, func(b plan.Batch) bool { return b.Stage == i }) {
 			continue
 		}
 		for _, o := range s.Ops {
-			c.must(o.Kind == plan.SlotWrite || o.Kind == plan.PackagesFetch, "", "stage %d is that of no batch, and holds %s", i, o.ID)
+			c.must(o.Kind == plan.SlotWrite || o.Kind == plan.PackagesFetch || o.Kind == plan.CephRequire, "", "stage %d is that of no batch, and holds %s", i, o.ID)
 		}
 	}
 }

@@ -69,7 +69,7 @@ func Decode(answers map[string]json.RawMessage) (model.ObservedCeph, error) {
 	if err := errors.Join(errs...); err != nil {
 		return model.ObservedCeph{}, err
 	}
-	o := model.ObservedCeph{FSID: d.Status.FSID, Health: d.Status.Health.Status, Flags: d.flags(), Mons: d.mons(), Mgrs: d.mgrs(), OSDs: d.osds(), Pools: d.pools(), Keys: d.keys(), Unsure: d.PG.unsure(), Empty: d.emptyHosts()}
+	o := model.ObservedCeph{FSID: d.Status.FSID, Health: d.Status.Health.Status, Flags: d.flags(), Require: model.CephRelease(d.OSD.Require), Mons: d.mons(), Mgrs: d.mgrs(), OSDs: d.osds(), Pools: d.pools(), Keys: d.keys(), Unsure: d.PG.unsure(), Empty: d.emptyHosts()}
 	for _, name := range slices.Sorted(maps.Keys(d.Status.Health.Checks)) {
 		if c := d.Status.Health.Checks[name]; !c.Muted {
 			o.Checks = append(o.Checks, name+": "+c.Summary.Message)
@@ -138,6 +138,7 @@ type mgrDump struct {
 type osdDump struct {
 	FSID     string   `json:"fsid"`
 	FlagsSet []string `json:"flags_set"`
+	Require  string   `json:"require_osd_release"`
 	// NodeFlags are flags that hold for the OSDs below a bucket ("ceph osd set-group").
 	NodeFlags map[string][]string `json:"crush_node_flags"`
 	Pools     []struct {

@@ -38,7 +38,7 @@ func TestDecode(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := model.ObservedCeph{
-		FSID: "5f1c1f1e-93cf-4a3a-9d3a-000000000001", Health: "HEALTH_WARN", Unsure: "no manager answers",
+		FSID: "5f1c1f1e-93cf-4a3a-9d3a-000000000001", Health: "HEALTH_WARN", Require: 18, Unsure: "no manager answers",
 		Mons: []model.ObservedDaemon{{Name: "blade-01", Node: "blade-01", Up: true}},
 		OSDs: []model.ObservedOSD{{ID: 0, Node: "blade-01", FSID: "37596e71-fc64-4d10-a853-b2776bdb5ea4", Up: true, In: true, Class: "hdd", Version: "18.2.7",
 			Location: map[string]string{"root": "default", "zone": "az1", "rack": "az1-a", "host": "blade-01"}}},

@@ -62,6 +62,11 @@ var failures = []failure{
 	{rack.LostReply, plan.CephOSD, nil, "connection reset", 1, plan.Applied},
 	{rack.LostReply, plan.CephSettle, nil, "connection reset", 1, plan.Applied},
 
+	// Of a cluster whose daemons have all gone to another release.
+	{rack.HostSilent, plan.CephRequire, nil, "does not answer", 0, plan.Unknown},
+	{rack.LostReply, plan.CephRequire, nil, "connection reset", 0, plan.Applied},
+	{rack.OlderOSD, plan.CephRequire, errHalts, "osd.0 is of release 16", 0, plan.NotApplied},
+
 	// Of a node that leaves.
 	{rack.LostReply, plan.CephOut, nil, "connection reset", 0, plan.Applied},
 	{rack.HostSilent, plan.CephEmpty, nil, "does not answer", 0, plan.Unknown},

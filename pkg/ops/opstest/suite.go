@@ -73,6 +73,9 @@ func benchFor(t *testing.T, lab New, planFor Plan, k plan.Kind) *bench {
 	if k == plan.OrderRecall {
 		return newRecall(t, lab)
 	}
+	if k == plan.CephRequire {
+		return newRequire(t, lab, planFor)
+	}
 	if slices.Contains(clusterKinds, k) {
 		b := newBench(t, lab, planFor, CephSite(2))
 		if k == plan.CephMon { // the first one comes with the cluster
@@ -307,7 +310,7 @@ func (b *bench) unknown(op plan.Op) {
 
 // blinds names the fault that hides the effect of each kind.
 var blinds = map[plan.Kind]rack.Fault{
-	plan.CephCreate: rack.HostSilent, plan.CephMon: rack.HostSilent, plan.CephMgr: rack.HostSilent, plan.CephOSD: rack.HostSilent, plan.CephSettle: rack.HostSilent,
+	plan.CephCreate: rack.HostSilent, plan.CephMon: rack.HostSilent, plan.CephMgr: rack.HostSilent, plan.CephOSD: rack.HostSilent, plan.CephSettle: rack.HostSilent, plan.CephRequire: rack.HostSilent,
 	plan.CephOut: rack.HostSilent, plan.CephEmpty: rack.HostSilent, plan.CephPurge: rack.HostSilent, plan.CephLeave: rack.HostSilent, plan.DiskWipe: rack.HostSilent,
 	plan.BMCIdentify: rack.Unreachable, plan.PowerOff: rack.Unreachable, plan.BootNetwork: rack.Unreachable, plan.PowerOn: rack.Unreachable, plan.HostStart: rack.Unreachable,
 	plan.OrderArm: rack.RelayLost, plan.OrderRecall: rack.RelayLost, plan.InstallWait: rack.RelayLost,

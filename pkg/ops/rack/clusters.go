@@ -15,6 +15,12 @@ type clusters struct{ f *Rack }
 // fsid is every cluster's.
 const fsid = "5f1c1f1e-93cf-4a3a-9d3a-0a0b0c0d0e0f"
 
+// Every cluster has risen to another release, and nobody has ended that: nowRuns is what its daemons are, formerly the release that it still lets start.
+const (
+	nowRuns  = "18.2.7"
+	formerly = 16
+)
+
 func (p clusters) region(path model.Path) (*model.Region, error) {
 	for i := range p.f.desired.Regions {
 		if r := &p.f.desired.Regions[i]; r.Path == path && r.Ceph != nil {
@@ -53,7 +59,7 @@ func (p clusters) Observe(ctx context.Context, region model.Path) (model.Observe
 			host.Error = "connection refused"
 		}
 		for _, role := range b.daemons {
-			switch daemon := (model.ObservedDaemon{Name: n.Name, Node: n.Path, Up: true}); role {
+			switch daemon := (model.ObservedDaemon{Name: n.Name, Node: n.Path, Up: true, Version: nowRuns}); role {
 			case model.RoleCephMon:
 				c.FSID, c.Absent, c.Mons = fsid, false, append(c.Mons, daemon)
 			case model.RoleCephMgr:
@@ -68,17 +74,23 @@ func (p clusters) Observe(ctx context.Context, region model.Path) (model.Observe
 				if at := slices.Index(pool.Acting, -1); at >= 0 && !p.f.moved(b) {
 					pool.Acting[at] = int32(id)
 				}
-				place := map[string]string{}
+				place, version := map[string]string{}, nowRuns
+				if b.fault == OlderOSD {
+					version = "16.2.15"
+				}
 				for _, bucket := range facts.CrushLocation(n) {
 					place[bucket.Type] = bucket.Name
 				}
-				c.OSDs = append(c.OSDs, model.ObservedOSD{ID: id, Node: n.Path, FSID: n.Name, Up: true, In: b.out.IsZero(), Location: place, Bytes: 1 << 40, Used: 1 << 38})
+				c.OSDs = append(c.OSDs, model.ObservedOSD{ID: id, Node: n.Path, FSID: n.Name, Up: true, In: b.out.IsZero(), Location: place, Bytes: 1 << 40, Used: 1 << 38, Version: version})
 			}
 		}
 		c.Hosts = append(c.Hosts, host)
 	}
 	if len(c.OSDs) > 1 {
 		c.Pools = []model.ObservedPool{pool}
+	}
+	if !c.Absent {
+		c.Require = max(p.f.requires[region], formerly)
 	}
 	if p.f.settled[region] {
 		c.Settings = facts.CephSettings(r.Ceph)
@@ -101,6 +113,13 @@ func (p clusters) Ensure(ctx context.Context, n model.Node, role model.Role) err
 			b.daemons = append(b.daemons, role)
 		}
 	})
+}
+
+func (p clusters) Require(ctx context.Context, region model.Path, release int) error {
+	for _, n := range facts.CephNodes(p.f.desired, region) {
+		return hosts(p).alter(ctx, n, func(*blade) { p.f.requires[region] = max(release, p.f.requires[region]) })
+	}
+	return fmt.Errorf("%s has no cluster", region)
 }
 
 func (p clusters) Settle(ctx context.Context, region model.Path) error {

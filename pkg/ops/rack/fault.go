@@ -24,6 +24,7 @@ const (
 	Broken      Fault = "the installation of packages ends with an error"
 	Stubborn    Fault = "it does not shut itself down"
 	OtherData   Fault = "another disk is in the place of its OSD's"
+	OlderOSD    Fault = "its OSD is of an older release than the others"
 	Immovable   Fault = "its virtual machines do not migrate"
 	Unsafe      Fault = "its batch cannot be certified"
 	Degraded    Fault = "placement groups have lost a copy"

@@ -44,6 +44,8 @@ type Rack struct {
 	orders int
 	// settled are the regions whose pools and keys are as declared.
 	settled map[model.Path]bool
+	// requires are the releases of Ceph below which no OSD of a region starts. All daemons are of nowRuns.
+	requires map[model.Path]int
 }
 
 // blade is one machine, what is on its disk, and the order for it.
@@ -89,7 +91,7 @@ type blade struct {
 
 // New makes a rack in which every machine of the inventory is powered on, runs nothing of ours and has an empty root disk.
 func New(d model.Desired, clock ops.Clock) *Rack {
-	f := &Rack{desired: d, clock: clock, blades: make(map[model.Path]*blade, len(d.Nodes)), vms: map[string]model.ObservedVM{}, settled: map[model.Path]bool{}}
+	f := &Rack{desired: d, clock: clock, blades: make(map[model.Path]*blade, len(d.Nodes)), vms: map[string]model.ObservedVM{}, settled: map[model.Path]bool{}, requires: map[model.Path]int{}}
 	for _, n := range d.Nodes {
 		f.blades[n.Path] = &blade{node: n, power: model.PowerOn, data: n.Name}
 	}

@@ -28,6 +28,7 @@ const (
 	Key      = "I9 what hosts and the rollout need does not go with what is rolled"
 	Version  = "I7 no virtual machine moves to an older hypervisor"
 	Release  = "I7 no OSD is newer than a monitor"
+	Left     = "I7 no OSD is left behind by what its cluster requires"
 	Zones    = "I6 zones never go together"
 	Domain   = "I6 one failure domain at a time"
 	Twice    = "no host that is changed is restarted again"
@@ -102,6 +103,10 @@ func (m *Monitor) Act(t *world.Truth, now time.Time, a world.Act) {
 		}
 	case world.TooNew:
 		m.violated(now, Release, "%s has Ceph %d and %s, with a monitor, %d", name(t, a.Host), t.Release(a.Host), name(t, a.From), t.Release(a.From))
+	case world.TooOld:
+		m.violated(now, Left, "%s has Ceph %d, and its cluster starts none below %d", name(t, a.Host), t.Release(a.Host), t.Required(a.Host))
+	case world.Required:
+		m.required(t, now, a.Host)
 	case world.Restart:
 		if t.Hosts[a.Host].New {
 			m.violated(now, Twice, "%s runs the new slot, and is told to restart", name(t, a.Host))

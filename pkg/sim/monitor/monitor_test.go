@@ -96,6 +96,33 @@ func (d desk) dead(host int32, pg int) {
 	x.Behind |= x.Dead
 }
 
+// TestTheMonitorSeesWhoIsLeftBehind: a cluster is told to start no OSD of an older release while a host has one, which then does not come up any more.
+func TestTheMonitorSeesWhoIsLeftBehind(t *testing.T) {
+	f := fleet()
+	f.Clusters[0].Require = 16
+	for i := range f.Hosts {
+		f.Hosts[i].Ceph, f.Hosts[i].CephAfter = 16, 18
+	}
+	w := world.New(f, world.Options{Careless: true})
+	m := monitor.New(1, w.Time.Now())
+	w.Watch(m)
+	d := desk{t, w, m, w.Ports(nil)}
+	d.do(d.Clusters.Require(t.Context(), "s/r", 18))
+	n := len(m.Violations)
+	d.do(d.Storage.SetDaemons(t.Context(), d.node(4), false))
+	d.do(d.Storage.SetDaemons(t.Context(), d.node(4), true))
+	w.Time.Until(time.Hour)
+	behind := 0
+	for _, v := range m.Violations {
+		if v.Invariant == monitor.Left {
+			behind++
+		}
+	}
+	if n != 4 || behind != 5 || w.Truth.Hosts[4].Daemons {
+		t.Errorf("%d hosts are left behind, %d in the end: %+v", n, behind, m.Violations)
+	}
+}
+
 // TestTheMonitorSeesHarm does each harm once. A monitor that misses one is none; and it sees no other where only one is done.
 func TestTheMonitorSeesHarm(t *testing.T) {
 	for _, c := range []struct {

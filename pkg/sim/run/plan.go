@@ -1,6 +1,8 @@
 package run
 
 import (
+	"strconv"
+
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/plan"
 	"github.com/nuboctl/nuboctl/pkg/planner"
@@ -46,6 +48,11 @@ func initial(f plan.Fleet, w *world.World, goal plan.Goal) plan.State {
 		}
 	}
 	st := plan.State{}
+	for _, c := range f.Clusters {
+		if c.Require > 0 {
+			st.Set(plan.Fact{Subject: plan.CephSubject(c.Region), Attr: plan.AttrRequire, Value: strconv.Itoa(c.Require)})
+		}
+	}
 	for i := range f.Hosts {
 		now := &w.Truth.Hosts[i]
 		spec, want := w.Spec(i)

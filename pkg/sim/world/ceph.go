@@ -117,6 +117,10 @@ func (w *World) daemonsUp(i int32) {
 	if h.Daemons || !h.Up {
 		return
 	}
+	if has := w.Truth.Release(i); has > 0 && has < w.Truth.Required(i) {
+		w.tell(Act{Kind: TooOld, Host: i})
+		return
+	}
 	if mon, older := w.Truth.older(i); older {
 		w.tell(Act{Kind: TooNew, Host: i, From: mon})
 		return

@@ -14,7 +14,7 @@ import (
 func (w *World) Fleet(ctx context.Context, leaving map[model.Path]bool) (plan.Fleet, error) {
 	t := &w.Truth
 	f := t.Fleet
-	f.Hosts = slices.Clone(f.Hosts)
+	f.Hosts, f.Clusters = slices.Clone(f.Hosts), slices.Clone(f.Clusters)
 	for i := range f.Hosts {
 		h, now := &f.Hosts[i], &t.Hosts[i]
 		h.Down = !now.Up || w.broken[int32(i)] == rack.HostSilent // who does not answer is not known, and counts as lost

@@ -14,7 +14,14 @@ import (
 
 // Retire makes the inventory say that a host leaves, and what every host does in its cluster.
 func (w *World) Retire(i int32) {
+	w.declare()
+	w.desired.Nodes[i].State = model.Retired
+}
+
+// declare makes the inventory say what every host does in its cluster.
+func (w *World) declare() {
 	t := &w.Truth
+	w.declared = true
 	for k := range w.desired.Nodes {
 		n := &w.desired.Nodes[k]
 		n.Roles = nil
@@ -32,7 +39,6 @@ func (w *World) Retire(i int32) {
 			}
 		}
 	}
-	w.desired.Nodes[i].State = model.Retired
 	w.desired.Regions = nil
 	for _, c := range t.Fleet.Clusters {
 		w.desired.Regions = append(w.desired.Regions, model.Region{Path: c.Region, Ceph: &model.Ceph{FailureDomain: c.FailureDomain}})
@@ -109,7 +115,7 @@ func (c clusters) Observe(ctx context.Context, region model.Path) (model.Observe
 			continue
 		}
 		for _, h := range g.Hosts {
-			d := model.ObservedDaemon{Name: t.Fleet.Hosts[h].Path.Name(), Node: t.Fleet.Hosts[h].Path, Up: t.Member(g, h)}
+			d := model.ObservedDaemon{Name: t.Fleet.Hosts[h].Path.Name(), Node: t.Fleet.Hosts[h].Path, Up: t.Member(g, h), Version: t.version(h)}
 			if role == model.RoleCephMon {
 				out.Mons = append(out.Mons, d)
 			} else {
@@ -119,6 +125,7 @@ func (c clusters) Observe(ctx context.Context, region model.Path) (model.Observe
 	}
 	for k := range t.Fleet.Clusters {
 		if t.Fleet.Clusters[k].Region == region {
+			out.Require = t.Fleet.Clusters[k].Require
 			w.observeData(int32(k), &out)
 		}
 	}
@@ -139,7 +146,7 @@ func (w *World) observeData(k int32, out *model.ObservedCeph) {
 			continue
 		}
 		at := map[string]string{"root": "default", "host": string(host.Path), "rack": string(host.Path.Rack()), "zone": string(host.Path.Zone()), "chassis": string(Place(host, "chassis"))}
-		out.OSDs = append(out.OSDs, model.ObservedOSD{ID: int(h), Node: host.Path, Up: now.Serves(), In: !now.Out, Location: at, Bytes: 1 << 40, Used: 1 << 37})
+		out.OSDs = append(out.OSDs, model.ObservedOSD{ID: int(h), Node: host.Path, Up: now.Serves(), In: !now.Out, Location: at, Bytes: 1 << 40, Used: 1 << 37, Version: t.version(h)})
 	}
 	if w.opt.Careless {
 		return

@@ -13,7 +13,8 @@ import (
 
 // Truth is how things are. Only the world changes it.
 type Truth struct {
-	// Fleet is what the world was made from: its classes, shapes, groups, clusters and capacities hold throughout, its virtual machines do not.
+	// Fleet is what the world was made from: its classes, shapes, groups, clusters and capacities hold throughout, its virtual machines do not. What a cluster
+	// requires is as it is now.
 	Fleet plan.Fleet
 	Hosts []Host // as Fleet.Hosts
 	VMs   []VM   // those of the fleet first, in its order
@@ -189,10 +190,12 @@ const (
 	HostUp                     // it is back, and Truth says with which slot
 	DaemonsDown                // the Ceph daemons of Host are out of service
 	DaemonsUp
-	TooNew  // the OSDs of Host were to start, and do not: a monitor, on the host From, has an older release of Ceph
-	Stopped // VM, which ran, does not run any more
-	Arrived // VM runs on Host now
-	Restart // Host is told to restart; it is not down yet
+	TooNew   // the OSDs of Host were to start, and do not: a monitor, on the host From, has an older release of Ceph
+	TooOld   // they do not: their cluster requires a newer release
+	Required // the cluster of Host starts no OSD any more of a release below what it requires now
+	Stopped  // VM, which ran, does not run any more
+	Arrived  // VM runs on Host now
+	Restart  // Host is told to restart; it is not down yet
 	NooutSet
 	CordonSet
 	Committed // what Host runs is what it boots from now on: there is no way back to the other slot by itself

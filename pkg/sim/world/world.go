@@ -46,6 +46,8 @@ type World struct {
 	broken  map[int32]rack.Fault
 	islands int  // how often hosts were cut off
 	over    bool // nothing happens by itself any more
+	// declared says that the inventory tells what every host does in its cluster, so that clusters can be asked.
+	declared bool
 }
 
 // The images of a rollout.
@@ -71,6 +73,9 @@ func New(f plan.Fleet, opt Options) *World {
 	after.Rollout.Snapshot = opt.Packages
 	w := assemble(f, before, opt)
 	w.desired = after
+	if slices.ContainsFunc(f.Clusters, func(c plan.Cluster) bool { return c.Require > 0 }) {
+		w.declare()
+	}
 	w.rack.Ready()
 	for i, h := range f.Hosts {
 		if h.Down {
@@ -128,6 +133,7 @@ func (w *World) Break(n model.Path, f rack.Fault) {
 
 func (w *World) build(f plan.Fleet) {
 	t := &w.Truth
+	f.Clusters = slices.Clone(f.Clusters)
 	t.Fleet, t.Switch, t.Ceph = f, w.opt.touches(plan.SwitchPackage), w.opt.touches(plan.CephPackage)
 	t.Hosts, t.PGsOf = make([]Host, len(f.Hosts)), make([][]int32, len(f.Hosts))
 	for i, h := range f.Hosts {
@@ -181,6 +187,9 @@ func (w *World) Ports(b ops.Batches) ops.World {
 	r := w.rack.World()
 	r.Desired, r.Machines, r.Guests, r.Slots, r.Cordons, r.Storage, r.Batches = w.desired, machines{w, r.Machines}, guests{w}, slots{w, r.Slots}, cordons{w}, storage{w}, b
 	r.Hosts, r.Installs, r.Packages = hosts{w, r.Hosts}, installs{w, r.Installs}, packages{w, r.Packages}
+	if w.declared {
+		r.Clusters = clusters{w, r.Clusters}
+	}
 	return r
 }
 
