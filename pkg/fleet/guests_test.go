@@ -434,10 +434,13 @@ func (s *site) planned(t *testing.T) {
 		}
 		h.Kernel, h.BootID = "", "" // of whoever records
 		in.Observed.Nodes = append(in.Observed.Nodes, model.ObservedNode{Path: n.Path, Host: h})
-		list, err := s.vms.List(t.Context(), n, true)
-		if err != nil {
-			t.Fatal(err)
-		}
+		var list []model.ObservedVM
+		remotetest.Eventually(t.Context(), t, "the host has told in time how fast machines write", func() bool {
+			if list, err = s.vms.List(t.Context(), n, true); err != nil {
+				t.Fatal(err)
+			}
+			return !slices.ContainsFunc(list, func(vm model.ObservedVM) bool { return vm.Name == "writer" && vm.DirtyMiBs == 0 })
+		})
 		in.Observed.VMs = append(in.Observed.VMs, list...)
 	}
 	upgradable(t, in)
