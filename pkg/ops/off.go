@@ -25,6 +25,9 @@ func hostOff(ctx context.Context, w World, op plan.Op, report func(plan.Progress
 	if seen, err := w.observeBMC(ctx, n); err != nil || seen.Power == model.PowerOff {
 		return err
 	}
+	if err := w.idle(ctx, n); err != nil {
+		return err
+	}
 	if err := w.restore(ctx, op, report); err != nil {
 		return err
 	}

@@ -18,15 +18,15 @@ func packagesFetch(ctx context.Context, w World, op plan.Op, report func(plan.Pr
 	return w.Packages.Stage(ctx, n, wanted(op, plan.AttrStaged), report)
 }
 
-// idle refuses to give a host or its daemons back on which packages are being installed, by a run that is gone: it may be about to restart its Open vSwitch, and what the daemons
-// run may be half of the old and half of the new.
+// idle refuses to give a host or its daemons back, or to restart it, while packages are being installed on it by a run that is gone: that may be about to restart its Open vSwitch, and
+// what the daemons run, or what is booted when its trial fails, may be half of the old and half of the new.
 func (w World) idle(ctx context.Context, n model.Node) error {
 	if w.Packages == nil {
 		return nil
 	}
 	busy, err := w.Packages.Busy(ctx, n)
 	if err == nil && busy {
-		err = fmt.Errorf("give %s back: packages are being installed there, which goes on by itself; wait for its end (systemctl status nubo-packages there), and give the same command again", n.Path)
+		err = fmt.Errorf("%s: packages are being installed there, which goes on by itself; wait for its end (systemctl status nubo-packages there), and give the same command again", n.Path)
 	}
 	return err
 }

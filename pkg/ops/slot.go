@@ -56,6 +56,9 @@ func slotBoot(ctx context.Context, w World, op plan.Op, report func(plan.Progres
 	if before.Reachable && facts.HostSpec(before.Image, before.Config) == want {
 		return w.decide(ctx, n, before, report)
 	}
+	if err := w.idle(ctx, n); err != nil {
+		return err
+	}
 	if err := w.restore(ctx, op, report); err != nil {
 		return err
 	}

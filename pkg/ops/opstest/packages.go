@@ -88,7 +88,7 @@ func (b *bench) notWhileBusy() {
 		b.Errorf("nobody follows any more, and it says %v", err)
 	}
 	back := plan.Op{Kind: plan.HostUncordon, Target: op.Target}
-	for _, o := range []plan.Op{{Kind: plan.CephStart, Target: op.Target}, back} {
+	for _, o := range []plan.Op{{Kind: plan.CephStart, Target: op.Target}, {Kind: plan.SlotBoot, Target: op.Target}, {Kind: plan.HostOff, Target: op.Target}, back} {
 		if err := b.driver.Apply(b.Context(), o, b.told); err == nil || !strings.Contains(err.Error(), "packages are being installed there") {
 			b.Errorf("%s in the middle: %v", o.Kind, err)
 		}
