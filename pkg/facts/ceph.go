@@ -100,6 +100,8 @@ func projectCeph(d model.Desired, c model.ObservedCeph, st plan.State) {
 				set(sub, plan.AttrMon, daemonValue(c, n, c.Mons))
 			case model.RoleCephMgr:
 				set(sub, plan.AttrMgr, daemonValue(c, n, c.Mgrs))
+			case model.RoleCephRGW:
+				set(sub, plan.AttrRGW, daemonValue(c, n, c.RGWs))
 			case model.RoleCephOSD:
 				set(sub, plan.AttrOSDs, osdsValue(profileOf(d, n.Profile), c, n))
 				set(sub, plan.AttrLost, OSDNames(LostOSDs(c, n)))

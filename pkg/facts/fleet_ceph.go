@@ -151,7 +151,7 @@ func (b *fleet) groups(region model.Path) {
 	for _, role := range services {
 		var hosts plan.Ints
 		for i, n := range b.nodes {
-			if region.Contains(n.Path) && slices.Contains(n.Roles, role) {
+			if region.Contains(n.Path) && slices.Contains(n.Roles, role) && (role != model.RoleCephRGW || b.serves(region, n.Path)) {
 				hosts = append(hosts, int32(i))
 			}
 		}
@@ -160,6 +160,16 @@ func (b *fleet) groups(region model.Path) {
 			b.group(region, plan.Quorum, "database", slices.Clone(hosts))
 		}
 	}
+}
+
+// serves tells whether a node's object gateway serves: one that does not is no standby for anyone. Where the cluster knows of no gateway at all, it is taken to.
+func (b *fleet) serves(region, n model.Path) bool {
+	for _, c := range b.o.Ceph {
+		if c.Region == region && len(c.RGWs) > 0 {
+			return slices.ContainsFunc(c.RGWs, func(d model.ObservedDaemon) bool { return d.Node == n && d.Up })
+		}
+	}
+	return true
 }
 
 func (b *fleet) group(region model.Path, k plan.GroupKind, name string, hosts plan.Ints) {

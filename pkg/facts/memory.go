@@ -28,7 +28,7 @@ func OSDMemoryTarget(memory int64, osds int, hyperconverged bool) int64 {
 }
 
 // ownMemory is what a host keeps of its memory for itself, in MiB: the system with Open vSwitch and libvirt; one part in 64 for page tables and for what QEMU
-// needs beside each guest's memory; for each OSD its target and a quarter for peaks; monitors and managers. System, monitor and manager have a fixed
+// needs beside each guest's memory; for each OSD its target and a quarter for peaks; monitors, managers and object gateways. System and daemons have a fixed
 // share, or a part of the memory where that is less.
 func ownMemory(n model.Node, p model.Profile) int64 {
 	total := int64(n.MemoryGiB) << 10
@@ -39,6 +39,8 @@ func ownMemory(n model.Node, p model.Profile) int64 {
 			osds := max(p.OSDs, 1)
 			own += int64(osds) * OSDMemoryTarget(total*mib, osds, slices.Contains(n.Roles, model.RoleCompute)) / mib * 5 / 4
 		case model.RoleCephMon:
+			own += min(4<<10, total/16)
+		case model.RoleCephRGW:
 			own += min(4<<10, total/16)
 		case model.RoleCephMgr:
 			own += min(2<<10, total/32)

@@ -18,11 +18,12 @@ func (c *Clusters) spec(r model.Region, fsid string) ceph.Spec {
 	}
 	var rbd []string
 	for _, p := range r.Ceph.Pools {
-		s.Pools = append(s.Pools, ceph.Pool{Name: p.Name, Size: p.Size, MinSize: p.MinSize, K: p.K, M: p.M, PGs: p.PGs, Application: p.Application, Class: p.DeviceClass})
+		s.Pools = append(s.Pools, pool(p))
 		if p.Application == "rbd" {
 			rbd = append(rbd, p.Name)
 		}
 	}
+	c.gateways(r, &s)
 	// The rights are those that hypervisors ask for (Hosts.EnsureStorage), so that the two never undo each other.
 	for _, n := range c.Desired.Nodes {
 		if used := facts.Disks(c.Desired, n); used != "" && n.Path.Region() == r.Path {
@@ -39,6 +40,26 @@ func (c *Clusters) spec(r model.Region, fsid string) ceph.Spec {
 		}
 	}
 	return s
+}
+
+// gateways adds what a region's object gateways need. Those of a cluster that somebody else made are his.
+func (c *Clusters) gateways(r model.Region, s *ceph.Spec) {
+	for _, n := range facts.CephNodes(c.Desired, r.Path) {
+		if r.Ceph.Adopted || n.Leaves() || !slices.Contains(n.Roles, model.RoleCephRGW) {
+			continue
+		}
+		if s.Buckets == "" {
+			s.Buckets = r.Ceph.BucketPool()
+			for _, p := range r.Ceph.GatewayPools() {
+				s.Pools = append(s.Pools, pool(p))
+			}
+		}
+		s.Keys = append(s.Keys, ceph.GatewayKey(n.Name))
+	}
+}
+
+func pool(p model.Pool) ceph.Pool {
+	return ceph.Pool{Name: p.Name, Size: p.Size, MinSize: p.MinSize, K: p.K, M: p.M, PGs: p.PGs, LeastPGs: p.LeastPGs, Application: p.Application, Class: p.DeviceClass}
 }
 
 // network is the one that a cluster is reached over: its own, or that of its first node's first card.
@@ -83,6 +104,9 @@ func (c *Clusters) place(r model.Region, m member) ceph.Place {
 	p := ceph.Place{Name: m.node.Name, Crypt: r.Ceph.Encrypted}
 	for _, b := range facts.CrushLocation(m.node) {
 		p.Location = append(p.Location, ceph.Bucket{Type: b.Type, Name: b.Name})
+	}
+	if at := addressOn(m.node, r.Ceph.GatewayNetwork(c.network(r))); m.has(model.RoleCephRGW) && at.IsValid() && !r.Ceph.Adopted {
+		p.Gateway = netip.AddrPortFrom(at, uint16(r.Ceph.GatewayPort()))
 	}
 	osds := 0
 	for _, d := range m.state.Disks {

@@ -148,6 +148,11 @@ func (c *Clusters) observe(r model.Region, members []member, asked answer) (mode
 			h.Declared = m.state.Declared(ceph.Conf(spec, &place))
 		}
 		out.Hosts = append(out.Hosts, h)
+		for i, g := range out.RGWs { // its host knows at once when it has died
+			if g.Node == h.Node && h.Error == "" && !ceph.GatewayRuns(g.Name, h.Running) {
+				out.RGWs[i].Up = false
+			}
+		}
 	}
 	c.Compare(r, &out)
 	return out, nil
@@ -231,6 +236,9 @@ func (c *Clusters) name(o *model.ObservedCeph, members []member) {
 	}
 	for i := range o.Mgrs {
 		o.Mgrs[i].Node = cmp.Or(paths[o.Mgrs[i].Node], o.Mgrs[i].Node)
+	}
+	for i := range o.RGWs {
+		o.RGWs[i].Node = cmp.Or(paths[o.RGWs[i].Node], o.RGWs[i].Node)
 	}
 	for i := range o.OSDs {
 		o.OSDs[i].Node, o.OSDs[i].Device = cmp.Or(paths[o.OSDs[i].Node], o.OSDs[i].Node), serials[o.OSDs[i].FSID]
@@ -336,6 +344,8 @@ func (c *Clusters) Ensure(ctx context.Context, n model.Node, role model.Role) er
 			return c.wrap(n, ceph.EnsureMon(ctx, link, spec, place, admin))
 		}
 		return c.wrap(n, ceph.EnsureMgr(ctx, link, spec, place, admin))
+	case model.RoleCephRGW:
+		return c.wrap(n, ceph.EnsureGateway(ctx, link, c.on(c.leader(members)), spec, place))
 	case model.RoleCephOSD:
 		return c.wrap(n, c.osds(ctx, spec, place, seen, members, m))
 	}

@@ -131,7 +131,7 @@ func (d Departures) Leave(ctx context.Context, n model.Node) error {
 			return d.wrap(n, err)
 		}
 	}
-	return d.wrap(m, ceph.Forget(ctx, admin, "mgr."+n.Name))
+	return d.wrap(m, errors.Join(ceph.Forget(ctx, admin, "mgr."+n.Name), ceph.Forget(ctx, admin, ceph.GatewayKey(n.Name).Entity)))
 }
 
 // Wipe implements ops.Departures.

@@ -93,6 +93,7 @@ func standing(st ceph.Standing, d ceph.Daemons) string {
 	}
 	up := d.Mon == "" || slices.Contains(st.Quorum, d.Mon)
 	up = up && (d.Mgr == "" || st.Manager == d.Mgr || slices.Contains(st.Standbys, d.Mgr))
+	up = up && (d.Gateway == "" || (slices.Contains(st.Gateways, d.Gateway) && ceph.GatewayRuns(d.Gateway, d.Running)))
 	for _, o := range st.OSDs {
 		here := slices.Contains(st.Here, o.ID)
 		if slices.Contains(d.OSDs, o.ID) || (here && o.In) {

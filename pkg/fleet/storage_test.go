@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,22 +29,32 @@ type threeHosts struct {
 	*testing.T
 	boxes   []*hosttest.Box
 	nodes   []model.Node
+	gates   []*hosttest.Box // hosts more, with nothing of the cluster yet
+	outside []model.Node    // theirs
 	links   *fleet.Links
 	desired model.Desired
 }
 
-func newThreeHosts(t *testing.T) *threeHosts {
+// newThreeHosts makes the cluster, and hosts outside with these names on the same network.
+func newThreeHosts(t *testing.T, outside ...string) *threeHosts {
 	if testing.Short() {
 		t.Skip("a Ceph cluster of three hosts in namespaces")
 	}
 	names := []string{"blade-01", "blade-02", "blade-03"}
-	h := &threeHosts{T: t, boxes: hosttest.Site(t, names...)}
+	all := slices.Concat(names, outside)
+	boxes := hosttest.Site(t, all...)
+	h := &threeHosts{T: t, boxes: boxes[:3], gates: boxes[3:]}
 	hosttest.StartCluster(t, h.boxes, names, "vms")
 	by := map[model.Path]*hosttest.Box{}
 	for i, name := range names {
 		n := model.Node{Name: name, Path: model.Path("lab/r1/az1/a").Join(name), Roles: []model.Role{model.RoleCephMon, model.RoleCephMgr, model.RoleCephOSD}}
 		h.nodes = append(h.nodes, n)
 		by[n.Path] = h.boxes[i]
+	}
+	for i, name := range all[3:] {
+		n := model.Node{Name: name, Path: model.Path("lab/r1/az1/a").Join(name), Roles: []model.Role{model.RoleCephRGW}}
+		h.outside = append(h.outside, n)
+		by[n.Path] = h.gates[i]
 	}
 	h.desired = model.Desired{Regions: []model.Region{{Path: "lab/r1", Ceph: &model.Ceph{FailureDomain: "host"}}}, Nodes: h.nodes}
 	h.links = fleet.NewLinks(func(_ context.Context, n model.Node) (remote.Target, error) { return by[n.Path].Target(), nil })

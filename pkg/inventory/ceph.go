@@ -2,6 +2,8 @@ package inventory
 
 import (
 	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
 )
@@ -24,12 +26,30 @@ func (b *builder) ceph(o *object) *model.Ceph {
 	if c.FailureDomain == "" {
 		c.FailureDomain = "host"
 	}
+	c.S3 = b.s3(o)
 	for _, p := range o.all("pool") {
 		if b.note(noun+"/pool/"+p.name, p) {
 			c.Pools = append(c.Pools, b.pool(p))
 		}
 	}
 	return c
+}
+
+// s3 reads where object gateways serve.
+func (b *builder) s3(ceph *object) *model.S3 {
+	list := ceph.all("s3")
+	if len(list) == 0 {
+		return nil
+	}
+	o := list[0]
+	refer(b, o, "network", "network", b.nets)
+	if p := o.num("port"); o.has("port") && (p < 1 || p > 65535) {
+		b.errorf(o.where("port"), "leave it out for 7480, or use 80", "%d is no port", p)
+	}
+	if !o.has("network") && !ceph.has("network") {
+		b.errorf(o.at(), "add network to it, or to the ceph block", "on which network S3 is served is not said")
+	}
+	return &model.S3{Network: o.str("network"), Port: o.num("port")}
 }
 
 // pool reads a pool and what is impossible about it in itself.
@@ -126,6 +146,7 @@ func (b *builder) checkCeph() {
 		}
 		o := b.inv.objects[string(r.Path)+"/ceph"]
 		b.checkMons(o, r, byRegion[r.Path])
+		b.checkGateways(o, r, byRegion[r.Path])
 		for j := range r.Ceph.Pools {
 			b.checkDomains(r, &r.Ceph.Pools[j], byRegion[r.Path])
 		}
@@ -172,6 +193,39 @@ func (b *builder) checkMons(o *object, r *model.Region, nodes []*model.Node) {
 	if osds == 0 {
 		b.errorf(o.at(), `give the role "ceph-osd" to nodes`, "the cluster of %s has no OSD", r.Path)
 	}
+}
+
+// checkGateways compares what object gateways need with what there is.
+func (b *builder) checkGateways(o *object, r *model.Region, nodes []*model.Node) {
+	gateways, domains := false, map[model.Path]bool{}
+	for _, n := range nodes {
+		gateways = gateways || hasRole(n, model.RoleCephRGW)
+		if hasRole(n, model.RoleCephOSD) {
+			domains[failureDomain(n, r.Ceph.FailureDomain)] = true
+		}
+		if net := r.Ceph.GatewayNetwork(""); net != "" && hasRole(n, model.RoleCephRGW) && !r.Ceph.Adopted && !on(n, net) {
+			b.errorf(b.nodes[n.Path].at(), "give it a nic or a port there, or take the role ceph-rgw away", "node %s is to serve S3 on network %s, and has no card there", n.Path, net)
+		}
+	}
+	if !gateways || r.Ceph.Adopted {
+		return
+	}
+	if list := r.Ceph.BucketPools(); len(list) > 1 {
+		b.errorf(o.at(), `leave application = "rgw" to one of them`, "which of the pools %s holds what is in buckets is not said", strings.Join(list, " and "))
+	}
+	for _, p := range r.Ceph.GatewayPools() {
+		if len(domains) > 0 && p.Size > len(domains) {
+			b.errorf(o.at(), "declare a replicated pool with fewer copies, which they follow, or add nodes with OSDs in other failure domains",
+				"the pools of the object gateways have %d copies, but %s has only %d failure domain(s) of type %s with OSDs", p.Size, r.Path, len(domains), r.Ceph.FailureDomain)
+			return
+		}
+	}
+}
+
+// on reports whether a node has a card or a port on a network.
+func on(n *model.Node, network string) bool {
+	return slices.ContainsFunc(n.NICs, func(c model.NIC) bool { return c.Network == network }) ||
+		slices.ContainsFunc(n.Ports, func(p model.Port) bool { return p.Network == network })
 }
 
 // checkDomains compares what a pool spreads over with the failure domains there are.

@@ -233,7 +233,10 @@ var cephSpec = &blockSpec{typ: "ceph", single: true, doc: "The storage cluster o
 		"encrypted":       opt(kBool, "dm-crypt OSDs"),
 		"adopted":         opt(kBool, "true: somebody else made the cluster; see “Adopted hosts”"),
 	},
-	blocks: blocks(&blockSpec{typ: "pool", label: true, doc: "Replicated (size, min_size) or erasure-coded (k, m).", attrs: map[string]attrSpec{
+	blocks: blocks(&blockSpec{typ: "s3", single: true, doc: "Where the nodes with role ceph-rgw serve S3, over HTTP.", attrs: map[string]attrSpec{
+		"network": opt(kString, "on which they listen; default: the cluster's"),
+		"port":    opt(kInt, "default 7480"),
+	}}, &blockSpec{typ: "pool", label: true, doc: "Replicated (size, min_size) or erasure-coded (k, m).", attrs: map[string]attrSpec{
 		"size":         opt(kInt, "copies; default 3"),
 		"min_size":     opt(kInt, "copies or chunks needed for I/O; default size-1, or k+1"),
 		"k":            opt(kInt, "data chunks"),

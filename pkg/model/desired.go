@@ -64,7 +64,18 @@ type Ceph struct {
 	// Adopted: somebody else made it. It is compared with what is declared, and not changed.
 	Adopted bool   `json:"adopted,omitempty"`
 	Pools   []Pool `json:"pools,omitempty"`
+	// S3 says where the nodes with role ceph-rgw serve; nil: at their addresses on the cluster's network, on port S3Port.
+	S3 *S3 `json:"s3,omitempty"`
 }
+
+// S3 is where a region's object gateways serve S3, over HTTP.
+type S3 struct {
+	Network string `json:"network,omitempty"` // empty: the cluster's
+	Port    int    `json:"port,omitempty"`    // 0: S3Port
+}
+
+// S3Port is the port of a region's gateways where the inventory names none: Ceph's own default.
+const S3Port = 7480
 
 // Pool is a Ceph pool: replicated when K is 0, otherwise erasure-coded with K data and M coding chunks.
 type Pool struct {
@@ -77,6 +88,8 @@ type Pool struct {
 	Application string `json:"application,omitempty"` // rbd, rgw, cephfs
 	// DeviceClass limits the pool to OSDs of one CRUSH device class ("ssd", "hdd", "nvme"); empty: all.
 	DeviceClass string `json:"device_class,omitempty"`
+	// LeastPGs is what the autoscaler keeps at least, and what the pool begins with; 0: its own rule. No inventory says it.
+	LeastPGs int `json:"-"`
 }
 
 // Role is what a node does.

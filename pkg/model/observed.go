@@ -148,6 +148,7 @@ type ObservedCeph struct {
 	Require int              `json:"require,omitempty"`
 	Mons    []ObservedDaemon `json:"mons,omitempty"` // Up: in quorum
 	Mgrs    []ObservedDaemon `json:"mgrs,omitempty"` // Active: the one of them
+	RGWs    []ObservedDaemon `json:"rgws,omitempty"` // Up: it serves, and has told the managers so
 	OSDs    []ObservedOSD    `json:"osds,omitempty"`
 	Pools   []ObservedPool   `json:"pools,omitempty"`
 	Keys    []ObservedKey    `json:"keys,omitempty"`
@@ -171,7 +172,7 @@ type ObservedCeph struct {
 type ObservedCephHost struct {
 	Node Path   `json:"node"`
 	FSID string `json:"fsid,omitempty"` // of its ceph.conf
-	// Stores are the daemons whose data is there ("mon.NAME", "mgr.NAME"); Running those that run, OSDs among them ("osd.3").
+	// Stores are the daemons whose data is there ("mon.NAME", "mgr.NAME", "radosgw.rgw.NAME"); Running those that run, OSDs among them ("osd.3").
 	Stores  []string `json:"stores,omitempty"`
 	Running []string `json:"running,omitempty"`
 	// Volumes are OSDs that its disks carry, of this cluster or another.
@@ -198,7 +199,7 @@ type ObservedKey struct {
 	Caps   map[string]string `json:"caps,omitempty"`
 }
 
-// ObservedDaemon is a monitor or manager.
+// ObservedDaemon is a monitor, a manager or an object gateway.
 type ObservedDaemon struct {
 	Name    string `json:"name"`
 	Node    Path   `json:"node,omitempty"`

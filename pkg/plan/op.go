@@ -34,6 +34,7 @@ const (
 	CephMon    Kind = "ceph.mon"    // a monitor, until it is in quorum
 	CephMgr    Kind = "ceph.mgr"
 	CephOSD    Kind = "ceph.osd"    // empty disks become OSDs; never a disk with data
+	CephRGW    Kind = "ceph.rgw"    // an object gateway with its key and its pools, until it serves
 	CephSettle Kind = "ceph.settle" // rules, pools and keys
 )
 
@@ -46,7 +47,7 @@ const (
 	CephOut   Kind = "ceph.out"   // its OSDs: their data goes elsewhere
 	CephEmpty Kind = "ceph.empty" // until no placement group needs them
 	CephPurge Kind = "ceph.purge" // OSDs, their keys, and the host's bucket once nothing is in it
-	CephLeave Kind = "ceph.leave" // its monitor and its manager
+	CephLeave Kind = "ceph.leave" // its monitor, its manager and its object gateway
 	DiskWipe  Kind = "disk.wipe"  // disks that the node consents to, but never that of its system
 )
 
@@ -123,6 +124,7 @@ var kinds = map[Kind]KindInfo{
 	CephMon:    {Verb: "run a monitor, until it is in quorum", Reversible: true, Timeout: 30 * time.Minute},
 	CephMgr:    {Verb: "run a manager", Reversible: true, Timeout: 30 * time.Minute},
 	CephOSD:    {Verb: "make its empty disks OSDs, until they are in service", Reversible: true, Timeout: 60 * time.Minute},
+	CephRGW:    {Verb: "run an object gateway, until it serves S3", Reversible: true, Timeout: 30 * time.Minute},
 	CephSettle: {Verb: "bring pools and keys to what is declared", Reversible: true, Timeout: 20 * time.Minute},
 
 	CephRequire: {Verb: "let no OSD of an older release start any more", Reversible: false, Timeout: 30 * time.Minute},
@@ -130,7 +132,7 @@ var kinds = map[Kind]KindInfo{
 	CephOut:   {Verb: "mark its OSDs out", Reversible: true, Timeout: 5 * time.Minute},
 	CephEmpty: {Verb: "wait until no placement group needs its OSDs", Reversible: true, Waits: true, Timeout: 14 * 24 * time.Hour},
 	CephPurge: {Verb: "remove OSDs from the cluster, each when Ceph says that nothing needs it", Reversible: false, Timeout: 24 * time.Hour},
-	CephLeave: {Verb: "take its monitor and its manager out of the cluster", Reversible: true, Timeout: 30 * time.Minute},
+	CephLeave: {Verb: "take its monitor, its manager and its object gateway out of the cluster", Reversible: true, Timeout: 30 * time.Minute},
 	DiskWipe:  {Verb: "wipe disks", Reversible: false, Destructive: true, Timeout: time.Hour},
 
 	SlotWrite:       {Verb: "write the image to the idle slot", Reversible: true, Timeout: 60 * time.Minute},

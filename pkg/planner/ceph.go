@@ -45,10 +45,9 @@ func (b *builder) cluster(r model.Region, last map[model.Path]plan.OpID) []plan.
 	for _, n := range c.with(model.RoleCephOSD) {
 		c.purgeLost(n, before)
 	}
-	for _, role := range []model.Role{model.RoleCephMDS, model.RoleCephRGW} {
-		for _, n := range c.with(role) {
-			b.note("%s has role %s, which this version does not set up", n.Path, role)
-		}
+	c.gateways(before)
+	for _, n := range c.with(model.RoleCephMDS) {
+		b.note("%s has role %s, which this version does not set up", n.Path, model.RoleCephMDS)
 	}
 	if b.targeted(r.Path) || c.made {
 		c.settle()
@@ -131,6 +130,18 @@ func (c *cephChain) add(k plan.Kind, n model.Node, a plan.Attr, after []plan.OpI
 		c.mons = []plan.OpID{op.ID}
 	}
 	c.ops = append(c.ops, op)
+}
+
+// gateways adds the ops of object gateways, one after the other, once there are OSDs: the first one makes the pools, and a change of one is over before the next
+// one stops.
+func (c *cephChain) gateways(before []plan.OpID) {
+	for _, n := range c.with(model.RoleCephRGW) {
+		had := len(c.ops)
+		c.add(plan.CephRGW, n, plan.AttrRGW, before)
+		if len(c.ops) > had {
+			before = append(slices.Clone(before), c.ops[had].ID)
+		}
+	}
 }
 
 // purgeLost adds the op that removes OSDs whose disks are not in the node's machine any more, once everything else is in service: only then may they go.

@@ -85,6 +85,35 @@ func waits(s plan.Stage) map[plan.OpID]map[plan.OpID]bool {
 	return out
 }
 
+// TestGatewaysComeOneByOne: the first one makes the pools, behind the OSDs; the settings come behind all.
+func TestGatewaysComeOneByOne(t *testing.T) {
+	d := storageSite(3)
+	for i := range 2 {
+		d.Nodes[i].Roles = append(d.Nodes[i].Roles, model.RoleCephRGW)
+	}
+	p := mustMake(t, input(d))
+	behind := waits(p.Stages[0])
+	for _, pair := range [][2]plan.OpID{
+		{"ceph.rgw node:lab/r1/az1/a/blade-01", "ceph.osd node:lab/r1/az1/a/blade-03"},
+		{"ceph.rgw node:lab/r1/az1/a/blade-02", "ceph.rgw node:lab/r1/az1/a/blade-01"},
+		{"ceph.settle ceph:lab/r1", "ceph.rgw node:lab/r1/az1/a/blade-02"},
+	} {
+		if !behind[pair[0]][pair[1]] {
+			t.Errorf("%s does not wait for %s", pair[0], pair[1])
+		}
+	}
+	if len(p.Notes) > 0 {
+		t.Errorf("noted: %v", p.Notes)
+	}
+	p, err := planner.FromState(input(d), as(t, d, plan.Fact{Subject: plan.NodeSubject(d.Nodes[1].Path), Attr: plan.AttrRGW, Value: "down"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"blade-02"}, targets(p, plan.CephRGW)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestClusterDrift(t *testing.T) {
 	d := storageSite(3)
 	region, second := plan.CephSubject("lab/r1"), plan.NodeSubject(d.Nodes[1].Path)

@@ -2,6 +2,7 @@ package profile
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
 )
@@ -9,13 +10,24 @@ import (
 // storage lays down what starts a host's Ceph daemons at boot: those whose data is there, whichever slot runs. That a daemon is enabled is kept in a
 // slot; its data is not.
 func storage(in Input, c *config) {
-	ceph := []model.Role{model.RoleCephMon, model.RoleCephMgr, model.RoleCephOSD}
+	ceph := []model.Role{model.RoleCephMon, model.RoleCephMgr, model.RoleCephOSD, model.RoleCephRGW}
 	if !slices.ContainsFunc(in.Node.Roles, func(r model.Role) bool { return slices.Contains(ceph, r) }) {
 		return
 	}
-	c.file("/usr/lib/nubo/ceph", 0o755, "#!/bin/sh\n"+header+cephScript)
+	c.file("/usr/lib/nubo/ceph", 0o755, "#!/bin/sh\n"+header+bootScript(in.Node.Roles))
 	c.unit("nubo-ceph.service", cephUnit)
 }
+
+// bootScript is cephScript, for a host with an object gateway with that too: the files of the others stay as they are.
+func bootScript(roles []model.Role) string {
+	if !slices.Contains(roles, model.RoleCephRGW) {
+		return cephScript
+	}
+	return strings.Replace(cephScript, cephStores, cephStores+" /var/lib/ceph/radosgw/ceph-*/keyring", 1) + "start radosgw\n"
+}
+
+// cephStores is where cephScript looks for what has its data here.
+const cephStores = "/var/lib/ceph/mon/ceph-*/keyring /var/lib/ceph/mgr/ceph-*/keyring"
 
 // cephScript does not start a daemon whose release is another than the one that ran last on the host's data while the slot is on trial: a newer one changes
 // that data for good. nuboctl starts it when it has found the host good; the release that ran last is kept by it and here (host/ceph, start.sh).

@@ -44,10 +44,27 @@ func firewall(in Input, p model.Profile, c *config) diag.List {
 			fmt.Fprintf(&b, "\t\tiifname %q %stcp dport { %s } accept comment %q\n", i.name, from, ports[plane], plane)
 		}
 	}
+	b.WriteString(gatewayRule(in, p))
 	b.WriteString(firewallTail)
 	c.file("/etc/nftables.conf", 0o644, b.String())
 	c.enable("nftables.service")
 	return nil
+}
+
+// gatewayRule lets in what is for the node's object gateway, where the inventory says on which network or port it serves. Where it says nothing, the gateway is
+// on a port that hosts of the storage plane may reach.
+func gatewayRule(in Input, p model.Profile) string {
+	for _, r := range in.Desired.Regions {
+		if r.Path != in.Node.Path.Region() || r.Ceph == nil || r.Ceph.S3 == nil || !slices.Contains(in.Node.Roles, model.RoleCephRGW) {
+			continue
+		}
+		for _, i := range addressed(in, p) {
+			if i.net.Name == r.Ceph.GatewayNetwork(r.Ceph.Network) {
+				return fmt.Sprintf("\t\tiifname %q tcp dport %d accept comment \"S3\"\n", i.name, r.Ceph.GatewayPort())
+			}
+		}
+	}
+	return ""
 }
 
 // firewallHead replaces the table in one transaction: there is no moment without rules.

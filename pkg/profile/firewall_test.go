@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -59,6 +60,36 @@ func TestFirewall(t *testing.T) {
 	}
 	if strings.Count(string(out), "chain input") != 1 || strings.Count(string(out), "dport") != 4 {
 		t.Errorf("nft holds:\n%s", out)
+	}
+}
+
+// TestFirewallLetsS3In: where the inventory says on which network an object gateway serves, and only on a host with one. nft judges the rule.
+func TestFirewallLetsS3In(t *testing.T) {
+	in := planed()
+	plain, _ := fileOf(t, in, "/etc/nftables.conf")
+	in.Desired.Regions = []model.Region{{Path: in.Node.Path.Region(), Ceph: &model.Ceph{S3: &model.S3{Network: in.Desired.Networks[0].Name, Port: 8080}}}}
+	if text, _ := fileOf(t, in, "/etc/nftables.conf"); text != plain {
+		t.Errorf("a host without a gateway:\n%s", text)
+	}
+	in.Node.Roles = append(slices.Clone(in.Node.Roles), model.RoleCephRGW)
+	text, _ := fileOf(t, in, "/etc/nftables.conf")
+	if !strings.Contains(text, `tcp dport 8080 accept comment "S3"`) {
+		t.Errorf("a host with one:\n%s", text)
+	}
+	file := filepath.Join(t.TempDir(), "nftables.conf")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("unshare", "--net", "nft", "-f", file).CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// TestGatewayStartsAtBoot: only on a host with one is the script that starts Ceph another.
+func TestGatewayStartsAtBoot(t *testing.T) {
+	plain, with := bootScript([]model.Role{model.RoleCephOSD}), bootScript([]model.Role{model.RoleCephOSD, model.RoleCephRGW})
+	if plain != cephScript || !strings.HasSuffix(with, "start radosgw\n") || strings.Count(with, "/var/lib/ceph/radosgw/ceph-*/keyring") != 1 {
+		t.Errorf("it runs:\n%s", with)
 	}
 }
 

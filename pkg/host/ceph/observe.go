@@ -69,7 +69,7 @@ func Decode(answers map[string]json.RawMessage) (model.ObservedCeph, error) {
 	if err := errors.Join(errs...); err != nil {
 		return model.ObservedCeph{}, err
 	}
-	o := model.ObservedCeph{FSID: d.Status.FSID, Health: d.Status.Health.Status, Flags: d.flags(), Require: model.CephRelease(d.OSD.Require), Mons: d.mons(), Mgrs: d.mgrs(), OSDs: d.osds(), Pools: d.pools(), Keys: d.keys(), Unsure: d.PG.unsure(), Empty: d.emptyHosts()}
+	o := model.ObservedCeph{FSID: d.Status.FSID, Health: d.Status.Health.Status, Flags: d.flags(), Require: model.CephRelease(d.OSD.Require), Mons: d.mons(), Mgrs: d.mgrs(), RGWs: d.Status.Services.gateways(), OSDs: d.osds(), Pools: d.pools(), Keys: d.keys(), Unsure: d.PG.unsure(), Empty: d.emptyHosts()}
 	for _, name := range slices.Sorted(maps.Keys(d.Status.Health.Checks)) {
 		if c := d.Status.Health.Checks[name]; !c.Muted {
 			o.Checks = append(o.Checks, name+": "+c.Summary.Message)
@@ -109,7 +109,8 @@ type statusDump struct {
 			Muted bool `json:"muted"`
 		} `json:"checks"`
 	} `json:"health"`
-	QuorumNames []string `json:"quorum_names"`
+	QuorumNames []string   `json:"quorum_names"`
+	Services    serviceMap `json:"servicemap"`
 }
 
 // dfDump is "osd df": sizes in KiB. An OSD that has told nothing has 0.

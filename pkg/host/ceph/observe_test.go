@@ -96,6 +96,32 @@ func TestDecodeRegion(t *testing.T) {
 	}
 }
 
+// TestServiceMap is what Ceph 16 and 18 tell of object gateways, as far as it is read.
+func TestServiceMap(t *testing.T) {
+	var m serviceMap
+	raw := `{"epoch":7,"services":{"rgw":{"daemons":{"summary":"","4213":{"gid":4213,"metadata":{"id":"gate-02","hostname":"gate-02","ceph_version_short":"18.2.7"}},
+		"4199":{"gid":4199,"metadata":{"id":"gate-01","hostname":"gate-01","ceph_version_short":"18.2.7"}},
+		"4177":{"gid":4177,"metadata":{"id":"gate-01","hostname":"gate-01","ceph_version_short":"18.2.7"}}}},"rbd-mirror":{"daemons":{"summary":""}}}}`
+	if err := json.Unmarshal([]byte(raw), &m); err != nil {
+		t.Fatal(err)
+	}
+	want := []model.ObservedDaemon{{Name: "gate-01", Node: "gate-01", Up: true, Version: "18.2.7"}, {Name: "gate-02", Node: "gate-02", Up: true, Version: "18.2.7"}}
+	if diff := cmp.Diff(want, m.gateways()); diff != "" {
+		t.Error(diff)
+	}
+	if got := (serviceMap{}).gateways(); got != nil {
+		t.Errorf("of no gateway: %v", got)
+	}
+}
+
+// TestGatewayFound: unit and directory of a gateway are those of its host.
+func TestGatewayFound(t *testing.T) {
+	d, err := parseDaemons([]byte("\n==stores\n/var/lib/ceph/radosgw/ceph-rgw.gate-01\n\n==units\nceph-radosgw@rgw.gate-01.service loaded active running\n\n==volumes\n"), "f")
+	if err != nil || d.Gateway != "gate-01" || !GatewayRuns("gate-01", d.Running) || GatewayRuns("gate-02", d.Running) {
+		t.Errorf("%+v, %v", d, err)
+	}
+}
+
 func TestDecodeKeepsNoKey(t *testing.T) {
 	got, err := Decode(answersIn(t, "testdata/region.json"))
 	if err != nil {

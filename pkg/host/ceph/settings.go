@@ -1,6 +1,7 @@
 package ceph
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -111,10 +112,7 @@ func (s Spec) makeRule(p Pool) Command {
 const firstPGs = 32
 
 func (s Spec) create(p Pool) []Command {
-	pgs := p.PGs
-	if pgs == 0 {
-		pgs = firstPGs
-	}
+	pgs := cmp.Or(p.PGs, p.LeastPGs, firstPGs)
 	var out []Command
 	create := cmd("osd pool create", "pool", p.Name, "pg_num", pgs, "pgp_num", pgs)
 	if p.K > 0 {
@@ -136,6 +134,8 @@ func (s Spec) create(p Pool) []Command {
 	out = append(out, s.set(p, "min_size", fmt.Sprint(p.MinSize)))
 	if p.PGs > 0 {
 		out = append(out, s.set(p, "pg_autoscale_mode", "off"))
+	} else if p.LeastPGs > 0 {
+		out = append(out, s.set(p, "pg_num_min", fmt.Sprint(p.LeastPGs)))
 	}
 	return append(out, cmd("osd pool application enable", "pool", p.Name, "app", p.Application))
 }

@@ -18,6 +18,7 @@ type Spec struct {
 	FailureDomain  string // CRUSH type: host, chassis, rack, zone
 	Pools          []Pool
 	Keys           []Key
+	Buckets        string // pool of what is in the object gateways' buckets; empty: there are none
 }
 
 // Mon is a monitor and where it listens.
@@ -33,6 +34,7 @@ type Pool struct {
 	K, M          int
 	PGs           int // 0: the autoscaler's matter
 	Application   string
+	LeastPGs      int    // what it begins with, and what the autoscaler leaves it; 0: the autoscaler's matter
 	Class         string // CRUSH device class; empty: all
 }
 
@@ -49,6 +51,8 @@ type Place struct {
 	// MemoryTarget is what each OSD may use, in bytes.
 	MemoryTarget int64
 	Crypt        bool // dm-crypt for new OSDs
+	// Gateway is where its object gateway serves S3; the zero value: it has none.
+	Gateway netip.AddrPort
 }
 
 // Bucket is a place in the CRUSH tree.
@@ -96,14 +100,18 @@ func Conf(s Spec, p *Place) string {
 		b.WriteString("\n[mon." + m.Name + "]\n")
 		line("public addrv", m.vector())
 	}
+	if p.Gateway.IsValid() {
+		b.WriteString("\n[" + GatewayKey(p.Name).Entity + "]\n")
+		line("rgw frontends", "beast endpoint="+p.Gateway.String())
+	}
 	b.WriteString("\n[osd]\n")
 	line("crush location", strings.Join(buckets, " "))
 	line("osd memory target", fmt.Sprint(p.MemoryTarget))
 	return b.String()
 }
 
-// name is what Ceph takes for daemons, buckets and pools without quoting.
-var name = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
+// name is what Ceph takes for daemons, buckets and pools without quoting; names of pools that are its own begin with a dot.
+var name = regexp.MustCompile(`^[A-Za-z0-9_.][A-Za-z0-9_.-]*$`)
 
 // Check gives every mistake in a wanted cluster, joined.
 func (s Spec) Check() error {

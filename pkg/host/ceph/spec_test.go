@@ -66,6 +66,32 @@ osd memory target = 939524096
 	}
 }
 
+// TestGateway: a host with an object gateway has its address in ceph.conf, and pools that hold little begin small.
+func TestGateway(t *testing.T) {
+	p := place()
+	plain := Conf(spec(), &p)
+	p.Gateway = netip.MustParseAddrPort("10.77.0.11:7480")
+	with := Conf(spec(), &p)
+	section := "\n[client.rgw.blade-01]\nrgw frontends = beast endpoint=10.77.0.11:7480\n"
+	if strings.Replace(with, section, "", 1) != plain || with == plain {
+		t.Errorf("ceph.conf with a gateway:\n%s", with)
+	}
+	s := spec()
+	s.Pools = []Pool{{Name: ".rgw.root", Size: 3, MinSize: 2, LeastPGs: 8, Application: "rgw"}}
+	text, err := json.Marshal(s.create(s.Pools[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"pg_num":8`, `"val":"8","var":"pg_num_min"`, `"app":"rgw"`} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("%s is not among %s", want, text)
+		}
+	}
+	if GatewayKey("blade-01").Caps["mon"] != "allow r" {
+		t.Error("a gateway may change what monitors keep")
+	}
+}
+
 // texts are what a difference is told as.
 func texts(list []Change) []string {
 	var out []string
@@ -223,7 +249,7 @@ func TestAskTellsSilenceFromRefusal(t *testing.T) {
 
 // TestScripts: every script is well-formed.
 func TestScripts(t *testing.T) {
-	for name, text := range map[string]string{"create": createScript, "mon": monScript, "mgr": mgrScript, "osd": osdScript, "host": hostScript, "activate": activateScript} {
+	for name, text := range map[string]string{"create": createScript, "mon": monScript, "mgr": mgrScript, "osd": osdScript, "host": hostScript, "activate": activateScript, "rgw": rgwScript, "leave": leaveScript, "start": startScript, "stop": stopScript, "daemons": daemonsScript} {
 		if out, err := exec.Command("sh", "-nc", text).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v: %s", name, err, out)
 		}

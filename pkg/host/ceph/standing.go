@@ -22,6 +22,7 @@ type Standing struct {
 	// Manager is the active one, empty when none is; Standbys could take over.
 	Manager  string
 	Standbys []string
+	Gateways []string // object gateways that serve
 	// OSDs are all of the cluster; Here are the ids of those in the host's CRUSH bucket.
 	OSDs []OSD
 	Here []int
@@ -54,7 +55,7 @@ type StandingPool struct {
 func standingLooks(host string) []Command {
 	groups := toMgr(cmd("pg dump", "dumpcontents", []string{"pgs_brief"}))
 	groups["_having"] = 2
-	return []Command{cmd("quorum_status"), cmd("mgr dump"), cmd("osd ls-tree", "name", host), cmd("osd dump"), cmd("config-key get", "key", NooutKey(host)), cmd("now"), groups}
+	return []Command{cmd("quorum_status"), cmd("mgr dump"), cmd("osd ls-tree", "name", host), cmd("osd dump"), cmd("service dump"), cmd("config-key get", "key", NooutKey(host)), cmd("now"), groups}
 }
 
 // Stand asks a cluster about one of its hosts, over one connection from any host that has the admin's key. It changes nothing.
@@ -89,10 +90,11 @@ func decodeStanding(host string, answers map[string]json.RawMessage) (Standing, 
 	var mgr mgrDump
 	var osd osdDump
 	var groups pgDump
+	var services serviceMap
 	var s Standing
 	var now int64
 	var errs []error
-	for prefix, into := range map[string]any{"quorum_status": &quorum, "mgr dump": &mgr, "osd ls-tree": &s.Here, "osd dump": &osd, "config-key get": &s.Mark, "now": &now, "pg dump": &groups} {
+	for prefix, into := range map[string]any{"quorum_status": &quorum, "mgr dump": &mgr, "osd ls-tree": &s.Here, "osd dump": &osd, "service dump": &services, "config-key get": &s.Mark, "now": &now, "pg dump": &groups} {
 		raw, ok := answers[prefix]
 		if !ok {
 			continue
@@ -113,6 +115,9 @@ func decodeStanding(host string, answers map[string]json.RawMessage) (Standing, 
 	}
 	for _, o := range osd.OSDs {
 		s.OSDs = append(s.OSDs, OSD{ID: o.ID, FSID: o.UUID, Up: o.Up == 1, In: o.In == 1})
+	}
+	for _, g := range services.gateways() {
+		s.Gateways = append(s.Gateways, g.Name)
 	}
 	s.Noout = slices.Contains(osd.NodeFlags[host], "noout")
 	s.pools(osd, groups)
@@ -239,8 +244,8 @@ func FailOver(ctx context.Context, h remote.Host, mgr string) error {
 
 // Daemons are the daemons whose data is on a host.
 type Daemons struct {
-	Mon, Mgr string // names; empty: none
-	OSDs     []int
+	Mon, Mgr, Gateway string // names; empty: none
+	OSDs              []int
 	// Running are those that run, start or stop, of them and of any others: "mon.NAME", "osd.3".
 	Running []string
 }
@@ -263,6 +268,8 @@ func parseDaemons(raw []byte, fsid string) (Daemons, error) {
 			d.Mgr = id
 		case "osd":
 			osd(id)
+		case gatewayKind:
+			d.Gateway = strings.TrimPrefix(id, gatewayID)
 		}
 	}
 	d.Running = running(parts["units"], "active", "activating", "deactivating", "reloading")

@@ -43,6 +43,9 @@ func cluster(d model.Desired, r model.Region, profiles map[string]model.Profile,
 		if slices.Contains(n.Roles, model.RoleCephMgr) {
 			c.Mgrs = append(c.Mgrs, model.ObservedDaemon{Name: n.Name, Node: n.Path, Up: true, Active: len(c.Mgrs) == 0, Version: cephVersion})
 		}
+		if slices.Contains(n.Roles, model.RoleCephRGW) {
+			c.RGWs = append(c.RGWs, model.ObservedDaemon{Name: n.Name, Node: n.Path, Up: true, Version: cephVersion})
+		}
 		if !slices.Contains(n.Roles, model.RoleCephOSD) {
 			continue
 		}

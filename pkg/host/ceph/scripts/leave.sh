@@ -1,13 +1,15 @@
-# leave NAME: end this host's monitor and manager, which the cluster does not count any more, and remove what they kept here: the keys of the monitors and
+# leave NAME: end this host's object gateway, manager and monitor, which the cluster does not count any more, and remove what they kept here: the keys of the monitors and
 # of the administrator among it, since the machine goes away.
-for kind in mgr mon; do
-	unit=ceph-$kind@$1.service
+for daemon in "radosgw rgw.$1" "mgr $1" "mon $1"; do
+	kind=${daemon% *}
+	id=${daemon#* }
+	unit=ceph-$kind@$id.service
 	systemctl stop "$unit" 2>/dev/null || : # where none was ever there it is not known
 	if systemctl is-active --quiet "$unit"; then
 		echo "$unit does not stop" >&2
 		exit 1
 	fi
-	rm -rf -- "/var/lib/ceph/$kind/ceph-$1"
+	rm -rf -- "/var/lib/ceph/$kind/ceph-$id"
 done
 rm -f /etc/ceph/ceph.client.admin.keyring
 sync -f /var/lib/ceph
