@@ -46,7 +46,7 @@ func (w World) patient(ctx context.Context, n model.Node, try func() error) erro
 			return fmt.Errorf("%w; given up after %d tries in %s", err, tries, w.Clock.Now().Sub(began).Round(time.Second))
 		}
 		if w.tell != nil {
-			w.tell(plan.Progress{Waiting: fmt.Sprintf("BMC of %s %s, trying again for %s", n.Name, brief(err), more(left))})
+			w.tell(plan.Progress{Waiting: fmt.Sprintf("its BMC, which %s; trying again for %s", brief(err), more(left))})
 		}
 		pause := time.Duration(float64(pause) * (0.8 + 0.4*dice.Float64()))
 		if ended := w.Clock.Sleep(ctx, min(pause, left)); ended != nil {

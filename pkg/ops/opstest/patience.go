@@ -69,7 +69,7 @@ func (w *waits) told(p plan.Progress) {
 // check compares the first with what a person is to read.
 func (w waits) check(b *bench) {
 	b.Helper()
-	if want := "BMC of " + b.node.Name + " does not answer, trying again for 10 more minutes"; len(w) == 0 || w[0] != want {
+	if want := "its BMC, which does not answer; trying again for 10 more minutes"; len(w) == 0 || w[0] != want {
 		b.Errorf("it told %q, want %q first", w, want)
 	}
 }
