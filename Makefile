@@ -20,7 +20,7 @@ build: ## static binaries in bin/
 packages: ## install the Debian packages that lab and tests use
 	@./e2e/host-packages
 
-test: packages ## all quick tests (8 minutes at most)
+test: packages ## all quick tests (about 9 minutes on two cores)
 	go vet ./...
 	go test -timeout 45m ./... # of one package; on a machine ten times slower too
 
