@@ -23,6 +23,7 @@ import (
 // TestGateways gives a real cluster object gateways on two hosts of their own by their ops, has a client of S3 put and get an object through both, and stops,
 // starts and breaks them.
 func TestGateways(t *testing.T) {
+	t.Parallel()
 	h := newThreeHosts(t, "gate-01", "gate-02")
 	d := h.desired
 	d.Networks = []model.Network{{Name: "storage", CIDR: netip.MustParsePrefix("198.51.100.0/24")}}

@@ -209,6 +209,49 @@ func TestSlotWriteGoesOn(t *testing.T) {
 	})
 }
 
+// TestSilentSystemdHasEndedNothing: a service manager that does not answer, as while it runs itself anew, has not said that a writing ended.
+func TestSilentSystemdHasEndedNothing(t *testing.T) {
+	h := newSlotHost(t)
+	h.file(t, "hold", true)
+	spec := facts.HostSpec(h.node.Image.Digest, h.node.Config)
+	begun, left := make(chan bool), make(chan error, 1)
+	once := sync.OnceFunc(func() { close(begun) })
+	go func() {
+		left <- h.slots.Write(t.Context(), h.node, spec, func(p plan.Progress) {
+			if p.Text == "fetch" {
+				once()
+			}
+		})
+	}()
+	<-begun
+	systemctl := filepath.Join(h.box.Dir, "systemctl")
+	speaks, err := os.ReadFile(systemctl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(systemctl, []byte("#!/bin/sh\nexit 1\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	other, _ := h.driver(t, 7)
+	err = other.Write(t.Context(), h.node, spec, func(plan.Progress) {})
+	if err == nil || !strings.Contains(err.Error(), "systemd does not say") {
+		t.Errorf("beginning: %v", err)
+	}
+	if err := <-left; err == nil || !strings.Contains(err.Error(), "systemd does not say") {
+		t.Errorf("following: %v", err)
+	}
+	if err := os.WriteFile(systemctl, speaks, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	h.file(t, "hold", false)
+	if err := other.Write(t.Context(), h.node, spec, func(plan.Progress) {}); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+	if log := h.log(t); strings.Count(log, "begins") != 1 {
+		t.Errorf("it was written more than once:\n%s", log)
+	}
+}
+
 func TestSlotWriteFails(t *testing.T) {
 	h := newSlotHost(t)
 	h.file(t, "fail", true)

@@ -5,10 +5,10 @@ for daemon in "radosgw rgw.$1" "mgr $1" "mon $1"; do
 	id=${daemon#* }
 	unit=ceph-$kind@$id.service
 	systemctl stop "$unit" 2>/dev/null || : # where none was ever there it is not known
-	if systemctl is-active --quiet "$unit"; then
-		echo "$unit does not stop" >&2
-		exit 1
-	fi
+	case $(systemctl is-active "$unit" 2>/dev/null || true) in
+	inactive | failed | unknown) ;;
+	*) echo "$unit does not stop, or systemd does not say" >&2 && exit 1 ;;
+	esac
 	rm -rf -- "/var/lib/ceph/$kind/ceph-$id"
 done
 rm -f /etc/ceph/ceph.client.admin.keyring

@@ -6,10 +6,14 @@ spec=$1
 shift
 umask 077
 mkdir -p "$dir"
-if systemctl is-active --quiet "$unit.service"; then
+case $(systemctl is-active "$unit.service" 2>/dev/null || true) in
+'') echo "systemd does not say whether $unit goes on" >&2 && exit 1 ;;
+inactive | failed | unknown) ;;
+*)
 	if [ "$(cat "$dir/spec")" = "$spec" ]; then exit 0; fi
 	systemctl stop "$unit.service"
-fi
+	;;
+esac
 systemctl reset-failed "$unit.service" 2>/dev/null || true
 cat >"$dir/order"
 echo "$spec" >"$dir/spec"
