@@ -92,6 +92,9 @@ func Conf(s Spec, p *Place) string {
 	if p == nil {
 		return b.String()
 	}
+	if size := s.most(); size > 0 && size < defaultSize {
+		line("osd pool default size", fmt.Sprint(size))
+	}
 	buckets := make([]string, len(p.Location))
 	for i, l := range p.Location {
 		buckets[i] = l.Type + "=" + l.Name
@@ -108,6 +111,20 @@ func Conf(s Spec, p *Place) string {
 	line("crush location", strings.Join(buckets, " "))
 	line("osd memory target", fmt.Sprint(p.MemoryTarget))
 	return b.String()
+}
+
+// defaultSize is how many copies the pools have that Ceph makes for itself, unless told otherwise (global.yaml.in, osd_pool_default_size).
+const defaultSize = 3
+
+// most is the number of copies of the replicated pool that has most of them; 0 when there is none. Where no pool has three, there may be no room for three,
+// and a pool of Ceph's own would never be whole.
+func (s Spec) most() (size int) {
+	for _, p := range s.Pools {
+		if p.K == 0 {
+			size = max(size, p.Size)
+		}
+	}
+	return size
 }
 
 // name is what Ceph takes for daemons, buckets and pools without quoting; names of pools that are its own begin with a dot.

@@ -66,6 +66,26 @@ osd memory target = 939524096
 	}
 }
 
+// TestPoolsOfCephsOwn: where no replicated pool has three copies, those that Ceph makes for itself have no more than ours either.
+func TestPoolsOfCephsOwn(t *testing.T) {
+	p := place()
+	plain := Conf(spec(), &p)
+	s := spec()
+	s.Pools[0].Size = 2
+	want := strings.Replace(plain, "iostat\n", "iostat\nosd pool default size = 2\n", 1)
+	if diff := cmp.Diff(want, Conf(s, &p)); diff != "" {
+		t.Error(diff)
+	}
+	s.Pools = append(s.Pools, Pool{Name: "images", Size: 4, MinSize: 2})
+	if diff := cmp.Diff(plain, Conf(s, &p)); diff != "" {
+		t.Errorf("with a pool of four copies: %s", diff)
+	}
+	s.Pools = s.Pools[1:2]
+	if diff := cmp.Diff(plain, Conf(s, &p)); diff != "" {
+		t.Errorf("with an erasure-coded pool only: %s", diff)
+	}
+}
+
 // TestGateway: a host with an object gateway has its address in ceph.conf, and pools that hold little begin small.
 func TestGateway(t *testing.T) {
 	p := place()
