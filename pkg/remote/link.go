@@ -27,6 +27,8 @@ type Link struct {
 	mu     sync.Mutex
 	client *Client
 	closed bool
+
+	talks talks
 }
 
 // NewLink makes a link; nothing is connected yet. Close it when done.
@@ -103,6 +105,7 @@ func (l *Link) Close() error {
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
+	l.talks.close()
 	l.Drop()
 	return nil
 }
@@ -114,6 +117,11 @@ func (l *Link) Run(ctx context.Context, cmd Command) (res Result, err error) {
 		return err
 	})
 	return res, err
+}
+
+// Talk implements Talker. The programs end with the shared connection.
+func (l *Link) Talk(ctx context.Context, program Command, line []byte) ([]byte, error) {
+	return l.talks.ask(ctx, l, program, line)
 }
 
 // Write replaces a file over the shared connection.

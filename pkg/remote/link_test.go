@@ -52,6 +52,37 @@ func TestLinkReusesAndReconnects(t *testing.T) {
 	}
 }
 
+// TestLinkTalks: a program answers as long as the connection lives, and another one takes its place.
+func TestLinkTalks(t *testing.T) {
+	sshd := remotetest.StartSSHD(t)
+	link := remote.NewLink(remote.To(sshd.Target()))
+	defer link.Close()
+	program := remote.Command{Argv: []string{"sh", "-c", `while read -r line; do echo "$$"; done`}}
+	talk := func() string {
+		t.Helper()
+		pid, err := link.Talk(t.Context(), program, []byte("who are you"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(pid)
+	}
+	first := talk()
+	if again := talk(); again != first {
+		t.Errorf("process %s answers, and then %s", first, again)
+	}
+	link.Drop()
+	second := talk()
+	sshd.Cut()
+	third := talk()
+	if second == first || third == second {
+		t.Errorf("processes %s, %s and %s: one outlived its connection", first, second, third)
+	}
+	_ = link.Close()
+	if _, err := link.Talk(t.Context(), program, []byte("who are you")); err == nil {
+		t.Error("a closed link still talks")
+	}
+}
+
 // TestBrokenInTheMiddle: what was begun is never begun again by itself.
 func TestBrokenInTheMiddle(t *testing.T) {
 	sshd := remotetest.StartSSHD(t)

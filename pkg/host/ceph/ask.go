@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/remote"
@@ -53,25 +54,56 @@ const noAnswer = 69
 
 // ask puts commands to the cluster over one connection, from a host that has the admin's key. It waits at most patience for an answer to each. With
 // stop, what comes after the first command that fails is not asked.
-func ask(ctx context.Context, h remote.Host, patience time.Duration, stop bool, list ...Command) ([]Reply, error) {
-	request, err := json.Marshal(struct {
-		Timeout  int       `json:"timeout"`
-		Stop     bool      `json:"stop"`
-		Commands []Command `json:"commands"`
-	}{int(patience.Seconds()), stop, list})
+func ask(ctx context.Context, h remote.Host, stop bool, list ...Command) ([]Reply, error) {
+	request, limit, err := request(stop, list)
 	if err != nil {
 		return nil, err
 	}
-	res, err := h.Run(ctx, remote.Command{Argv: []string{"/usr/bin/python3", "-c", askScript}, Stdin: bytes.NewReader(request),
-		Limit: patience * time.Duration(2+len(list)/4)})
-	if code, ran := remote.ExitCode(err); ran && (code == noAnswer || code == 124) {
+	res, err := h.Run(ctx, remote.Command{Argv: asker(), Stdin: bytes.NewReader(request), Limit: limit})
+	return replies(res.Stdout, err, stop, list)
+}
+
+// look puts commands that change nothing. Where the host can keep the connection to the cluster, it is there for the next look: to start Python, to load librados and
+// to connect takes longer than most answers.
+func look(ctx context.Context, h remote.Host, list ...Command) ([]Reply, error) {
+	t, ok := h.(remote.Talker)
+	if !ok {
+		return ask(ctx, h, false, list...)
+	}
+	request, limit, err := request(false, list)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit+patience, fmt.Errorf("%w within %s", ErrNoAnswer, limit+patience)) // ask.py ends itself before
+	defer cancel()
+	line, err := t.Talk(ctx, remote.Command{Argv: asker()}, request)
+	return replies(line, err, false, list)
+}
+
+func asker() []string { return []string{"/usr/bin/python3", "-c", askScript} }
+
+// request is what ask.py reads, and how long it may take.
+func request(stop bool, list []Command) ([]byte, time.Duration, error) {
+	limit := patience * time.Duration(2+len(list)/4)
+	raw, err := json.Marshal(struct {
+		Timeout  int       `json:"timeout"`
+		Limit    int       `json:"limit"`
+		Stop     bool      `json:"stop"`
+		Commands []Command `json:"commands"`
+	}{int(patience.Seconds()), int(limit.Seconds()), stop, list})
+	return raw, limit, err
+}
+
+// replies reads what ask.py has printed, or says why there is nothing.
+func replies(line []byte, err error, stop bool, list []Command) ([]Reply, error) {
+	if silent(err) {
 		return nil, fmt.Errorf("ask the Ceph cluster: %w: %w", ErrNoAnswer, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ask the Ceph cluster: %w", err)
 	}
 	var out []Reply
-	if err := json.Unmarshal(res.Stdout, &out); err != nil {
+	if err := json.Unmarshal(line, &out); err != nil {
 		return nil, fmt.Errorf("ask the Ceph cluster: its answer cannot be read: %w", err)
 	}
 	if len(out) > len(list) || (len(out) < len(list) && !stop) {
@@ -80,12 +112,18 @@ func ask(ctx context.Context, h remote.Host, patience time.Duration, stop bool, 
 	return out, nil
 }
 
+// silent tells a cluster that does not answer from a host that does not: ask.py could not connect, or was ended, by coreutils' timeout or by its own, while it waited.
+func silent(err error) bool {
+	var exit *remote.ExitError
+	return errors.As(err, &exit) && (exit.Code == noAnswer || exit.Code == 124 || exit.Code == 128+int(syscall.SIGALRM) || exit.Signal == "ALRM")
+}
+
 // tell puts commands of which each has to succeed.
 func tell(ctx context.Context, h remote.Host, list ...Command) error {
 	if len(list) == 0 {
 		return nil
 	}
-	replies, err := ask(ctx, h, patience, true, list...)
+	replies, err := ask(ctx, h, true, list...)
 	if err != nil {
 		return err
 	}

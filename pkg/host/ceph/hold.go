@@ -18,7 +18,7 @@ const BalancerKey = "nubo/hold/balancer"
 // The autoscaler of placement groups is not held: "osd pool unset noautoscale" of Ceph 16 switches it on for every pool, also for those that had it off
 // (pg_autoscaler/module.py).
 func HoldBalancer(ctx context.Context, h remote.Host, m Mark) (marked bool, err error) {
-	replies, err := ask(ctx, h, patience, false, toMgr(cmd("balancer status")), cmd("config-key get", "key", BalancerKey))
+	replies, err := ask(ctx, h, false, toMgr(cmd("balancer status")), cmd("config-key get", "key", BalancerKey))
 	if err != nil {
 		return false, err
 	}

@@ -53,7 +53,7 @@ func SafeToDestroy(ctx context.Context, h remote.Host, osds []int) error {
 	if len(osds) == 0 {
 		return nil
 	}
-	replies, err := ask(ctx, h, patience, true, toMgr(cmd("osd safe-to-destroy", "ids", ids(osds))))
+	replies, err := ask(ctx, h, true, toMgr(cmd("osd safe-to-destroy", "ids", ids(osds))))
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func StopOSD(ctx context.Context, h remote.Host, id int) error {
 // Purge removes an OSD that is down from the cluster: its entry, its place in the CRUSH tree, and its keys. The manager, through which this goes, asks once more
 // whether it is safe to destroy, right before it has the monitors do it (DaemonServer.cc). It may be repeated.
 func Purge(ctx context.Context, h remote.Host, id int) error {
-	replies, err := ask(ctx, h, patience, true, toMgr(cmd("osd purge", "id", id, "yes_i_really_mean_it", true)))
+	replies, err := ask(ctx, h, true, toMgr(cmd("osd purge", "id", id, "yes_i_really_mean_it", true)))
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func RemoveBucket(ctx context.Context, h remote.Host, host string) error {
 
 // OKToRemove asks Ceph whether the quorum holds without a monitor: nil, or why not.
 func OKToRemove(ctx context.Context, h remote.Host, mon string) error {
-	replies, err := ask(ctx, h, patience, true, cmd("mon ok-to-rm", "id", mon))
+	replies, err := ask(ctx, h, true, cmd("mon ok-to-rm", "id", mon))
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func RemoveMon(ctx context.Context, h remote.Host, mon string) error {
 
 // Forget removes the keys of an identity, which may be gone already.
 func Forget(ctx context.Context, h remote.Host, entity string) error {
-	replies, err := ask(ctx, h, patience, true, cmd("auth rm", "entity", entity))
+	replies, err := ask(ctx, h, true, cmd("auth rm", "entity", entity))
 	if err != nil {
 		return err
 	}

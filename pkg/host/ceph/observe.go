@@ -28,7 +28,7 @@ func looks() []Command {
 // ObservedDaemon's Node hold the bare name. A cluster without quorum gives ErrNoAnswer.
 func Observe(ctx context.Context, h remote.Host) (model.ObservedCeph, error) {
 	list := looks()
-	replies, err := ask(ctx, h, patience, false, list...)
+	replies, err := look(ctx, h, list...)
 	if err != nil {
 		return model.ObservedCeph{}, err
 	}

@@ -61,7 +61,7 @@ func standingLooks(host string) []Command {
 // Stand asks a cluster about one of its hosts, over one connection from any host that has the admin's key. It changes nothing.
 func Stand(ctx context.Context, h remote.Host, host string) (Standing, error) {
 	list := standingLooks(host)
-	replies, err := ask(ctx, h, patience, false, list...)
+	replies, err := look(ctx, h, list...)
 	if err != nil {
 		return Standing{}, err
 	}
@@ -176,7 +176,7 @@ func OKToStop(ctx context.Context, h remote.Host, osds []int, mon, mgr string) e
 	if len(list) == 0 {
 		return nil
 	}
-	replies, err := ask(ctx, h, patience, false, list...)
+	replies, err := look(ctx, h, list...)
 	if err != nil {
 		return err
 	}
@@ -228,7 +228,7 @@ func managerSpared(raw json.RawMessage, mgr string) error {
 
 // FailOver has another manager take over from this one, where it is the active one.
 func FailOver(ctx context.Context, h remote.Host, mgr string) error {
-	replies, err := ask(ctx, h, patience, true, cmd("mgr dump"))
+	replies, err := ask(ctx, h, true, cmd("mgr dump"))
 	if err != nil {
 		return err
 	}

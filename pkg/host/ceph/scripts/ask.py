@@ -1,7 +1,9 @@
-# Puts commands to a cluster over one connection: a request in JSON on stdin, the replies in JSON on stdout. Keys are taken out of every reply.
+# Puts commands to a cluster over one connection: on stdin a request in JSON on each line, on stdout a line with the replies to it, until there are no more
+# requests. Keys are taken out of every reply. A request that takes too long, and a minute without any, end the program (SIGALRM), whatever it waits for.
 import errno
 import json
 import re
+import signal
 import sys
 import time
 
@@ -38,33 +40,29 @@ def brief(dump, having):
     return {"pg_ready": dump.get("pg_ready", True), "pg_stats": rows}
 
 
-request = json.load(sys.stdin)
-cluster = rados.Rados(name="client.admin", conffile="/etc/ceph/ceph.conf")
-for option in ("rados_mon_op_timeout", "rados_osd_op_timeout", "client_mount_timeout"):
-    cluster.conf_set(option, str(request["timeout"]))
-try:
-    cluster.connect(timeout=request["timeout"])
-except rados.Error as e:
-    print(f"connect to the cluster: {e}", file=sys.stderr)
-    sys.exit(69)
+def connect(timeout):
+    cluster = rados.Rados(name="client.admin", conffile="/etc/ceph/ceph.conf")
+    for option in ("rados_mon_op_timeout", "rados_osd_op_timeout", "client_mount_timeout"):
+        cluster.conf_set(option, str(timeout))
+    try:
+        cluster.connect(timeout=timeout)
+    except rados.Error as e:
+        print(f"connect to the cluster: {e}", file=sys.stderr)
+        sys.exit(69)
+    return cluster
 
 
-def managed():
+def managed(cluster):
     code, out, _ = cluster.mon_command(json.dumps({"prefix": "mgr stat", "format": "json"}), b"")
     return code == 0 and json.loads(out).get("available")
 
 
-replies = []
-for command in request["commands"]:
+def put(cluster, command, replies):
     if command["prefix"] == "now":  # this host's clock, by which marks end
-        replies.append({"code": 0, "text": "", "out": int(time.time())})
-        continue
+        return {"code": 0, "text": "", "out": int(time.time())}
     target = command.pop("_to", "mon")
-    if target == "mgr" and not managed():  # a command to nobody would wait for ever
-        replies.append({"code": -errno.ETIMEDOUT, "text": "no manager is active", "out": None})
-        if request.get("stop"):
-            break
-        continue
+    if target == "mgr" and not managed(cluster):  # a command to nobody would wait for ever
+        return {"code": -errno.ETIMEDOUT, "text": "no manager is active", "out": None}
     ask = cluster.mgr_command if target == "mgr" else cluster.mon_command
     data = command.pop("_input", "").encode()
     having = command.pop("_having", None)  # the index of the command whose answer lists OSDs
@@ -75,8 +73,30 @@ for command in request["commands"]:
     value = decode(out)
     if command["prefix"] == "pg dump" and code == 0:
         value = brief(value, None if having is None else set(replies[having]["out"] or ()))
-    replies.append({"code": code, "text": strip(text or ""), "out": value})
-    if code != 0 and request.get("stop"):
+    return {"code": code, "text": strip(text or ""), "out": value}
+
+
+def answer(cluster, request):
+    replies = []
+    for command in request["commands"]:
+        replies.append(put(cluster, command, replies))
+        if replies[-1]["code"] != 0 and request.get("stop"):
+            break
+    return replies
+
+
+cluster = None
+while True:
+    signal.alarm(60)
+    line = sys.stdin.readline()
+    if not line:
         break
-json.dump(replies, sys.stdout, separators=(",", ":"))
-cluster.shutdown()
+    request = json.loads(line)
+    signal.alarm(request["limit"])
+    cluster = cluster or connect(request["timeout"])
+    replies = answer(cluster, request)
+    print(json.dumps(replies, separators=(",", ":")), flush=True)
+    if any(r["code"] == -errno.ETIMEDOUT for r in replies):  # who asks again shall find new connections
+        break
+if cluster:
+    cluster.shutdown()
