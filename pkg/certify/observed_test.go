@@ -193,6 +193,12 @@ func TestObservedHealth(t *testing.T) {
 			s.Ceph[0].Health, s.Ceph[0].Checks = "HEALTH_WARN", []string{"POOL_NO_REDUNDANCY: 1 pool"}
 			o.Desired.Rollout.HealthAllow = []string{"POOL_NO_REDUNDANCY"}
 		}, ""},
+		"a rise that has not come to its end": {func(_ *certify.Observed, s *model.Observed) {
+			s.Ceph[0].Health, s.Ceph[0].Checks = "HEALTH_WARN", []string{"OSD_UPGRADE_FINISHED: all OSDs are running reef or later but require_osd_release < reef", "DAEMON_OLD_VERSION: There are daemons running multiple old versions of ceph"}
+		}, ""},
+		"a rise, and something else": {func(_ *certify.Observed, s *model.Observed) {
+			s.Ceph[0].Health, s.Ceph[0].Checks = "HEALTH_WARN", []string{"OSD_UPGRADE_FINISHED: all OSDs are running reef or later but require_osd_release < reef", "SLOW_OPS: 3 slow ops"}
+		}, "SLOW_OPS: 3 slow ops"},
 		"copies that catch up": {func(_ *certify.Observed, s *model.Observed) {
 			s.Ceph[0].Pools = []model.ObservedPool{{Name: "vms", Unclean: 3}}
 		}, "3 placement groups of pool vms"},
