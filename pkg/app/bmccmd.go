@@ -164,9 +164,6 @@ func BMCPower(ctx context.Context, e Env, want, node string) error {
 	})
 }
 
-// bootDevices are what bmc boot takes.
-var bootDevices = map[string]bmc.BootDevice{"network": bmc.BootPXE, "disk": bmc.BootDisk}
-
 // BMCBoot shows or sets what one machine starts from next. want is "network" or "disk", for once, or empty to look only.
 func BMCBoot(ctx context.Context, e Env, want, node string) error {
 	show := func(ctx context.Context, b byHand) error {
@@ -184,7 +181,7 @@ func BMCBoot(ctx context.Context, e Env, want, node string) error {
 		return e.withBMC(ctx, node, bmcReadTime, show)
 	}
 	return e.changeBMC(ctx, node, "boot", want, func(ctx context.Context, b byHand) error {
-		if err := b.client.BootOnce(ctx, bootDevices[want]); err != nil {
+		if err := b.setBoot(ctx, want); err != nil {
 			return err
 		}
 		if now, err := b.client.BootOverride(ctx); want == "network" && err == nil && now.Persistent {
@@ -192,6 +189,13 @@ func BMCBoot(ctx context.Context, e Env, want, node string) error {
 		}
 		return show(ctx, b)
 	})
+}
+
+func (b byHand) setBoot(ctx context.Context, want string) error {
+	if want == "network" {
+		return bmc.BootNetworkOnce(ctx, b.client)
+	}
+	return b.client.BootOnce(ctx, bmc.BootDisk)
 }
 
 // BMCSensors shows temperatures, fans, supplies and voltages of one machine.

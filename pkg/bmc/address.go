@@ -97,6 +97,9 @@ func redfishAddress(u *url.URL, details metal3.AccessDetails) (Address, error) {
 	}
 	info := details.DriverInfo(metal3.Credentials{})
 	system, _ := info["redfish_system_id"].(string)
+	if system == u.Path {
+		system = u.EscapedPath() // an id may hold what a path does not
+	}
 	system = strings.TrimRight(system, "/")
 	if system == "/redfish" || system == "/redfish/v1" || system == "/redfish/v1/Systems" { // what the BMC itself shows on the way to its system
 		system = ""

@@ -139,8 +139,16 @@ func (c *client) wrap(op string, err error) error {
 		wrapped.Remedy = remedies[wrapped.Kind]
 	}
 	wrapped.Op, wrapped.Address = op, c.addr.String()
-	wrapped.Cause = clean(wrapped.Cause, c.target.Credentials).endedBy(err)
+	wrapped.Cause = clean(wrapped.Cause, c.target.Credentials, c.secret()).endedBy(err)
 	return &wrapped
+}
+
+// secret is what the driver knows that must not be shown, beside the password.
+func (c *client) secret() string {
+	if d, ok := c.driver.(interface{ secret() string }); ok {
+		return d.secret()
+	}
+	return ""
 }
 
 // lacks is the error for an operation that the driver does not have.

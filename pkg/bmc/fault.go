@@ -119,16 +119,24 @@ type plain struct {
 func (p *plain) Error() string { return p.text }
 func (p *plain) Unwrap() error { return p.ctx }
 
-// clean makes a plain cause of err, in one line, with the password taken out.
-func clean(err error, login Credentials) *plain {
+// clean makes a plain cause of err, in one line, with the password and other secrets taken out.
+func clean(err error, login Credentials, secrets ...string) *plain {
 	if err == nil {
 		return &plain{text: "no cause is known"}
 	}
 	text := err.Error()
-	for _, form := range login.forms() {
-		text = strings.ReplaceAll(text, form, "[redacted]")
+	for _, form := range append(login.forms(), secrets...) {
+		if form != "" {
+			text = strings.ReplaceAll(text, form, "[redacted]")
+		}
 	}
-	text = strings.Join(strings.Fields(text), " ")
+	var lines []string
+	for line := range strings.Lines(text) {
+		if line = strings.Join(strings.Fields(line), " "); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	text = strings.Join(lines, "; ")
 	const most = 600
 	if len(text) > most {
 		text = strings.ToValidUTF8(text[:most], "") + "…"

@@ -67,12 +67,19 @@ func TestWhatIpmitoolSays(t *testing.T) {
 		"Authentication algorithm 0x01 is not what we requested 0x03\nError: Unable to establish IPMI v2 / RMCP+ session": {Kind: ErrUnsupported, Remedy: cipherRemedy},
 		"Error in open session response message : no matching cipher suite\nError: Unable to establish IPMI v2 / RMCP+ session": {
 			Kind: ErrUnsupported, Remedy: cipherRemedy},
-		"Error in open session response message : unauthorized role requested":              {Kind: ErrAuth},
-		"Error: Unable to establish IPMI v2 / RMCP+ session":                                {Kind: ErrUnreachable, Remedy: remedies[ErrUnreachable]},
-		"Set Chassis Power Control to Up/On failed: Command not supported in present state": {Kind: ErrBusy},
-		"Get Chassis Power Status failed: BMC initialization in progress":                   {Kind: ErrBusy, Remedy: remedies[ErrBusy]},
-		"Get HPM.x Capabilities request failed: Node busy":                                  {Kind: ErrBusy, Remedy: remedies[ErrBusy]},
-		"Set Chassis Boot Parameter 4 failed: Parameter out of range":                       {Kind: ErrUnsupported, Remedy: remedies[ErrUnsupported]},
+		"Error in open session response message : unauthorized role requested": {Kind: ErrAuth},
+		"Set Session Privilege Level to ADMINISTRATOR failed: Unknown (0x81)\nError: Unable to establish IPMI v2 / RMCP+ session": {
+			Kind: ErrAuth, Remedy: privilegeRemedy},
+		"RAKP 2 message indicates an error : invalid role\nError: Unable to establish IPMI v2 / RMCP+ session":                  {Kind: ErrAuth, Remedy: privilegeRemedy},
+		"RAKP 4 message indicates an error : invalid integrity check value\nError: Unable to establish IPMI v2 / RMCP+ session": {Kind: ErrAuth, Remedy: keyRemedy},
+		"> RAKP 4 message has invalid integrity check value\nError: Unable to establish IPMI v2 / RMCP+ session":                {Kind: ErrAuth, Remedy: keyRemedy},
+		"This BMC does not support IPMI v2 / RMCP+\nError: Unable to establish IPMI v2 / RMCP+ session":                         {Kind: ErrUnsupported},
+		"Error in open session response message : insufficient resources for session":                                           {Kind: ErrBusy},
+		"Error: Unable to establish IPMI v2 / RMCP+ session":                                                                    {Kind: ErrUnreachable, Remedy: remedies[ErrUnreachable]},
+		"Set Chassis Power Control to Up/On failed: Command not supported in present state":                                     {Kind: ErrBusy},
+		"Get Chassis Power Status failed: BMC initialization in progress":                                                       {Kind: ErrBusy, Remedy: remedies[ErrBusy]},
+		"Get HPM.x Capabilities request failed: Node busy":                                                                      {Kind: ErrBusy, Remedy: remedies[ErrBusy]},
+		"Set Chassis Boot Parameter 4 failed: Parameter out of range":                                                           {Kind: ErrUnsupported, Remedy: remedies[ErrUnsupported]},
 	} {
 		got := ipmiFault(errors.New("ipmitool: exit status 1: " + said))
 		if got.Kind != want.Kind || (want.Remedy != "" && got.Remedy != want.Remedy) {

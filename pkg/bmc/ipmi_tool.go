@@ -47,13 +47,19 @@ var complaints = []struct {
 }{
 	{"RAKP 2 HMAC is invalid", ErrAuth, ""},
 	{"unauthorized name", ErrAuth, ""},
-	{"unauthorized role", ErrAuth, "give the account the administrator privilege on the BMC, and for its LAN channel"},
+	{"invalid role", ErrAuth, privilegeRemedy},
+	{"Set Session Privilege Level to", ErrAuth, privilegeRemedy},
+	{"Requested privilege level exceeds limit", ErrAuth, privilegeRemedy},
+	{"invalid integrity check value", ErrAuth, keyRemedy},
+	{"unauthorized GUID", ErrAuth, keyRemedy},
+	{"unauthorized role", ErrAuth, privilegeRemedy},
 	{"Insufficient privilege", ErrAuth, "give the account the administrator privilege on the BMC"},
 	{"invalid authentication algorithm", ErrUnsupported, cipherRemedy},
 	{"no matching", ErrUnsupported, cipherRemedy}, // cipher suite, authentication algorithm, integrity payload
 	{"invalid integrity algorithm", ErrUnsupported, cipherRemedy},
 	{"invalid confidentiality algorithm", ErrUnsupported, cipherRemedy},
 	{"is not what we requested", ErrUnsupported, cipherRemedy}, // it answers with a suite of its own choice
+	{"does not support IPMI v2", ErrUnsupported, "the BMC speaks only IPMI 1.5, which sends what it does in the clear: renew its firmware, or use Redfish"},
 	{"insufficient resources", ErrBusy, ""},
 	{"Address lookup for", ErrUnreachable, "correct the host name in the address"},
 	{"Unable to establish", ErrUnreachable, ""},
@@ -71,6 +77,11 @@ var complaints = []struct {
 	{"not present", ErrUnsupported, ""},
 	{"record not found", ErrUnsupported, ""},
 }
+
+const (
+	privilegeRemedy = "give the account the administrator privilege on the BMC, and for its LAN channel"
+	keyRemedy       = "the BMC has a key of its own (K_g) beside the passwords, or another password: remove the key on the BMC, or correct the password"
+)
 
 const cipherRemedy = "the BMC does not offer cipher suite 17: renew its firmware, or, if SHA-1 is acceptable on its network, add ?ciphersuite=3 to the address"
 

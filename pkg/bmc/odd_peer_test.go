@@ -98,6 +98,7 @@ func (o *odd) target() bmc.Target {
 		Credentials: bmc.Credentials{User: testUser, Password: testPassword},
 		Trust:       bmc.Trust{Pin: bmc.PinOf(o.server.Certificate().Raw)},
 		Settle:      300 * time.Millisecond,
+		Repeat:      time.Nanosecond,
 	}
 }
 
@@ -167,6 +168,12 @@ func taken(r *http.Request) object {
 	var body object
 	_ = json.Unmarshal(raw, &body)
 	return body
+}
+
+// send puts another body into a request.
+func send(r *http.Request, body object) {
+	raw, _ := json.Marshal(body)
+	r.Body, r.ContentLength = readCloser(raw), int64(len(raw))
 }
 
 func at(body object, path ...string) object {

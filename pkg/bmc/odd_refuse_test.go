@@ -25,12 +25,6 @@ func TestWhatABMCRefusesIsUnderstood(t *testing.T) {
 	open := func(*testing.T, bmc.Client) error { return nil }
 	bootOnce := func(t *testing.T, c bmc.Client) error { return c.BootOnce(t.Context(), bmc.BootPXE) }
 	switchOn := func(t *testing.T, c bmc.Client) error { return c.SetPower(t.Context(), bmc.On) }
-	refuse := func(method, path string, status int, message string) twist {
-		return on(method, path, func(w http.ResponseWriter, _ *http.Request, _ http.Handler) bool {
-			says(w, status, message)
-			return true
-		})
-	}
 	page := func(status int) twist {
 		return on(http.MethodGet, "/redfish/v1/", func(w http.ResponseWriter, _ *http.Request, _ http.Handler) bool {
 			w.WriteHeader(status)
@@ -51,6 +45,16 @@ func TestWhatABMCRefusesIsUnderstood(t *testing.T) {
 		{"no such page", []twist{page(http.StatusNotFound)}, nil, open, bmc.ErrUnsupported, []string{"404", "ipmi://"}},
 		{"the password is to be changed first", []twist{refuse(http.MethodPost, sessions, http.StatusForbidden, "Base.1.8.PasswordChangeRequired")}, nil, open, bmc.ErrAuth, []string{"change it on the BMC"}},
 		{"all sessions in use, as a 400", []twist{refuse(http.MethodPost, sessions, http.StatusBadRequest, "Base.1.8.CreateLimitReachedForResource")}, nil, open, bmc.ErrBusy, []string{"no session is free"}},
+		{"a wrong password, as a 400", []twist{refuse(http.MethodPost, sessions, http.StatusBadRequest, "iLO.2.14.UnauthorizedLoginAttempt")}, nil, open, bmc.ErrAuth, []string{"POST " + sessions, "400"}},
+		{"the password is to be changed, said by the login that is taken", []twist{changeFirst}, nil, open, bmc.ErrAuth, []string{"403", "change it on the BMC"}},
+		{"another host", []twist{elsewhere}, nil, open, bmc.ErrUnreachable, []string{"other.invalid", "not followed"}},
+		{"a web page in the place of the system", []twist{webPage(oddSystem)}, func(t *bmc.Target) { t.Address += oddSystem }, open, bmc.ErrUnreachable, []string{"GET " + oddSystem, "a web page"}},
+		{"the path of a chassis", nil, func(t *bmc.Target) { t.Address += "/redfish/v1/Chassis/blade1" }, open, bmc.ErrInvalid, []string{"#Chassis.", "no system"}},
+		{"while the machine is on", []twist{refuse(http.MethodPatch, oddSystem, http.StatusConflict, "Base.1.8.PropertyValueConflict")}, nil, bootOnce, bmc.ErrBusy,
+			[]string{"PATCH " + oddSystem, "409", "PropertyValueConflict", "switch it off"}},
+		{"the boot mode cannot be written", []twist{fixedMode}, func(t *bmc.Target) { t.Firmware = bmc.UEFI }, bootOnce, bmc.ErrUnsupported, []string{"PropertyNotWritable", "Legacy", "firmware in the inventory"}},
+		{"yes, and why not", []twist{yesAndNo}, nil, bootOnce, bmc.ErrReverted, []string{"PATCH " + oddSystem, "Base.1.8.GeneralError", "licence"}},
+		{"one message where a list should be, with numbers in it", []twist{oneMessage}, nil, bootOnce, bmc.ErrUnsupported, []string{"SYS428 no more"}},
 		{"during POST", []twist{refuse(http.MethodPatch, oddSystem, http.StatusBadRequest, "iLO.2.15.UnableToModifyDuringSystemPOST")}, nil, bootOnce, bmc.ErrBusy, []string{"DuringSystemPOST", "try again later"}},
 		{"not in this state", []twist{refuse(http.MethodPost, oddReset, http.StatusConflict, "Base.1.8.ActionNotSupported")}, nil, switchOn, bmc.ErrBusy, []string{"POST " + oddReset, "409"}},
 		{"another path than the system's", nil, func(t *bmc.Target) { t.Address += "/redfish/v1/Systems/1" }, open, bmc.ErrInvalid, []string{"/redfish/v1/Systems/1", oddSystem}},
@@ -85,6 +89,9 @@ func TestWhatABMCRefusesIsUnderstood(t *testing.T) {
 				if !strings.Contains(err.Error(), part) {
 					t.Errorf("%q is not in: %v", part, err)
 				}
+			}
+			if strings.Contains(err.Error(), "{") || strings.Contains(err.Error(), testPassword) {
+				t.Errorf("it holds JSON, or the password: %v", err)
 			}
 		})
 	}

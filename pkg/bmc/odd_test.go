@@ -3,7 +3,6 @@ package bmc_test
 import (
 	"bytes"
 	"compress/gzip"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -80,6 +79,17 @@ func TestBMCsThatDiffer(t *testing.T) {
 		{"the override is taken at Settings only, which cannot be read (AMI)", "", settingsOnly()},
 		{"the machine is one of several systems", "", []twist{show("/redfish/v1/Systems", neighbours), on(http.MethodGet, "/redfish/v1/Systems/gpus", gpus)}},
 		{"IPv6", "[::1]:0", nil},
+		{"a root whose properties have other types (mockups)", "", []twist{onlyRoot(oddRoot)}},
+		{"a mark of the encoding before each answer, said to be text in another charset", "", []twist{marked}},
+		{"the connection ends with each answer, in HTTP 1.0", "", []twist{oldHTTP}},
+		{"the place of a session is relative to where it was made", "", []twist{relativePlace}},
+		{"the ETag is in the body only (OpenBMC)", "", []twist{preconditions(http.StatusPreconditionRequired, "", `"v1"`), etagInBody}},
+		{"sessions are switched off", "", []twist{refuse(http.MethodPost, sessions, http.StatusServiceUnavailable, "Base.1.18.ServiceDisabled")}},
+		{"lists instead of objects, and the power state in other letters", "", []twist{show(oddSystem, otherKinds)}},
+		{"nothing in a collection's places", "", []twist{show("/redfish/v1/Systems", emptyPlaces)}},
+		{"each answer is cut off at its first try", "", []twist{cutsFirst()}},
+		{"each request is reset at its first try, answered 500 at its second and 429 at its third", "", []twist{failsFirst()}},
+		{"the first switch is taken and dropped (iDRAC, Supermicro after a power-off)", "", []twist{dropsFirstSwitch()}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -386,8 +396,7 @@ func TestBMCsThatKeepADeviceForAlways(t *testing.T) {
 	stubborn := on(http.MethodPatch, oddSystem, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 		body := taken(r)
 		at(body, "Boot")["BootSourceOverrideEnabled"] = "Continuous"
-		raw, _ := json.Marshal(body)
-		r.Body, r.ContentLength = http.MaxBytesReader(nil, readCloser(raw), 1<<20), int64(len(raw))
+		send(r, body)
 		return false
 	})
 	targets := show(oddSystem, func(s object) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	provider "github.com/bmc-toolbox/bmclib/v2/bmc"
 )
@@ -47,18 +48,36 @@ func (c *client) SetPower(ctx context.Context, want PowerState) error {
 	if err != nil {
 		return err
 	}
-	last := PowerState("")
+	last, asked := PowerState(""), time.Now()
 	reached, err := until(ctx, 0, func() (bool, error) {
 		state, err := c.Power(ctx)
 		if err == nil {
 			last = state
+		}
+		if err == nil && state != want && time.Since(asked) >= c.target.repeat() {
+			c.switchAgain(ctx, op, want)
+			asked = time.Now()
 		}
 		return state == want, err
 	})
 	if err != nil || reached {
 		return err
 	}
-	return c.wrap(op, &Error{Kind: ErrReverted, again: true, Cause: fmt.Errorf("power still reads %s when the time was up: %w", last, ctx.Err())})
+	said := ""
+	if d, ok := c.driver.(interface{ lastWords() string }); ok {
+		said = d.lastWords()
+	}
+	return c.wrap(op, &Error{Kind: ErrReverted, again: true, Cause: fmt.Errorf("power still reads %s when the time was up%s: %w", last, said, ctx.Err())})
+}
+
+// switchAgain asks once more for a state that does not come: some BMCs take a switch that follows closely upon another, and drop it. What the power reads decides, so
+// that a refusal is no failure: the machine may be on its way.
+func (c *client) switchAgain(ctx context.Context, op string, want PowerState) {
+	err := c.call(ctx, op, func(ctx context.Context) error {
+		_, err := c.lib.SetPowerState(ctx, string(want))
+		return err
+	})
+	c.log.Warn("BMC: the machine has not followed, asked once more", "op", op, "address", c.addr.String(), "error", err)
 }
 
 // BootOnce implements BootController.
@@ -67,6 +86,18 @@ func (c *client) BootOnce(ctx context.Context, device BootDevice) error {
 		_, err := c.lib.SetBootDevice(ctx, string(device), false, c.target.Firmware == UEFI)
 		return err
 	})
+}
+
+// BootNetworkOnce is BootOnce by PXE, or by HTTP where the BMC does not offer PXE. Its error is that of PXE where it offers neither.
+func BootNetworkOnce(ctx context.Context, c BootController) error {
+	err := c.BootOnce(ctx, BootPXE)
+	if !errors.Is(err, ErrUnsupported) {
+		return err
+	}
+	if byHTTP := c.BootOnce(ctx, BootHTTP); !errors.Is(byHTTP, ErrUnsupported) {
+		return byHTTP
+	}
+	return err
 }
 
 // BootOverride implements BootController.
@@ -100,12 +131,13 @@ func (c *client) Identity(ctx context.Context) (id Identity, err error) {
 }
 
 // fillers are what vendors leave in fields that nobody filled in.
-var fillers = []string{"", "to be filled by o.e.m.", "default string", "not specified", "not available", "none", "n/a", "unknown", "0123456789", "system serial number"}
+var fillers = []string{"to be filled by o.e.m.", "to be filled by o.e.m", "default string", "not specified", "not available", "not applicable", "not provided", "none", "n/a", "na", "null",
+	"unknown", "empty", "blank", "oem", "o.e.m.", "invalid", "serial number", "system serial number", "chassis serial number", "0123456789", "123456789", "1234567890"}
 
-// known is a field's value, or nothing when it is a filler.
+// known is a field's value, or nothing when it is a filler, or of signs that fill, as 0000 and XXXX.
 func known(value string) string {
 	value = strings.TrimSpace(value)
-	if slices.Contains(fillers, strings.ToLower(value)) {
+	if slices.Contains(fillers, strings.ToLower(value)) || strings.Trim(value, "0xX-.*") == "" {
 		return ""
 	}
 	return value

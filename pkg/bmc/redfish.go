@@ -8,30 +8,32 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	provider "github.com/bmc-toolbox/bmclib/v2/bmc"
 	"github.com/stmcginnis/gofish"
-	"github.com/stmcginnis/gofish/common"
 )
 
 // redfishDriver is our driver for bmclib's registry. gofish keeps the context it was connected
-// with, so each operation connects anew, with the session that is there: one GET of the service
-// root more, and the caller's deadline bounds each request. Calls come one at a time.
+// with, so each operation connects anew, with the session that is there, and the
+// caller's deadline bounds each request. Calls come one at a time.
 type redfishDriver struct {
 	target  Target
 	addr    Address
-	http    *http.Client
-	guard   *guard // http's
+	guard   *guard
 	log     *slog.Logger
 	session *gofish.Session
 	// basic is true where the service has no sessions.
 	basic bool
+	// stale is true when the BMC said at the login that the password is to be changed.
+	stale bool
 	// system is the path of the ComputerSystem, once it is found.
 	system string
 	last   error
+	// said is what the answer to the last write says, beside that it was taken.
+	said atomic.Pointer[string]
 }
 
 var (
@@ -52,14 +54,30 @@ func newRedfishDriver(t Target, a Address) (*redfishDriver, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, guard := httpClient(a, config)
-	return &redfishDriver{target: t, addr: a, http: client, guard: guard, log: t.logger(), system: a.System}, nil
+	return &redfishDriver{target: t, addr: a, guard: newGuard(a, config), log: t.logger(), system: a.System}, nil
 }
 
 // Name tells bmclib who we are.
 func (d *redfishDriver) Name() string { return string(Redfish) }
 
 func (d *redfishDriver) lastFault() error { return d.last }
+
+// lastWords is what the BMC said of the last write, to stand at the end of an error; empty when it said nothing.
+func (d *redfishDriver) lastWords() string {
+	if said := d.said.Load(); said != nil && *said != "" {
+		return ", and the BMC said: " + *said
+	}
+	return ""
+}
+
+// reverted is the error of a write that was taken and does not read back.
+func (d *redfishDriver) reverted(format string, args ...any) *Error {
+	e := fault(ErrReverted, format, args...)
+	if words := d.lastWords(); words != "" {
+		e.Cause = fmt.Errorf("%w%s", e.Cause, words)
+	}
+	return e
+}
 
 // Open logs in and finds the system. It leaves no session behind when it fails.
 func (d *redfishDriver) Open(ctx context.Context) error {
@@ -94,25 +112,27 @@ func (v rootView) sessions() string {
 
 // login reads the service root, which proves the certificate, and then makes a session.
 func (d *redfishDriver) login(ctx context.Context) error {
-	api, err := gofish.ConnectContext(ctx, gofish.ClientConfig{Endpoint: d.addr.Endpoint(), HTTPClient: d.http})
+	api, err := d.connect(ctx)
+	if err != nil {
+		return d.fault(err)
+	}
+	var root rootView
+	_, err = get(api, rootPath, &root)
 	if statusOf(err) == http.StatusUnauthorized {
 		return d.withoutSession("it shows not even its root without a password")
 	}
 	if err != nil {
-		return noService(err)
-	}
-	var root rootView
-	if _, err := get(api, rootPath, &root); err != nil {
-		return d.fault(err)
+		return d.noService(err)
 	}
 	if root.sessions() == "" {
 		return d.withoutSession("it has no sessions")
 	}
 	response, err := api.Post(root.sessions(), map[string]string{"UserName": d.target.Credentials.User, "Password": d.target.Credentials.Password})
+	err = answerTo(http.MethodPost, root.sessions(), err)
 	switch status := statusOf(err); {
 	case err == nil:
 		return d.begin(root.sessions(), response)
-	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed, status == http.StatusNotImplemented:
+	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed, status == http.StatusNotImplemented, strings.Contains(describe(err), "ServiceDisabled"):
 		return d.withoutSession("it makes no sessions: " + describe(err))
 	case status != 0 && status != http.StatusUnauthorized && sessionsExhausted(err):
 		return d.fault(fault(ErrBusy, "no session is free: %s", describe(err)).
@@ -123,7 +143,7 @@ func (d *redfishDriver) login(ctx context.Context) error {
 
 // withoutSession lets the password go with each request, over the connection that has proven its certificate.
 func (d *redfishDriver) withoutSession(why string) error {
-	d.log.Warn("BMC: the password goes with each request", "address", d.addr.String(), "why", why)
+	d.log.Warn("BMC: the password goes with each request", "address", d.addr.String(), "why", clean(errors.New(why), d.target.Credentials))
 	d.basic = true
 	d.guard.login.Store(&d.target.Credentials)
 	return nil
@@ -133,13 +153,17 @@ func (d *redfishDriver) withoutSession(why string) error {
 func (d *redfishDriver) begin(collection string, response *http.Response) error {
 	defer response.Body.Close()
 	var made struct {
-		Path link `json:"@odata.id"`
-		ID   word `json:"Id"`
+		Path link     `json:"@odata.id"`
+		ID   word     `json:"Id"`
+		Said messages `json:"@Message.ExtendedInfo"`
 	}
 	if raw, err := io.ReadAll(response.Body); err == nil {
 		_ = json.Unmarshal(raw, &made) // a login may be answered without a body
 	}
-	path := localPath(response.Header.Get("Location"))
+	if d.stale = strings.Contains(made.Said.String(), passwordChange); d.stale {
+		d.log.Warn("BMC: it wants this account's password changed", "address", d.addr.String())
+	}
+	path := placeOf(response)
 	if path == "" {
 		path = string(made.Path)
 	}
@@ -155,24 +179,27 @@ func (d *redfishDriver) begin(collection string, response *http.Response) error 
 }
 
 // noService is the error of a service root that cannot be read.
-func noService(err error) *Error {
-	var syntax *json.SyntaxError
-	if statusOf(err) == http.StatusNotFound || errors.As(err, &syntax) {
-		return fault(ErrUnsupported, "GET %s: %s", rootPath, describe(err)).
+func (d *redfishDriver) noService(err error) *Error {
+	var other *nonsense
+	if statusOf(err) == http.StatusNotFound || errors.As(err, &other) && !other.cut {
+		return fault(ErrUnsupported, "%s", describe(err)).
 			advise("whoever answers there does not speak Redfish: check address and port; older BMCs need newer firmware or a licence for it, or speak IPMI (ipmi://HOST)")
 	}
-	return redfishFault(err)
+	return d.fault(err)
 }
 
 // sessionsExhausted recognises refusals of BMCs that have no session free: with 503 by the book, with 400 and others in fact.
 func sessionsExhausted(err error) bool {
 	text := strings.ToLower(describe(err))
+	if strings.Contains(text, "locked") || strings.Contains(text, "unauthorized") { // which trying again makes worse
+		return false
+	}
 	return strings.Contains(text, "limit") || strings.Contains(text, "maximum") || strings.Contains(text, "too many")
 }
 
 // Close ends the session.
 func (d *redfishDriver) Close(ctx context.Context) error {
-	defer d.http.CloseIdleConnections()
+	defer d.guard.next.CloseIdleConnections()
 	d.basic = false
 	d.guard.login.Store(nil)
 	if d.session == nil {
@@ -185,12 +212,13 @@ func (d *redfishDriver) Close(ctx context.Context) error {
 	}
 	api, err := d.connect(ctx)
 	if err == nil {
-		err = api.Service.DeleteSession(d.session.ID)
+		_, err = api.Delete(d.session.ID)
+		err = answerTo("DELETE", d.session.ID, err)
 	}
 	// A session that is gone already is as good as ended, and what was done with one that the BMC does not end was done all the same.
 	if status := statusOf(err); declined(status) || status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusNotImplemented {
 		if status != http.StatusNotFound && status != http.StatusUnauthorized {
-			d.log.Warn("BMC: it does not end its session, which will time out", "address", d.addr.String(), "answer", describe(err))
+			d.log.Warn("BMC: it does not end its session, which will time out", "address", d.addr.String(), "answer", clean(errors.New(describe(err)), d.target.Credentials, d.secret()))
 		}
 		err = nil
 	}
@@ -202,7 +230,17 @@ func (d *redfishDriver) Close(ctx context.Context) error {
 }
 
 func (d *redfishDriver) connect(ctx context.Context) (*gofish.APIClient, error) {
-	return gofish.ConnectContext(ctx, gofish.ClientConfig{Endpoint: d.addr.Endpoint(), HTTPClient: d.http, Session: d.session})
+	client := &http.Client{Transport: &rootless{next: d.guard}}
+	return gofish.ConnectContext(ctx, gofish.ClientConfig{Endpoint: d.addr.Endpoint(), HTTPClient: client, Session: d.session})
+}
+
+// secret is what beside the password must not be shown.
+func (d *redfishDriver) secret() string {
+	const shortest = 8 // what is shorter is in every sentence
+	if token := d.guard.token.Load(); token != nil && len(*token) >= shortest {
+		return *token
+	}
+	return ""
 }
 
 // do runs an exchange with the session, and once more with a new one when it had expired: a
@@ -230,6 +268,9 @@ func (d *redfishDriver) fault(err error) *Error {
 	if errors.Is(e.Kind, ErrBusy) {
 		e.pause = time.Duration(d.guard.pause.Load())
 	}
+	if d.stale && statusOf(err) == http.StatusForbidden {
+		e.Remedy = changeRemedy
+	}
 	return e
 }
 
@@ -239,83 +280,4 @@ func (d *redfishDriver) once(ctx context.Context, exchange func(*gofish.APIClien
 		return err
 	}
 	return exchange(api)
-}
-
-// statusOf is the HTTP status of a refusal; zero when the error is none.
-func statusOf(err error) int {
-	var refused *common.Error
-	if errors.As(err, &refused) {
-		return refused.HTTPReturnedStatusCode
-	}
-	return 0
-}
-
-// describe is a refusal in one line: what the BMC says, without its JSON.
-func describe(err error) string {
-	var refused *common.Error
-	if !errors.As(err, &refused) {
-		return err.Error()
-	}
-	parts := []string{fmt.Sprintf("HTTP %d", refused.HTTPReturnedStatusCode)}
-	for _, info := range refused.ExtendedInfos {
-		if said := strings.TrimSpace(info.MessageID + " " + info.Message); said != "" {
-			parts = append(parts, said)
-		}
-	}
-	if len(parts) == 1 && strings.TrimSpace(refused.Code+refused.Message) != "" {
-		parts = append(parts, strings.TrimSpace(refused.Code+" "+refused.Message))
-	}
-	return strings.Join(parts, ": ")
-}
-
-// notNow are parts of messages by which BMCs say that they would, later: while the machine starts, or while they start themselves.
-var notNow = []string{"DuringSystemPOST", "in POST", "during POST", "InvalidOperationForSystemState", "ResourceInUse", "ResourceNotReady", "ServiceTemporarilyUnavailable", "ServiceShuttingDown",
-	"ResourceInStandby", "BMCNotReady"}
-
-// redfishFault gives an error of gofish, net/http or TLS its kind.
-func redfishFault(err error) *Error {
-	var known *Error
-	if errors.As(err, &known) {
-		return known
-	}
-	if e := distrust(err); e != nil {
-		return e
-	}
-	status, said := statusOf(err), describe(err)
-	refused := func(kind error) *Error {
-		return &Error{Kind: kind, Cause: &refusal{said: said, err: err}, Remedy: remedies[kind]}
-	}
-	switch {
-	case status == 0:
-		return unreachable(err)
-	case status == http.StatusUnauthorized:
-		return refused(ErrAuth)
-	case strings.Contains(said, "PasswordChangeRequired"):
-		return refused(ErrAuth).advise("the BMC wants this account's password changed first: change it on the BMC, and then in the secrets")
-	case status == http.StatusForbidden:
-		return refused(ErrAuth).advise("give the account a role that may do this, or use another account; some BMCs want a licence for Redfish")
-	case status == http.StatusTooManyRequests, status == http.StatusLocked, status >= 500 && status != http.StatusNotImplemented,
-		slices.ContainsFunc(notNow, func(part string) bool { return strings.Contains(said, part) }):
-		return refused(ErrBusy)
-	}
-	return refused(ErrUnsupported)
-}
-
-// refusal is an HTTP error in one line that still tells its status.
-type refusal struct {
-	said string
-	err  error
-}
-
-func (r *refusal) Error() string { return r.said }
-func (r *refusal) Unwrap() error { return r.err }
-
-// unreachable is the error of a request that was not answered, or not with HTTP.
-func unreachable(err error) *Error {
-	e := &Error{Kind: ErrUnreachable, Cause: err, Remedy: remedies[ErrUnreachable]}
-	var away *astray
-	if errors.As(err, &away) {
-		return e.advise("the BMC redirects to another address: if that one is its own, put it into the inventory (redfish+https where it left plain HTTP)")
-	}
-	return e
 }

@@ -91,7 +91,7 @@ func (d *redfishDriver) SetBiosConfiguration(ctx context.Context, change map[str
 			return len(missing) == 0, err
 		})
 		if err == nil && !held {
-			return fault(ErrReverted, "%s", strings.Join(missing, ", "))
+			return d.reverted("%s", strings.Join(missing, ", "))
 		}
 		return err
 	})

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -18,7 +20,8 @@ type bootView struct {
 	Boot         struct {
 		Target  word  `json:"BootSourceOverrideTarget"`
 		Enabled word  `json:"BootSourceOverrideEnabled"`
-		Mode    word  `json:"BootSourceOverrideMode"`
+		Mode    maybe `json:"BootSourceOverrideMode"`
+		URI     word  `json:"HttpBootUri"`
 		Allowed words `json:"BootSourceOverrideTarget@Redfish.AllowableValues"`
 		Lengths words `json:"BootSourceOverrideEnabled@Redfish.AllowableValues"`
 	}
@@ -38,7 +41,7 @@ const once, always, disabled = "Once", "Continuous", "Disabled"
 
 // held tells whether a resource shows the wish.
 func (w bootWish) held(v bootView) bool {
-	if w.mode != "" && v.Boot.Mode != "" && string(v.Boot.Mode) != w.mode {
+	if w.otherMode(v) {
 		return false
 	}
 	if w.enabled == disabled {
@@ -99,9 +102,8 @@ func (d *redfishDriver) wish(device BootDevice, persistent bool, now bootView, q
 	case persistent, len(now.Boot.Lengths) > 0 && !slices.Contains(now.Boot.Lengths, once) && slices.Contains(now.Boot.Lengths, always):
 		w.enabled = always
 	}
-	if q.fixedMode && w.mode != "" && now.Boot.Mode != "" && string(now.Boot.Mode) != w.mode {
-		return bootWish{}, fault(ErrUnsupported, "the machine boots in %s mode, and its BMC cannot change that with the boot device", now.Boot.Mode).
-			advise("set the boot mode in the firmware's settings, or correct firmware in the inventory")
+	if q.fixedMode && w.otherMode(now) {
+		return bootWish{}, fault(ErrUnsupported, "the machine boots in %s mode, and its BMC cannot change that with the boot device", now.Boot.Mode.text).advise("%s", modeRemedy)
 	}
 	return w, nil
 }
@@ -112,7 +114,8 @@ func (d *redfishDriver) writeBoot(ctx context.Context, api *gofish.APIClient, wi
 		settings = strings.TrimRight(d.system, "/") + q.settings
 	}
 	var refusals []error
-	accepted := false
+	accepted, conflict := false, false
+	var tried []bootTry
 	ways := q.writes
 	if wish.target == "" {
 		ways = ways[:1] // None is not offered: one way is enough to see that the override cannot be removed
@@ -122,19 +125,21 @@ func (d *redfishDriver) writeBoot(ctx context.Context, api *gofish.APIClient, wi
 		if write.settings {
 			path = settings
 		}
-		if path == "" {
+		try := bootTry{path: path, body: wish.body(write, now, q)}
+		if path == "" || slices.ContainsFunc(tried, try.same) {
 			continue
 		}
-		watch, err := patch(api, path, map[string]any{"Boot": wish.body(write, now, q)})
+		tried = append(tried, try)
+		watch, err := patch(api, path, map[string]any{"Boot": try.body})
 		if err == nil {
 			err = d.await(ctx, api, watch)
 		}
 		if err != nil {
 			f := d.fault(err)
-			f.Cause = fmt.Errorf("PATCH %s: %w", path, f.Cause)
 			if !errors.Is(f.Kind, ErrUnsupported) {
 				return f
 			}
+			conflict = conflict || statusOf(err) == http.StatusConflict
 			refusals = append(refusals, f.Cause)
 			continue
 		}
@@ -143,14 +148,31 @@ func (d *redfishDriver) writeBoot(ctx context.Context, api *gofish.APIClient, wi
 		if seen || err != nil {
 			return err
 		}
-		refusals = append(refusals, fmt.Errorf("PATCH %s was accepted and not kept", path))
+		refusals = append(refusals, fmt.Errorf("PATCH %s was accepted and not kept%s", path, d.lastWords()))
 		d.log.Warn("BMC: the boot override was not kept, trying another way", "address", d.addr.String(), "path", path)
 	}
-	kind := ErrUnsupported
-	if accepted {
-		kind = ErrReverted
+	why := errors.Join(refusals...)
+	switch {
+	case accepted:
+		return fault(ErrReverted, "%w", why)
+	case conflict: // it would, in another state of the machine than it is in now
+		return fault(ErrBusy, "%w", why).advise("the BMC takes it in another state of the machine: wait until that has started, or switch it off first")
+	case wish.otherMode(now):
+		return fault(ErrUnsupported, "%w", why).advise("the machine boots in %s mode now: %s", now.Boot.Mode.text, modeRemedy)
 	}
-	return fault(kind, "%w", errors.Join(refusals...))
+	return fault(ErrUnsupported, "%w", why)
+}
+
+const modeRemedy = "set the boot mode in the firmware's settings, or correct firmware in the inventory"
+
+// bootTry is one write of a boot override.
+type bootTry struct {
+	path string
+	body map[string]any
+}
+
+func (t bootTry) same(other bootTry) bool {
+	return t.path == other.path && maps.Equal(t.body, other.body)
 }
 
 // declined tells whether a status means "not in this way", so that another way may do.
@@ -166,12 +188,21 @@ func (w bootWish) body(write bootWrite, now bootView, q quirk) map[string]any {
 	}
 	mode := w.mode
 	if mode == "" && write.mode {
-		mode = string(now.Boot.Mode)
+		mode = string(now.Boot.Mode.text)
 	}
-	if mode != "" && !q.fixedMode && (write.mode || mode != string(now.Boot.Mode)) {
+	// A BMC that does not have the property refuses all that stands beside it.
+	if mode != "" && now.Boot.Mode.told && !q.fixedMode && (write.mode || mode != string(now.Boot.Mode.text)) {
 		body["BootSourceOverrideMode"] = mode
 	}
+	if w.target == bootTargets[BootHTTP] && now.Boot.URI != "" {
+		body["HttpBootUri"] = nil // what DHCP says counts, and not what somebody has left there
+	}
 	return body
+}
+
+// otherMode tells whether the wish is for another mode than the one that is set.
+func (w bootWish) otherMode(now bootView) bool {
+	return w.mode != "" && now.Boot.Mode.text != "" && string(now.Boot.Mode.text) != w.mode
 }
 
 // bootHeld reads back until the wish shows, in the system or in the resource that was written. A device that came to be set for always where it was
@@ -240,7 +271,7 @@ func (d *redfishDriver) BootDeviceOverrideGet(ctx context.Context) (o provider.B
 
 func overrideOf(v bootView) provider.BootDeviceOverride {
 	o := provider.BootDeviceOverride{
-		Device: provider.BootDeviceTypeNone, IsPersistent: v.Boot.Enabled == always, IsEFIBoot: v.Boot.Mode == "UEFI",
+		Device: provider.BootDeviceTypeNone, IsPersistent: v.Boot.Enabled == always, IsEFIBoot: v.Boot.Mode.text == "UEFI",
 	}
 	if v.Boot.Enabled == disabled || v.Boot.Target == "" {
 		return o

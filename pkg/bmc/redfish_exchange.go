@@ -1,6 +1,8 @@
 package bmc
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,18 +19,23 @@ import (
 func get(api *gofish.APIClient, path string, into any) (etag string, err error) {
 	response, err := api.Get(path)
 	if err != nil {
-		return "", err
+		return "", answerTo(http.MethodGet, path, err)
 	}
 	defer response.Body.Close()
 	raw, err := io.ReadAll(response.Body)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("the BMC's answer to GET %s: %w", path, err)
 	}
-	if err := json.Unmarshal(raw, into); err != nil {
-		return "", fmt.Errorf("the BMC's answer to GET %s makes no sense: %w", path, err)
+	raw = bytes.TrimSpace(bytes.TrimPrefix(raw, mark))
+	var other *json.UnmarshalTypeError
+	if err := json.Unmarshal(raw, into); err != nil && !(errors.As(err, &other) && raw[0] == '{') { // a property of another type counts as not told
+		return "", &nonsense{path: path, page: bytes.HasPrefix(raw, []byte("<")), cut: len(raw) == 0 || strings.Contains(err.Error(), "unexpected end"), err: err}
 	}
 	return response.Header.Get("ETag"), nil
 }
+
+// mark is what some writers of text begin with, and JSON does not allow (RFC 8259, 8.1: a reader may skip it).
+var mark = []byte("\xef\xbb\xbf")
 
 // mostPages bounds a collection: more pages than any BMC has resources.
 const mostPages = 200
@@ -57,7 +64,7 @@ func members(api *gofish.APIClient, path string) (links, error) {
 // is what some BMCs give and want, then with any.
 func patch(api *gofish.APIClient, path string, change any) (*task, error) {
 	response, err := api.Patch(path, change)
-	if wantsMatch(err) {
+	if err = answerTo(http.MethodPatch, path, err); wantsMatch(err) {
 		var current struct {
 			ETag word `json:"@odata.etag"`
 		}
@@ -70,7 +77,7 @@ func patch(api *gofish.APIClient, path string, change any) (*task, error) {
 		}
 		for _, match := range matches(etag) {
 			response, err = api.PatchWithHeaders(path, change, map[string]string{"If-Match": match})
-			if statusOf(err) != http.StatusPreconditionFailed {
+			if err = answerTo(http.MethodPatch, path, err); !wantsMatch(err) {
 				break
 			}
 		}
@@ -107,16 +114,19 @@ func matches(etag string) []string {
 func post(api *gofish.APIClient, path string, args any) (*task, error) {
 	response, err := api.Post(path, args)
 	if err != nil {
-		return nil, err
+		return nil, answerTo(http.MethodPost, path, err)
 	}
 	return taskOf(response)
 }
 
-// task is work that a BMC goes on with after it has answered 202 (DSP0266, asynchronous operations). monitor answers 202 while it goes on, and then as the
+// task is what a BMC has answered to a write, and the work that it goes on with after it has answered 202 (DSP0266, asynchronous operations). monitor answers 202 while it goes on, and then as the
 // request itself would have; resource is the Task, where it is told.
 type task struct {
+	what              string // the write
+	done              bool
 	monitor, resource string
 	state             taskView
+	said              messages // what is not that all went well
 }
 
 // taskView is what is read of a Task.
@@ -125,23 +135,22 @@ type taskView struct {
 	Type     word `json:"@odata.type"`
 	State    word `json:"TaskState"`
 	Monitor  link `json:"TaskMonitor"`
-	Messages []struct {
-		ID      word `json:"MessageId"`
-		Message word
-	}
+	Messages messages
 }
 
-// taskOf reads an accepted answer; nil when the work is done with it.
+// taskOf reads the answer to a write.
 func taskOf(response *http.Response) (*task, error) {
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusAccepted {
-		return nil, nil
-	}
-	t := &task{monitor: localPath(response.Header.Get("Location"))}
+	t := &task{what: response.Request.Method + " " + response.Request.URL.Path, done: response.StatusCode != http.StatusAccepted}
 	raw, err := io.ReadAll(response.Body)
+	if t.done { // what it says besides is told when it is not what reads back
+		t.said = messagesIn(raw).bad()
+		return t, nil
+	}
 	if err != nil {
 		return nil, err
 	}
+	t.monitor = placeOf(response)
 	_ = json.Unmarshal(raw, &t.state) // an answer without a Task has its monitor in the header
 	if t.state.State != "" {
 		t.resource = string(t.state.Path)
@@ -152,12 +161,22 @@ func taskOf(response *http.Response) (*task, error) {
 	return t, nil
 }
 
+// placeOf is the Location of an answer as a path on this BMC. It may be relative to what was asked (RFC 9110, 10.2.2).
+func placeOf(response *http.Response) string {
+	place := response.Header.Get("Location")
+	if at, err := response.Location(); err == nil && place != "" {
+		place = at.String()
+	}
+	return localPath(place)
+}
+
 // taskTime is how long a task is followed. What takes longer is judged by what reads back.
 const taskTime = 40 * time.Second
 
 // await follows a task until it is done, waits for something else (a restart, for one), or the time is up. Its error says that the BMC did not do it.
 func (d *redfishDriver) await(ctx context.Context, api *gofish.APIClient, t *task) error {
-	if t == nil {
+	d.said.Store(new(t.said.String()))
+	if t.done {
 		return nil
 	}
 	_, err := settled(ctx, taskTime, func() (bool, error) { return t.over(api) })
@@ -171,15 +190,15 @@ func (t *task) over(api *gofish.APIClient) (bool, error) {
 		path := t.resource
 		t.state = taskView{}
 		if _, err := get(api, path, &t.state); err != nil {
-			return gone(err)
+			return t.gone(err)
 		}
 	case t.monitor != "":
 		response, err := api.Get(t.monitor)
 		if err != nil {
-			return gone(err)
+			return t.gone(answerTo(http.MethodGet, t.monitor, err))
 		}
 		next, err := taskOf(response)
-		if err != nil || next == nil {
+		if err != nil || next.done {
 			return true, err
 		}
 		t.state = next.state
@@ -188,7 +207,7 @@ func (t *task) over(api *gofish.APIClient) (bool, error) {
 	}
 	switch t.state.State {
 	case "Exception", "Killed", "Cancelled":
-		return true, fault(ErrUnsupported, "the BMC's task ended as %s: %s", t.state.State, t.state.said())
+		return true, fault(ErrUnsupported, "%s: the BMC's task ended as %s: %s", t.what, t.state.State, t.state.said())
 	case "New", "Starting", "Running", "Stopping", "Cancelling", "":
 		return false, nil
 	}
@@ -196,7 +215,7 @@ func (t *task) over(api *gofish.APIClient) (bool, error) {
 }
 
 // gone is for a task that cannot be read any more: many BMCs forget one as soon as it has ended. What reads back decides.
-func gone(err error) (bool, error) {
+func (t *task) gone(err error) (bool, error) {
 	switch status := statusOf(err); {
 	case status == http.StatusNotFound, status == http.StatusGone, status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return true, nil
@@ -205,16 +224,9 @@ func gone(err error) (bool, error) {
 	case status >= 500, status == http.StatusTooManyRequests:
 		return false, redfishFault(err)
 	}
-	return true, fault(ErrUnsupported, "the BMC's task failed: %s", describe(err))
+	return true, fault(ErrUnsupported, "%s: the BMC's task failed: %s", t.what, describe(err))
 }
 
 func (v taskView) said() string {
-	var parts []string
-	for _, m := range v.Messages {
-		parts = append(parts, strings.TrimSpace(string(m.ID+" "+m.Message)))
-	}
-	if len(parts) == 0 {
-		return "it gave no reason"
-	}
-	return strings.Join(parts, "; ")
+	return cmp.Or(v.Messages.String(), "it gave no reason")
 }

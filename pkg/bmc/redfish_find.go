@@ -30,15 +30,7 @@ func (s seat) String() string {
 // find learns the path of the system when the address does not name it, and makes sure of one that is named.
 func (d *redfishDriver) find(api *gofish.APIClient) error {
 	if d.system != "" {
-		_, err := get(api, d.system, &struct{}{})
-		if statusOf(err) != http.StatusNotFound {
-			return err
-		}
-		f := fault(ErrInvalid, "the BMC has no system %s", d.system)
-		if list, err := systems(api); err == nil {
-			f = fault(ErrInvalid, "the BMC has no system %s, but %s", d.system, list)
-		}
-		return f.advise("correct the path in the address")
+		return d.named(api)
 	}
 	list, err := systems(api)
 	if err != nil {
@@ -52,6 +44,31 @@ func (d *redfishDriver) find(api *gofish.APIClient) error {
 		return nil
 	}
 	return d.choose(api, list)
+}
+
+// named makes sure of the system that the address names.
+func (d *redfishDriver) named(api *gofish.APIClient) error {
+	var v struct {
+		Type word `json:"@odata.type"`
+	}
+	_, err := get(api, d.system, &v)
+	if err == nil && v.Type != "" && !strings.HasPrefix(string(v.Type), "#ComputerSystem.") {
+		return fault(ErrInvalid, "%s is no system but a %s", d.system, v.Type).advise("put the path of the machine's system into the address, or none at all")
+	}
+	if statusOf(err) != http.StatusNotFound {
+		return err
+	}
+	list, listErr := systems(api)
+	if listErr != nil {
+		return fault(ErrInvalid, "the BMC has no system %s", d.system).advise("correct the path in the address")
+	}
+	for _, path := range list { // an address has no slash at its end, and there are BMCs for which that is another path
+		if strings.TrimRight(string(path), "/") == d.system && string(path) != d.system {
+			d.system = string(path)
+			return nil
+		}
+	}
+	return fault(ErrInvalid, "the BMC has no system %s, but %s", d.system, list).advise("correct the path in the address")
 }
 
 // systems lists the collection.

@@ -111,7 +111,7 @@ func (d *redfishDriver) SetVirtualMedia(ctx context.Context, _ string, url strin
 			return v.Inserted == (url != "") && (url == "" || v.holds(url)), nil
 		})
 		if err == nil && !held {
-			return fault(ErrReverted, "the drive reads image %q, inserted %t", v.Image, v.Inserted)
+			return d.reverted("the drive reads image %q, inserted %t", v.Image, v.Inserted)
 		}
 		return err
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -101,11 +102,11 @@ func (d *redfishDriver) reset(ctx context.Context, api *gofish.APIClient, target
 			return nil
 		}
 		f := d.fault(err)
-		f.Cause = fmt.Errorf("POST %s %s: %w", target, verb, f.Cause)
+		f.Cause = fmt.Errorf("%s by %w", verb, f.Cause)
 		if !errors.Is(f.Kind, ErrUnsupported) {
 			return f
 		}
-		if statusOf(err) == 409 { // it would, in another state of the machine than it is in now
+		if statusOf(err) == http.StatusConflict { // it would, in another state of the machine than it is in now
 			f.Kind = ErrBusy
 			return f
 		}

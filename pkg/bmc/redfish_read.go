@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 
 	hardware "github.com/bmc-toolbox/common"
@@ -53,7 +52,7 @@ func (r *readings) get(path link, into any) (bool, error) {
 	}
 	_, err := get(r.api, string(path), into)
 	if status := statusOf(err); declined(status) || status == http.StatusInternalServerError || status == http.StatusNotImplemented {
-		r.lost = append(r.lost, fmt.Errorf("GET %s: %s", path, describe(err)))
+		r.lost = append(r.lost, errors.New(describe(err)))
 		return false, nil
 	}
 	return err == nil, err
@@ -86,7 +85,7 @@ func (d *redfishDriver) sensors(ctx context.Context) (list []Sensor, err error) 
 			return fault(ErrUnsupported, "%w", errors.Join(r.lost...))
 		}
 		for _, lost := range r.lost {
-			d.log.Warn("BMC: some sensors could not be read", "address", d.addr.String(), "answer", lost)
+			d.log.Warn("BMC: some sensors could not be read", "address", d.addr.String(), "answer", clean(lost, d.target.Credentials, d.secret()))
 		}
 		return nil
 	})
@@ -161,7 +160,7 @@ var sensorKinds = map[redfish.ReadingType]word{
 func (r *readings) newer(path link) error {
 	list, err := members(r.api, string(path))
 	if declined(statusOf(err)) {
-		r.lost = append(r.lost, fmt.Errorf("GET %s: %s", path, describe(err)))
+		r.lost = append(r.lost, errors.New(describe(err)))
 		return nil
 	}
 	if err != nil {

@@ -28,6 +28,18 @@ func (w *word) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
+// maybe is a text property of which it matters whether it is there at all; null is there.
+type maybe struct {
+	text word
+	told bool
+}
+
+// UnmarshalJSON implements json.Unmarshaler; it never fails.
+func (m *maybe) UnmarshalJSON(raw []byte) error {
+	m.told = true
+	return m.text.UnmarshalJSON(raw)
+}
+
 // words is a list of texts; a text alone is a list of one.
 type words []string
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"log/slog"
 	"net/url"
 	"slices"
@@ -25,6 +26,8 @@ type Target struct {
 	Firmware Firmware
 	// Settle is how long a write may take to be read back, power excepted; 10 seconds when zero.
 	Settle time.Duration
+	// Repeat is how long a switch of power may show nothing before it is asked for once more; 30 seconds when zero.
+	Repeat time.Duration
 	// Log receives retries and fallbacks; nil discards.
 	Log *slog.Logger
 }
@@ -58,7 +61,7 @@ func (c Credentials) forms() []string {
 	}
 	list := []string{
 		c.Password, url.QueryEscape(c.Password), url.PathEscape(c.Password),
-		base64.StdEncoding.EncodeToString([]byte(c.User + ":" + c.Password)),
+		base64.StdEncoding.EncodeToString([]byte(c.User + ":" + c.Password)), html.EscapeString(c.Password),
 	}
 	if quoted, err := json.Marshal(c.Password); err == nil {
 		list = append(list, string(quoted[1:len(quoted)-1]))
@@ -81,6 +84,13 @@ func (t Target) settle() time.Duration {
 		return t.Settle
 	}
 	return 10 * time.Second
+}
+
+func (t Target) repeat() time.Duration {
+	if t.Repeat > 0 {
+		return t.Repeat
+	}
+	return 30 * time.Second
 }
 
 func (t Target) logger() *slog.Logger {

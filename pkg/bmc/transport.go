@@ -17,18 +17,17 @@ import (
 // largest bounds an answer of a BMC; a whole BIOS registry is about 2 MiB.
 const largest = 16 << 20
 
-// httpClient makes the client for one BMC. No proxy is used, whatever the environment says: the
+// newGuard makes the transport to one BMC. No proxy is used, whatever the environment says: the
 // management network is reached directly or not at all.
-func httpClient(a Address, config *tls.Config) (*http.Client, *guard) {
+func newGuard(a Address, config *tls.Config) *guard {
 	dialer := &net.Dialer{Timeout: 20 * time.Second, KeepAlive: 15 * time.Second}
-	g := &guard{
+	return &guard{
 		host: a.HostPort(), scheme: map[bool]string{false: "https", true: "http"}[a.Plain],
 		next: &http.Transport{
 			DialContext: dialer.DialContext, TLSClientConfig: config, TLSHandshakeTimeout: 20 * time.Second,
 			MaxConnsPerHost: 2, IdleConnTimeout: 30 * time.Second, DisableCompression: true,
 		},
 	}
-	return &http.Client{Transport: g}, g
 }
 
 // guard lets requests go to one BMC only, redirects included, since they carry the session's
@@ -40,6 +39,8 @@ type guard struct {
 	pause atomic.Int64
 	// login goes with each request, where the BMC has no sessions; gofish would leave it out at the service root, which some BMCs lock as well.
 	login atomic.Pointer[Credentials]
+	// token is the last session's, which a BMC may repeat in what it says.
+	token atomic.Pointer[string]
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -50,6 +51,13 @@ func (g *guard) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Close = false
 	r.Host = strings.TrimSuffix(g.host, map[string]string{"https": ":443", "http": ":80"}[g.scheme]) // as browsers write it: iDRAC compares
+	r.Header.Set("OData-Version", "4.0")
+	if r.Body == nil || r.Body == http.NoBody {
+		r.Header.Del("Content-Type") // gofish names one always
+	}
+	if token := r.Header.Get("X-Auth-Token"); token != "" {
+		g.token.Store(&token)
+	}
 	if login := g.login.Load(); login != nil {
 		r.SetBasicAuth(login.User, login.Password)
 	}
@@ -68,7 +76,8 @@ func (g *guard) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // keep makes a redirect one that can be followed: with the same method, since net/http would make a GET of a write and its answer would look as if the
-// write had worked, and to this address, since BMCs write the name that they think they have. Another scheme is left for RoundTrip to refuse.
+// write had worked, and to this address, since BMCs write the name that they think they have. Another scheme is left for RoundTrip to refuse, and so is the
+// same path elsewhere, which is no place of this BMC.
 func (g *guard) keep(response *http.Response) {
 	switch response.StatusCode {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
@@ -77,7 +86,7 @@ func (g *guard) keep(response *http.Response) {
 	}
 	response.StatusCode = http.StatusPermanentRedirect
 	to, err := response.Location()
-	if err == nil && to.Scheme == g.scheme && to.User == nil && strings.HasPrefix(to.Path, "/redfish") {
+	if err == nil && to.Scheme == g.scheme && to.User == nil && strings.HasPrefix(to.Path, "/redfish") && to.RequestURI() != response.Request.URL.RequestURI() {
 		response.Header.Set("Location", to.RequestURI())
 	}
 }
@@ -118,8 +127,21 @@ func (u *unzip) Read(p []byte) (int, error) {
 	return u.plain.Read(p)
 }
 
-// CloseIdleConnections is what http.Client.CloseIdleConnections looks for.
-func (g *guard) CloseIdleConnections() { g.next.CloseIdleConnections() }
+// rootless answers gofish's question for the service root, which it asks whenever it connects: it reads all of the root, and fails on the first property that has
+// another type than its own. What is used of the root is read once, when logging in.
+type rootless struct {
+	next  http.RoundTripper
+	asked bool
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *rootless) RoundTrip(r *http.Request) (*http.Response, error) {
+	if t.asked {
+		return t.next.RoundTrip(r)
+	}
+	t.asked = true
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("{}")), Request: r}, nil
+}
 
 type bounded struct {
 	io.Reader

@@ -150,13 +150,7 @@ func (m machine) Boot(ctx context.Context) (string, error) {
 // SetBoot goes to the disk where a BMC cannot do without any override: what firmware is set to is the disk for every machine of ours.
 func (m machine) SetBoot(ctx context.Context, from string) error {
 	if from == facts.NetBoot {
-		err := m.c.BootOnce(ctx, bmc.BootPXE)
-		if errors.Is(err, bmc.ErrUnsupported) { // there is firmware that boots from the network by HTTP only
-			if m.c.BootOnce(ctx, bmc.BootHTTP) == nil {
-				return nil
-			}
-		}
-		return err
+		return bmc.BootNetworkOnce(ctx, m.c)
 	}
 	err := m.c.BootOnce(ctx, bmc.BootNone)
 	if err != nil && (errors.Is(err, bmc.ErrUnsupported) || errors.Is(err, bmc.ErrReverted)) {

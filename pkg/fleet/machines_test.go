@@ -30,6 +30,19 @@ func (s *switchboard) BootOnce(_ context.Context, device bmc.BootDevice) error {
 
 func (s *switchboard) BootOverride(context.Context) (bmc.BootOverride, error) { return s.now, nil }
 
+func TestABootFromTheNetworkThatFails(t *testing.T) {
+	for _, c := range []struct{ pxe, http, fails error }{
+		{bmc.ErrUnsupported, bmc.ErrUnsupported, bmc.ErrUnsupported},
+		{bmc.ErrUnsupported, bmc.ErrBusy, bmc.ErrBusy}, // its machine is in POST, for one: that passes
+		{bmc.ErrBusy, nil, bmc.ErrBusy},
+	} {
+		s := &switchboard{refuses: map[bmc.BootDevice]error{bmc.BootPXE: c.pxe, bmc.BootHTTP: c.http}}
+		if err := (machine{s}).SetBoot(t.Context(), facts.NetBoot); !errors.Is(err, c.fails) {
+			t.Errorf("PXE: %v, HTTP: %v: %v, want %v", c.pxe, c.http, err, c.fails)
+		}
+	}
+}
+
 func TestABootOverrideIsRemovedAsTheBMCCan(t *testing.T) {
 	for _, c := range []struct {
 		name    string
