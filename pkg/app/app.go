@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"time"
 
+	"github.com/nuboctl/nuboctl/pkg/remote"
 	"github.com/nuboctl/nuboctl/pkg/view"
 )
 
@@ -103,6 +106,21 @@ type Env struct {
 	ErrStyle    view.Style
 	Now         func() time.Time
 	Log         *slog.Logger
+}
+
+// again is a command line for a shell which means the same inventory as this call does.
+func (e Env) again(words ...string) string {
+	line := []string{"nuboctl"}
+	if e.Dir != "." && e.Dir != "" {
+		line = append(line, "-C", e.Dir)
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.Vars)) {
+		line = append(line, "--var", name+"="+e.Vars[name])
+	}
+	if e.StateDir != "" {
+		line = append(line, "--state", e.StateDir)
+	}
+	return remote.QuoteAll(append(line, words...))
 }
 
 func (e Env) stateDir() string {

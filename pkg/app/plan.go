@@ -256,7 +256,7 @@ func (s *session) save(ctx context.Context, p plan.Plan, name string, sign SignO
 	if err := s.env.withSignature(ctx, name, file, sign); err != nil {
 		return err
 	}
-	use := "To do exactly this: nuboctl apply " + name
+	use := "To do exactly this: " + s.env.again("apply", name)
 	if s.unbuilt(p) != nil {
 		use = "It can be read and verified, and not applied: its notes say why."
 	}

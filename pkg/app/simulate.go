@@ -89,7 +89,7 @@ func (e Env) roll(ctx context.Context, set run.Set, o SimulateOptions, inventory
 	}
 	defer func() {
 		if e.Interactive {
-			fmt.Fprintf(e.Err, "\r%d rollouts in %s\n", ended, time.Since(began).Round(time.Second))
+			fmt.Fprintf(e.Err, "\r%s in %s\n", view.Plural(ended, "rollout"), time.Since(began).Round(time.Second))
 		}
 	}()
 	if o.Record == "" {
@@ -181,8 +181,8 @@ func (e Env) showSimulation(s run.Summary, o SimulateOptions) error {
 		_, err := fmt.Fprintf(e.Out, format+"\n", args...)
 		errs = append(errs, err)
 	}
-	line("%d rollouts, faults %s, seeds %d to %d: %d complete, %d halted, %d refused; nuboctl was killed %d times.",
-		s.Rollouts, o.Faults, o.Seed, o.Seed+uint64(max(s.Rollouts, 1))-1, s.Completed, s.Halted, s.Refused, s.Kills)
+	line("%s, faults %s, seeds %d to %d: %d complete, %d halted, %d refused; nuboctl was killed %s.",
+		view.Plural(s.Rollouts, "rollout"), o.Faults, o.Seed, o.Seed+uint64(max(s.Rollouts, 1))-1, s.Completed, s.Halted, s.Refused, view.Plural(s.Kills, "time"))
 	line("Time: half of them within %s, 95 %% within %s; on average no rollout can take less than %s.", hours(s.Makespan.P50), hours(s.Makespan.P95), hours(s.TimeBound))
 	line("Rounds: %.1f on average, and %.1f are needed at least.", s.Rounds, s.RoundsBound)
 	line("Violations: %d", len(s.Violations))

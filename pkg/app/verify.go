@@ -88,8 +88,8 @@ func (v verdict) text(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Plan %s: %s, %s.\n", v.Digest.Short(), view.Plural(v.Stages, "stage"), view.Plural(v.Ops, "op"))
 	if s := v.Certificate; s != nil {
-		fmt.Fprintf(&b, "Certificate: %s of %s in %s; %s, moved %d times; %s.\n", batches(s.Batches), view.Plural(s.Hosts, "host"),
-			view.Plural(s.Zones, "zone"), view.Plural(s.VMs, "virtual machine"), s.Moves, view.Plural(s.PlacementGroups, "placement group"))
+		fmt.Fprintf(&b, "Certificate: %s of %s in %s; %s, moved %s; %s.\n", batches(s.Batches), view.Plural(s.Hosts, "host"),
+			view.Plural(s.Zones, "zone"), view.Plural(s.VMs, "virtual machine"), view.Plural(s.Moves, "time"), view.Plural(s.PlacementGroups, "placement group"))
 		fmt.Fprintf(&b, "Grade %s. Rounds %d, lower bound %d (%s).\n", s.Grade, s.Rounds, s.RoundsBound, s.Binding)
 	}
 	if v.Signature != nil {
