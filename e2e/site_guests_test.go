@@ -15,42 +15,6 @@ import (
 	"github.com/nuboctl/nuboctl/e2e/rack"
 )
 
-// guest is a virtual machine of the demo's inventory.
-type guest struct{ name, node, address string }
-
-var guests = []guest{{"hello", "blade-01", "10.77.0.100"}, {"world", "blade-02", "10.77.0.101"}}
-
-// runsGuests: libvirt has them running, their disks are RBD images that they have open, their cards are ports of the bridge, and they answer.
-func (s site) runsGuests(t *testing.T) {
-	images := strings.Fields(s.ssh(t, "rbd ls vms"))
-	for _, g := range guests {
-		if got := strings.Fields(s.on(t, g.node, "virsh list --name --state-running")); !slices.Contains(got, g.name) {
-			t.Errorf("%s runs %q, not %s", g.node, got, g.name)
-		}
-		image := g.name + "-data"
-		if !slices.Contains(images, image) {
-			t.Errorf("pool vms has %q, not %s", images, image)
-		}
-		holds(t, s.on(t, g.node, "virsh domblklist --details "+g.name), "network", "vms/"+image)
-		holds(t, s.ssh(t, "rbd status vms/"+image), "watcher=")
-		card := s.on(t, g.node, "virsh domiflist "+g.name+" | sed -n 's/^ *\\(vnet[0-9]*\\).*/\\1/p'")
-		if got := s.on(t, g.node, "ovs-vsctl port-to-br "+card); got != "br-ex" {
-			t.Errorf("the card %q of %s is on %q", card, g.name, got)
-		}
-		s.answers(t, g)
-	}
-}
-
-func (s site) answers(t *testing.T, g guest) {
-	t.Helper()
-	rack.Eventually(rack.Within(t, 15*time.Minute), t, g.name+" to answer a ping at "+g.address, func() error {
-		if run := s.Rack.On(t.Context(), t, "ws", "ping", "-c", "1", "-W", "1", g.address); run.Code != 0 {
-			return errors.New("no answer")
-		}
-		return nil
-	})
-}
-
 // stream writes random bytes to a guest's disk through its card (images/guest/init), reads them back, and prints how many bytes each second.
 const stream = `
 import hashlib, os, socket, sys, time

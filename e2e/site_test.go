@@ -3,12 +3,8 @@
 package e2e
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"os/exec"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -58,14 +54,6 @@ func TestSite(t *testing.T) {
 	step(t, "and removed", s.shrinks)
 }
 
-// site is a region of three blades, looked at from the first.
-type site struct{ host }
-
-func (s site) on(t *testing.T, node, command string) string {
-	t.Helper()
-	return s.SSH(rack.Within(t, oneCommand), t, node, command)
-}
-
 // scribble leaves bytes on a disk, which no tool has a name for.
 func scribble(t *testing.T, disk string) {
 	t.Helper()
@@ -82,77 +70,6 @@ func (s site) keepsData(t *testing.T) {
 	if got := s.on(t, "blade-03", "dd if=$(ls /dev/disk/by-id/*osd-03 | head -n 1) bs=4k skip=16 count=1 status=none | head -c 4"); got != "NNNN" {
 		t.Errorf("the disk has %q where there was data", got)
 	}
-}
-
-// status is what is read of ceph status.
-type status struct {
-	Health struct{ Status string }
-	Quorum []string `json:"quorum_names"`
-	OSDs   struct {
-		Num int `json:"num_osds"`
-		Up  int `json:"num_up_osds"`
-		In  int `json:"num_in_osds"`
-	} `json:"osdmap"`
-	Mgrs struct {
-		Available bool
-		Standbys  int `json:"num_standbys"`
-	} `json:"mgrmap"`
-}
-
-// healthy asks Ceph's own tools.
-func (s site) healthy(t *testing.T) {
-	t.Helper()
-	s.healthyWith(t, len(blades))
-}
-
-// healthyWith is healthy when so many blades hold an OSD and a monitor each.
-func (s site) healthyWith(t *testing.T, n int) {
-	t.Helper()
-	ctx := rack.Within(t, 30*time.Minute)
-	began := time.Now()
-	rack.Eventually(ctx, t, "HEALTH_OK", func() error {
-		text, err := s.TrySSH(ctx, t, s.name, "ceph --connect-timeout 60 status --format json")
-		if err != nil {
-			return err
-		}
-		var st status
-		if err := json.Unmarshal([]byte(text), &st); err != nil {
-			return err
-		}
-		if st.Health.Status != "HEALTH_OK" || len(st.Quorum) != n || st.OSDs.Num != n || st.OSDs.Up != n || st.OSDs.In != n || !st.Mgrs.Available || st.Mgrs.Standbys != 1 {
-			return fmt.Errorf("it is %+v", st)
-		}
-		return nil
-	})
-	rack.Figure(t, "to HEALTH_OK", time.Since(began))
-	for option, want := range map[string]string{"size": "size: 3", "min_size": "min_size: 2", "crush_rule": "crush_rule: nubo-host"} {
-		if got := s.ssh(t, "ceph osd pool get vms "+option); got != want {
-			t.Errorf("pool vms has %q, want %q", got, want)
-		}
-	}
-	holds(t, s.ssh(t, "ceph osd tree"), "zone az1", "rack az1-a", "host blade-01", "host blade-02", "host blade-03")
-	if got := s.ssh(t, "ceph config show mon.blade-01 ms_cluster_mode; ss --no-header --listening --tcp --numeric | grep -c ':6789 ' || true"); got != "secure\n0" {
-		t.Errorf("the mode between daemons, and who listens for messenger version 1: %q", got)
-	}
-	if got := strings.Fields(s.on(t, "blade-03", "ls /etc/ceph /var/lib/ceph/bootstrap-osd")); slices.Contains(got, "ceph.keyring") {
-		t.Errorf("the key for new OSDs is still there: %q", got)
-	}
-}
-
-// stores writes an image on one blade and reads it on another.
-func (s site) stores(t *testing.T) {
-	s.ssh(t, "head -c 8M /dev/urandom >/tmp/probe && rbd import --no-progress /tmp/probe vms/probe")
-	want := s.ssh(t, "sha256sum </tmp/probe")
-	if got := s.on(t, "blade-02", "rbd export --no-progress vms/probe - | sha256sum"); got != want {
-		t.Errorf("read %s, wrote %s", got, want)
-	}
-	s.ssh(t, "rbd rm --no-progress vms/probe")
-}
-
-// plans looks at a plan that ends with a code and says something.
-func (s site) plans(t *testing.T, code int, text string) {
-	t.Helper()
-	holds(t, s.Expect(rack.Within(t, 10*time.Minute), t, code, "plan", "--detailed-exitcode").Stdout, text)
 }
 
 // drift changes the cluster by hand: the next plan shows it, an apply repairs it, and the plan after that is empty.

@@ -129,6 +129,7 @@ func (b *builder) install(c *chain, n model.Node, image model.Digest, want strin
 	if image == "" {
 		b.missing[n.Image.Name] = true
 	}
+	b.mustBring(n, image)
 	machine := facts.MachineValue(n)
 	b.replaced(n)
 	b.identify(c, n)

@@ -70,6 +70,9 @@ func FromState(in Input, initial plan.State) (plan.Plan, error) {
 	if err := b.stages(&p); err != nil {
 		return plan.Plan{}, err
 	}
+	if err := b.bare(); err != nil {
+		return plan.Plan{}, err
+	}
 	b.unpinnedImages()
 	b.cordoned()
 	b.tellAdopted()
@@ -117,6 +120,7 @@ type builder struct {
 	notes   []string
 	differs map[model.Path][]string  // adopted node → how it differs
 	settled map[model.Path]plan.OpID // region → the op behind which its Ceph cluster is as declared
+	lacking map[lack][]model.Path    // the nodes whose image lacks a package
 }
 
 func (b *builder) hosts() []plan.Op {

@@ -16,7 +16,7 @@ import (
 // rising is a region that goes from Ceph 16 to 18, with three hosts for its monitors alone.
 func rising() planner.Input {
 	in := rolled(6)
-	in.Packages = map[model.Digest]planner.Packages{older: {"ceph-common": "16.2.15+ds-0"}, imageDigest: {"ceph-common": "18.2.7+ds-1"}}
+	in.Packages = map[model.Digest]planner.Packages{older: brings("", "16.2.15+ds-0"), imageDigest: brings("", "18.2.7+ds-1")}
 	c := &in.Observed.Ceph[0]
 	for i := range in.Desired.Nodes {
 		in.Desired.Nodes[i].Image.Digest = imageDigest
@@ -189,9 +189,9 @@ func TestTheEndOfARise(t *testing.T) {
 // From then on there is no way back: a rollback into slots with the older release is refused, whatever is known of what runs now; and so is an image that brings it.
 func TestNoWayBackBehindTheEnd(t *testing.T) {
 	back := upgraded(6)
-	back.Packages = map[model.Digest]planner.Packages{older: {"ceph-common": "16.2.15+ds-0"}}
+	back.Packages = map[model.Digest]planner.Packages{older: brings("", "16.2.15+ds-0")}
 	image := rising()
-	image.Packages = map[model.Digest]planner.Packages{imageDigest: {"ceph-common": "16.2.15+ds-0"}}
+	image.Packages = map[model.Digest]planner.Packages{imageDigest: brings("", "16.2.15+ds-0")}
 	for text, in := range map[string]*planner.Input{
 		"the cluster of s/r starts no OSD below Ceph 18 any more (require-osd-release), and the older slot has Ceph 16": &back,
 		"its OSDs would have Ceph 16, and its cluster starts none below 18 any more":                                    &image,

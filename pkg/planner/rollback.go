@@ -20,7 +20,14 @@ const (
 )
 
 // Relevant reports whether the planner asks for a package's version.
-func Relevant(name string) bool { return name == qemuPackage || name == cephPackage }
+func Relevant(name string) bool {
+	for _, list := range needs {
+		if slices.Contains(list, name) {
+			return true
+		}
+	}
+	return false
+}
 
 // QEMU are the versions of QEMU that images bring, as far as their packages are known.
 func (in Input) QEMU() map[model.Digest]string {

@@ -17,7 +17,7 @@ import (
 func upgraded(hosts int) planner.Input {
 	in := rolled(hosts)
 	in.Goal = plan.GoalRollback
-	same := planner.Packages{"qemu-system-x86": "1:7.2.0+dfsg-7", "ceph-common": "16.2.15+ds-0"}
+	same := brings("1:7.2.0+dfsg-7", "16.2.15+ds-0")
 	in.Packages = map[model.Digest]planner.Packages{older: same, imageDigest: same}
 	for i := range in.Observed.Nodes {
 		h := &in.Observed.Nodes[i].Host
@@ -82,7 +82,7 @@ func TestARollbackTurnsNoHostTwice(t *testing.T) {
 // To an older QEMU only those hosts can go whose virtual machines find a place on others that stay or are the same: a single one can, all cannot.
 func TestARollbackToAnOlderHypervisor(t *testing.T) {
 	in := upgraded(6)
-	in.Packages[imageDigest] = planner.Packages{"qemu-system-x86": "1:10.0.2+ds-2", "ceph-common": "16.2.15+ds-0"}
+	in.Packages[imageDigest] = brings("1:10.0.2+ds-2", "16.2.15+ds-0")
 	for i := range in.Observed.Nodes {
 		in.Observed.Nodes[i].Host.QEMU = "10.0.2"
 	}
@@ -115,7 +115,7 @@ func TestARollbackThatCannotBeIsRefused(t *testing.T) {
 		"never booted":             {func(in *planner.Input) { in.Observed.Nodes[3].Host.Idle.Proven = false }, "never proven"},
 		"the same twice":           {func(in *planner.Input) { in.Observed.Nodes[3].Host.Idle.Image = imageDigest }, "hold the same"},
 		"Ceph has moved on": {func(in *planner.Input) {
-			in.Packages[imageDigest] = planner.Packages{"qemu-system-x86": "1:7.2.0", "ceph-common": "18.2.7+ds-1"}
+			in.Packages[imageDigest] = brings("1:7.2.0", "18.2.7+ds-1")
 		}, "one-way"},
 		"Ceph is not known": {func(in *planner.Input) { in.Packages = nil }, "image store"},
 	} {

@@ -38,6 +38,9 @@ func (b *builder) upgrade(p *plan.Plan) error {
 		b.requiresAlone(p)
 		return nil
 	}
+	if err := r.bare(); err != nil {
+		return err
+	}
 	fleet, err := facts.FleetFor(b.in.Desired, b.in.Observed, r.changes())
 	if err != nil {
 		return fmt.Errorf("what was observed is not enough to plan a rollout from: %w", err)
@@ -64,6 +67,19 @@ type rollout struct {
 	cert   plan.Certificate
 	osd    map[int32]bool
 	writes []plan.Op
+}
+
+// bare refuses images that lack what the hosts need that get them. What a host goes back to has served there.
+func (r *rollout) bare() error {
+	if r.inPlace() || r.in.Goal == plan.GoalRollback {
+		return nil
+	}
+	for _, n := range r.in.Desired.Nodes {
+		if r.want[n.Path] != "" {
+			r.mustBring(n, r.in.Images[n.Image.Name])
+		}
+	}
+	return r.builder.bare()
 }
 
 // choose finds the nodes whose host is not the wanted one, as observed.
