@@ -36,7 +36,8 @@ func (t ipmiTool) run(ctx context.Context, args ...string) (string, error) {
 	if ended := ctx.Err(); ended != nil {
 		return "", &Error{Kind: ErrUnreachable, Cause: fmt.Errorf("ipmitool %s: no answer in time: %w", strings.Join(args, " "), ended), Remedy: remedies[ErrUnreachable]}
 	}
-	return out.String(), ipmiFault(fmt.Errorf("ipmitool %s: %w: %s", strings.Join(args, " "), err, &complaint))
+	said := strings.ReplaceAll(complaint.String(), "Loading IANA PEN Registry...", "") // -v tells that too
+	return out.String(), ipmiFault(fmt.Errorf("ipmitool %s: %w: %s", strings.Join(args, " "), err, said))
 }
 
 // complaints are how ipmitool's messages are understood; the first that fits counts.

@@ -85,6 +85,7 @@ func TestBMCsThatDiffer(t *testing.T) {
 		{"the place of a session is relative to where it was made", "", []twist{relativePlace}},
 		{"the ETag is in the body only (OpenBMC)", "", []twist{preconditions(http.StatusPreconditionRequired, "", `"v1"`), etagInBody}},
 		{"sessions are switched off", "", []twist{refuse(http.MethodPost, sessions, http.StatusServiceUnavailable, "Base.1.18.ServiceDisabled")}},
+		{"sessions are refused with 401, and words (proxmox-redfish)", "", []twist{basicPlease}},
 		{"lists instead of objects, and the power state in other letters", "", []twist{show(oddSystem, otherKinds)}},
 		{"nothing in a collection's places", "", []twist{show("/redfish/v1/Systems", emptyPlaces)}},
 		{"each answer is cut off at its first try", "", []twist{cutsFirst()}},

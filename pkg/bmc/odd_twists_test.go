@@ -223,3 +223,22 @@ func oneMessage(next http.Handler) http.Handler {
 		return true
 	})(next)
 }
+
+func basicPlease(next http.Handler) http.Handler {
+	return on(http.MethodPost, sessions, func(w http.ResponseWriter, _ *http.Request, _ http.Handler) bool {
+		w.WriteHeader(http.StatusUnauthorized)
+		return tell(w, object{"error": object{"code": "Base.1.0.GeneralError", "message": "Basic Authentication required but there is none"}})
+	})(next)
+}
+
+// dropsMode takes a boot mode, and goes on to show another.
+func dropsMode(next http.Handler) http.Handler {
+	return booting(func(boot object) { boot["BootSourceOverrideMode"] = "Legacy" })(next)
+}
+
+func beside(next http.Handler) http.Handler {
+	return on(http.MethodPatch, oddSystem, func(w http.ResponseWriter, _ *http.Request, _ http.Handler) bool {
+		w.WriteHeader(http.StatusBadRequest)
+		return tell(w, object{"error": object{"code": "Base.1.0.GeneralError", "message": "no such disk", "@Message.ExtendedInfo": []object{{"MessageId": "Base.1.0.GeneralError"}}}})
+	})(next)
+}

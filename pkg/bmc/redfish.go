@@ -132,7 +132,7 @@ func (d *redfishDriver) login(ctx context.Context) error {
 	switch status := statusOf(err); {
 	case err == nil:
 		return d.begin(root.sessions(), response)
-	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed, status == http.StatusNotImplemented, strings.Contains(describe(err), "ServiceDisabled"):
+	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed, status == http.StatusNotImplemented, wantsBasic(err):
 		return d.withoutSession("it makes no sessions: " + describe(err))
 	case status != 0 && status != http.StatusUnauthorized && sessionsExhausted(err):
 		return d.fault(fault(ErrBusy, "no session is free: %s", describe(err)).
@@ -188,10 +188,16 @@ func (d *redfishDriver) noService(err error) *Error {
 	return d.fault(err)
 }
 
+// wantsBasic recognises refusals of BMCs that have sessions switched off: by the book, and in words.
+func wantsBasic(err error) bool {
+	said := describe(err)
+	return strings.Contains(said, "ServiceDisabled") || statusOf(err) == http.StatusUnauthorized && strings.Contains(strings.ToLower(said), "basic auth")
+}
+
 // sessionsExhausted recognises refusals of BMCs that have no session free: with 503 by the book, with 400 and others in fact.
 func sessionsExhausted(err error) bool {
 	text := strings.ToLower(describe(err))
-	if strings.Contains(text, "locked") || strings.Contains(text, "unauthorized") { // which trying again makes worse
+	if strings.Contains(text, "locked") || strings.Contains(text, "unauthorized") || strings.Contains(text, "attempt") { // of an account, and no session
 		return false
 	}
 	return strings.Contains(text, "limit") || strings.Contains(text, "maximum") || strings.Contains(text, "too many")

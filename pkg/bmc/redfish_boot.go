@@ -1,6 +1,7 @@
 package bmc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -114,7 +115,7 @@ func (d *redfishDriver) writeBoot(ctx context.Context, api *gofish.APIClient, wi
 		settings = strings.TrimRight(d.system, "/") + q.settings
 	}
 	var refusals []error
-	accepted, conflict := false, false
+	accepted, conflict, otherMode := false, false, false
 	var tried []bootTry
 	ways := q.writes
 	if wish.target == "" {
@@ -144,15 +145,18 @@ func (d *redfishDriver) writeBoot(ctx context.Context, api *gofish.APIClient, wi
 			continue
 		}
 		accepted = true
-		seen, err := d.bootHeld(ctx, api, wish, now, path)
+		seen, reads, err := d.bootHeld(ctx, api, wish, now, path)
 		if seen || err != nil {
 			return err
 		}
-		refusals = append(refusals, fmt.Errorf("PATCH %s was accepted and not kept%s", path, d.lastWords()))
+		refusals = append(refusals, fmt.Errorf("PATCH %s was accepted and not kept: it reads %s%s", path, reads, d.lastWords()))
+		otherMode = wish.otherMode(reads)
 		d.log.Warn("BMC: the boot override was not kept, trying another way", "address", d.addr.String(), "path", path)
 	}
 	why := errors.Join(refusals...)
 	switch {
+	case accepted && otherMode:
+		return fault(ErrReverted, "%w", why).advise("%s", modeRemedy)
 	case accepted:
 		return fault(ErrReverted, "%w", why)
 	case conflict: // it would, in another state of the machine than it is in now
@@ -207,7 +211,7 @@ func (w bootWish) otherMode(now bootView) bool {
 
 // bootHeld reads back until the wish shows, in the system or in the resource that was written. A device that came to be set for always where it was
 // asked for once is what such a BMC can do; where it was so before, the BMC has until the end to show something else.
-func (d *redfishDriver) bootHeld(ctx context.Context, api *gofish.APIClient, wish bootWish, before bootView, written string) (bool, error) {
+func (d *redfishDriver) bootHeld(ctx context.Context, api *gofish.APIClient, wish bootWish, before bootView, written string) (held bool, reads bootView, err error) {
 	paths := []string{d.system}
 	if written != d.system {
 		paths = append(paths, written)
@@ -223,6 +227,9 @@ func (d *redfishDriver) bootHeld(ctx context.Context, api *gofish.APIClient, wis
 				}
 				return false, d.fault(err)
 			}
+			if path == d.system {
+				reads = v
+			}
 			if wish.held(v) {
 				return true, nil
 			}
@@ -233,7 +240,12 @@ func (d *redfishDriver) bootHeld(ctx context.Context, api *gofish.APIClient, wis
 	if kept && err == nil {
 		d.log.Warn("BMC: it keeps the boot device for always and not for once", "address", d.addr.String(), "device", wish.target)
 	}
-	return seen || kept, err
+	return seen || kept, reads, err
+}
+
+// String is the override in the schema's words.
+func (v bootView) String() string {
+	return fmt.Sprintf("%s, %s, %s", cmp.Or(v.Boot.Target, "no target"), cmp.Or(v.Boot.Enabled, "not for how long"), cmp.Or(v.Boot.Mode.text, "no mode"))
 }
 
 // BootDeviceOverrideGet implements bmclib's BootDeviceOverrideGetter.

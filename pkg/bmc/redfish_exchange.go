@@ -144,7 +144,7 @@ func taskOf(response *http.Response) (*task, error) {
 	t := &task{what: response.Request.Method + " " + response.Request.URL.Path, done: response.StatusCode != http.StatusAccepted}
 	raw, err := io.ReadAll(response.Body)
 	if t.done { // what it says besides is told when it is not what reads back
-		t.said = messagesIn(raw).bad()
+		t.said = messagesIn(raw, deepest).bad()
 		return t, nil
 	}
 	if err != nil {

@@ -62,14 +62,16 @@ func wordsOf(refused *common.Error) string {
 	for _, info := range refused.ExtendedInfos {
 		list = append(list, message{ID: word(info.MessageID), Message: word(info.Message)})
 	}
-	if text := list.String(); text != "" {
+	if text := list.String(); text != "" && list.inWords() {
 		return text
+	} else if text != "" { // a key of a registry alone says less than what stands beside it
+		return strings.TrimSpace(text + " " + refused.Message)
 	}
 	text := strings.TrimSpace(refused.Code + " " + refused.Message)
 	if strings.HasPrefix(text, "<") {
 		return "a web page"
 	}
-	if said := messagesIn([]byte(refused.Message)).String(); said != "" {
+	if said := messagesIn([]byte(refused.Message), deepest).String(); said != "" {
 		return said
 	}
 	return text
@@ -116,6 +118,11 @@ func (l messages) String() string {
 	return strings.Join(parts, ": ")
 }
 
+// inWords tells whether one of them has a text.
+func (l messages) inWords() bool {
+	return slices.ContainsFunc(l, func(m message) bool { return m.Message != "" })
+}
+
 // bad are the messages that do not say that all went well.
 func (l messages) bad() messages {
 	return slices.DeleteFunc(slices.Clone(l), func(m message) bool {
@@ -132,10 +139,13 @@ func cutLast(text, sep string) (before, after string, found bool) {
 	return text[:i], text[i+len(sep):], true
 }
 
+// deepest is how far down messagesIn looks: the answer and what is right in it.
+const deepest = 2
+
 // messagesIn collects the messages of an answer: of its error, of itself, and of single properties (DSP0266, extended information), and those of an old iLO.
-func messagesIn(raw []byte) (list messages) {
+func messagesIn(raw []byte, levels int) (list messages) {
 	var body map[string]json.RawMessage
-	if json.Unmarshal(bytes.TrimPrefix(raw, mark), &body) != nil {
+	if levels == 0 || json.Unmarshal(bytes.TrimPrefix(raw, mark), &body) != nil {
 		return nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(body)) {
@@ -145,7 +155,7 @@ func messagesIn(raw []byte) (list messages) {
 			_ = found.UnmarshalJSON(value)
 			list = append(list, found...)
 		case name == "error" || name == "Boot":
-			list = append(list, messagesIn(value)...)
+			list = append(list, messagesIn(value, levels-1)...)
 		}
 	}
 	return list
