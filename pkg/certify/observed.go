@@ -157,7 +157,7 @@ func least(k plan.GroupKind, members int) int {
 	return 1
 }
 
-// daemonsLeft says why a cluster cannot do without the monitor, the manager and the object gateway of a node.
+// daemonsLeft says why a cluster cannot do without the monitor, the manager, the metadata server and the object gateway of a node.
 func daemonsLeft(c model.ObservedCeph, n model.Node) error {
 	if c.Error != "" {
 		return fmt.Errorf("the Ceph cluster of %s cannot be asked: %s", c.Region, c.Error)
@@ -167,7 +167,7 @@ func daemonsLeft(c model.ObservedCeph, n model.Node) error {
 		what string
 		list []model.ObservedDaemon
 		need int
-	}{{"monitors in quorum", c.Mons, least(plan.Quorum, len(c.Mons))}, {"managers", c.Mgrs, 1}, {"object gateways", c.RGWs, 1}} {
+	}{{"monitors in quorum", c.Mons, least(plan.Quorum, len(c.Mons))}, {"managers", c.Mgrs, 1}, {"metadata servers", c.MDSs, 1}, {"object gateways", c.RGWs, 1}} {
 		left, member := 0, false
 		for _, d := range x.list {
 			if d.Node == n.Path {

@@ -37,9 +37,13 @@ func ClusterValue(c *model.Ceph) string { return cmp.Or(c.FSID, ClusterThere) }
 // RBDClient is the identity under which the virtual machines of a region use its pools.
 const RBDClient = "client." + DiskUser
 
-// CephSettings is the digest of what is declared of a region's pools and keys.
+// CephSettings is the digest of what is declared of a region's pools, keys and file system.
 func CephSettings(c *model.Ceph) model.Digest {
-	return model.DigestJSON([]any{c.FailureDomain, c.Pools, RBDClient})
+	said := []any{c.FailureDomain, c.Pools, RBDClient}
+	if c.Filesystem != nil { // without one it is what it was before there were any
+		said = append(said, c.Filesystem)
+	}
+	return model.DigestJSON(said)
 }
 
 // CrushLocation is where a node belongs in its cluster's CRUSH tree, from the root downwards. Bucket names are unique in a cluster, so they
@@ -100,6 +104,8 @@ func projectCeph(d model.Desired, c model.ObservedCeph, st plan.State) {
 				set(sub, plan.AttrMon, daemonValue(c, n, c.Mons))
 			case model.RoleCephMgr:
 				set(sub, plan.AttrMgr, daemonValue(c, n, c.Mgrs))
+			case model.RoleCephMDS:
+				set(sub, plan.AttrMDS, daemonValue(c, n, c.MDSs))
 			case model.RoleCephRGW:
 				set(sub, plan.AttrRGW, daemonValue(c, n, c.RGWs))
 			case model.RoleCephOSD:

@@ -17,7 +17,7 @@ func cephRegion() model.Desired {
 		Profiles: []model.Profile{{Name: "p", OSDs: 1}},
 		Regions:  []model.Region{{Path: "lab/r1", Ceph: &model.Ceph{FailureDomain: "host", Pools: []model.Pool{{Name: "vms", Size: 3, MinSize: 2}}}}},
 		Nodes: []model.Node{{Path: node, Name: "blade-01", Profile: "p", Chassis: "lab/r1/az1/a/c1", OSDDevice: model.DeviceHints{Serial: "osd-*"},
-			Roles: []model.Role{model.RoleCephMon, model.RoleCephMgr, model.RoleCephOSD, model.RoleCephRGW}}},
+			Roles: []model.Role{model.RoleCephMon, model.RoleCephMgr, model.RoleCephOSD, model.RoleCephMDS, model.RoleCephRGW}}},
 	}
 }
 
@@ -25,7 +25,7 @@ func cephRegion() model.Desired {
 func healthy() model.ObservedCeph {
 	daemon := []model.ObservedDaemon{{Name: "blade-01", Node: node, Up: true}}
 	return model.ObservedCeph{
-		Region: "lab/r1", FSID: "f", Settings: facts.CephSettings(cephRegion().Regions[0].Ceph), Mons: daemon, Mgrs: daemon, RGWs: []model.ObservedDaemon{{Name: "blade-01", Node: node, Up: true}},
+		Region: "lab/r1", FSID: "f", Settings: facts.CephSettings(cephRegion().Regions[0].Ceph), Mons: daemon, Mgrs: daemon, MDSs: []model.ObservedDaemon{{Name: "blade-01", Node: node, Up: true}}, RGWs: []model.ObservedDaemon{{Name: "blade-01", Node: node, Up: true}},
 		OSDs: []model.ObservedOSD{{ID: 3, Node: node, Up: true, In: true,
 			Location: map[string]string{"root": "default", "zone": "az1", "rack": "az1-a", "chassis": "az1-a-c1", "host": "blade-01"}}},
 		Hosts: []model.ObservedCephHost{{Node: node, Declared: true, Disks: []model.Disk{{Name: "/dev/vda", Serial: "root-1"}, {Name: "/dev/vdb", Serial: "osd-1"}},
@@ -36,7 +36,7 @@ func healthy() model.ObservedCeph {
 // TestCephDrift: what somebody changed by hand is told in words by the fact that it touches, and by no other.
 func TestCephDrift(t *testing.T) {
 	sub, cluster := plan.NodeSubject(node), plan.CephSubject("lab/r1")
-	want := plan.State{sub: {plan.AttrMon: "up", plan.AttrMgr: "up", plan.AttrRGW: "up", plan.AttrOSDs: "up", plan.AttrCeph: plan.Up},
+	want := plan.State{sub: {plan.AttrMon: "up", plan.AttrMgr: "up", plan.AttrMDS: "up", plan.AttrRGW: "up", plan.AttrOSDs: "up", plan.AttrCeph: plan.Up},
 		cluster: {plan.AttrCluster: facts.ClusterThere, plan.AttrSettings: string(healthy().Settings)}}
 	for _, tc := range []struct {
 		name   string
@@ -56,6 +56,8 @@ func TestCephDrift(t *testing.T) {
 		{"a pool", func(c *model.ObservedCeph) { c.Settings, c.Drift = "", []string{"pool vms: size is 2, not 3"} },
 			plan.Fact{Subject: cluster, Attr: plan.AttrSettings, Value: "pool vms: size is 2, not 3"}},
 		{"its daemons are stopped", func(c *model.ObservedCeph) { c.Hosts[0].Running = nil }, plan.Fact{Subject: sub, Attr: plan.AttrCeph, Value: plan.Stopped}},
+		{"its metadata server has ended", func(c *model.ObservedCeph) { c.MDSs[0].Up = false }, plan.Fact{Subject: sub, Attr: plan.AttrMDS, Value: "down"}},
+		{"no metadata server", func(c *model.ObservedCeph) { c.MDSs = nil }, plan.Fact{Subject: sub, Attr: plan.AttrMDS}},
 		{"its object gateway has ended", func(c *model.ObservedCeph) { c.RGWs[0].Up = false }, plan.Fact{Subject: sub, Attr: plan.AttrRGW, Value: "down"}},
 		{"no object gateway", func(c *model.ObservedCeph) { c.RGWs = nil }, plan.Fact{Subject: sub, Attr: plan.AttrRGW}},
 		{"a foreign key", func(c *model.ObservedCeph) { c.Foreign = []string{"key client.evil"} }, plan.Fact{Subject: cluster, Attr: plan.AttrForeign, Value: "key client.evil"}},

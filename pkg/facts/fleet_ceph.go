@@ -36,7 +36,7 @@ func (b *fleet) cluster(r model.Region) {
 	for _, p := range o.Pools {
 		b.pool(r.Path, p, hostOf, &c)
 	}
-	c.Mons, c.Mgrs, c.Require = b.hostsOf(o.Mons), b.hostsOf(o.Mgrs), o.Require
+	c.Mons, c.Mgrs, c.Require, c.Filesystems = b.hostsOf(o.Mons), b.hostsOf(o.Mgrs), o.Require, filesystems(o.Filesystems)
 	b.out.Clusters = append(b.out.Clusters, c)
 	b.daemons(r.Path, plan.Quorum, "mon", o.Mons)
 	b.daemons(r.Path, plan.Standby, "mgr", o.Mgrs)
@@ -151,7 +151,7 @@ func (b *fleet) groups(region model.Path) {
 	for _, role := range services {
 		var hosts plan.Ints
 		for i, n := range b.nodes {
-			if region.Contains(n.Path) && slices.Contains(n.Roles, role) && (role != model.RoleCephRGW || b.serves(region, n.Path)) {
+			if region.Contains(n.Path) && slices.Contains(n.Roles, role) && b.serves(region, role, n.Path) {
 				hosts = append(hosts, int32(i))
 			}
 		}
@@ -162,14 +162,25 @@ func (b *fleet) groups(region model.Path) {
 	}
 }
 
-// serves tells whether a node's object gateway serves: one that does not is no standby for anyone. Where the cluster knows of no gateway at all, it is taken to.
-func (b *fleet) serves(region, n model.Path) bool {
+// serves tells whether a node's metadata server or object gateway serves, or could: one that is down is no standby for anyone. Where the cluster knows of none at all,
+// it is taken to.
+func (b *fleet) serves(region model.Path, role model.Role, n model.Path) bool {
 	for _, c := range b.o.Ceph {
-		if c.Region == region && len(c.RGWs) > 0 {
-			return slices.ContainsFunc(c.RGWs, func(d model.ObservedDaemon) bool { return d.Node == n && d.Up })
+		list := map[model.Role][]model.ObservedDaemon{model.RoleCephMDS: c.MDSs, model.RoleCephRGW: c.RGWs}[role]
+		if c.Region == region && len(list) > 0 {
+			return slices.ContainsFunc(list, func(d model.ObservedDaemon) bool { return d.Node == n && d.Up })
 		}
 	}
 	return true
+}
+
+// filesystems are those of a cluster, by their names.
+func filesystems(list []model.ObservedFilesystem) (out []plan.Filesystem) {
+	for _, f := range list {
+		out = append(out, plan.Filesystem{Name: f.Name, Ranks: max(f.MaxMDS, f.Ranks), StandbyReplay: f.StandbyReplay})
+	}
+	slices.SortFunc(out, func(a, b plan.Filesystem) int { return strings.Compare(a.Name, b.Name) })
+	return out
 }
 
 func (b *fleet) group(region model.Path, k plan.GroupKind, name string, hosts plan.Ints) {

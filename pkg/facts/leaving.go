@@ -66,7 +66,7 @@ func member(c model.ObservedCeph, n model.Node) string {
 	for _, d := range []struct {
 		kind string
 		list []model.ObservedDaemon
-	}{{"mon", c.Mons}, {"mgr", c.Mgrs}, {"rgw", c.RGWs}} {
+	}{{"mon", c.Mons}, {"mgr", c.Mgrs}, {"mds", c.MDSs}, {"rgw", c.RGWs}} {
 		if slices.ContainsFunc(d.list, func(o model.ObservedDaemon) bool { return o.Node == n.Path || o.Name == n.Name }) {
 			out = append(out, d.kind)
 		}

@@ -27,8 +27,12 @@ func OSDMemoryTarget(memory int64, osds int, hyperconverged bool) int64 {
 	return min(max(share/int64(max(osds, 1)), osdMemoryLeast), osdMemoryMost)
 }
 
+// MDSCache is what a metadata server may keep in memory of names and directories, in bytes, on a host with so many: a sixteenth, and Ceph's own default at most
+// (mds_cache_memory_limit). The server takes up to half as much again.
+func MDSCache(memory int64) int64 { return min(max(memory/16, 256*mib), 4*gib) }
+
 // ownMemory is what a host keeps of its memory for itself, in MiB: the system with Open vSwitch and libvirt; one part in 64 for page tables and for what QEMU
-// needs beside each guest's memory; for each OSD its target and a quarter for peaks; monitors, managers and object gateways. System and daemons have a fixed
+// needs beside each guest's memory; for each OSD its target and a quarter for peaks; monitors, managers, metadata servers and object gateways. System and daemons have a fixed
 // share, or a part of the memory where that is less.
 func ownMemory(n model.Node, p model.Profile) int64 {
 	total := int64(n.MemoryGiB) << 10
@@ -42,6 +46,8 @@ func ownMemory(n model.Node, p model.Profile) int64 {
 			own += min(4<<10, total/16)
 		case model.RoleCephRGW:
 			own += min(4<<10, total/16)
+		case model.RoleCephMDS:
+			own += MDSCache(total*mib) / mib * 3 / 2
 		case model.RoleCephMgr:
 			own += min(2<<10, total/32)
 		}

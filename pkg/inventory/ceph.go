@@ -26,7 +26,7 @@ func (b *builder) ceph(o *object) *model.Ceph {
 	if c.FailureDomain == "" {
 		c.FailureDomain = "host"
 	}
-	c.S3 = b.s3(o)
+	c.S3, c.Filesystem = b.s3(o), b.filesystem(o)
 	for _, p := range o.all("pool") {
 		if b.note(noun+"/pool/"+p.name, p) {
 			c.Pools = append(c.Pools, b.pool(p))
@@ -147,6 +147,7 @@ func (b *builder) checkCeph() {
 		o := b.inv.objects[string(r.Path)+"/ceph"]
 		b.checkMons(o, r, byRegion[r.Path])
 		b.checkGateways(o, r, byRegion[r.Path])
+		b.checkFilesystem(o, r, byRegion[r.Path])
 		for j := range r.Ceph.Pools {
 			b.checkDomains(r, &r.Ceph.Pools[j], byRegion[r.Path])
 		}

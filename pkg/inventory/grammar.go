@@ -236,6 +236,9 @@ var cephSpec = &blockSpec{typ: "ceph", single: true, doc: "The storage cluster o
 	blocks: blocks(&blockSpec{typ: "s3", single: true, doc: "Where the nodes with role ceph-rgw serve S3, over HTTP.", attrs: map[string]attrSpec{
 		"network": opt(kString, "on which they listen; default: the cluster's"),
 		"port":    opt(kInt, "default 7480"),
+	}}, &blockSpec{typ: "filesystem", label: true, single: true, doc: "CephFS, served by one of the nodes with role ceph-mds while the others stand by. At most one a cluster.", attrs: map[string]attrSpec{
+		"metadata": req(kString, `replicated pool of application "cephfs", for names and directories`),
+		"data":     req(kStrings, `pools of application "cephfs"; the first holds what is put nowhere else, and is replicated`),
 	}}, &blockSpec{typ: "pool", label: true, doc: "Replicated (size, min_size) or erasure-coded (k, m).", attrs: map[string]attrSpec{
 		"size":         opt(kInt, "copies; default 3"),
 		"min_size":     opt(kInt, "copies or chunks needed for I/O; default size-1, or k+1"),

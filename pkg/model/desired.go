@@ -66,6 +66,8 @@ type Ceph struct {
 	Pools   []Pool `json:"pools,omitempty"`
 	// S3 says where the nodes with role ceph-rgw serve; nil: at their addresses on the cluster's network, on port S3Port.
 	S3 *S3 `json:"s3,omitempty"`
+	// Filesystem is what the nodes with role ceph-mds serve; nil: none that the inventory knows of.
+	Filesystem *Filesystem `json:"filesystem,omitempty"`
 }
 
 // S3 is where a region's object gateways serve S3, over HTTP.

@@ -149,9 +149,12 @@ type ObservedCeph struct {
 	Mons    []ObservedDaemon `json:"mons,omitempty"` // Up: in quorum
 	Mgrs    []ObservedDaemon `json:"mgrs,omitempty"` // Active: the one of them
 	RGWs    []ObservedDaemon `json:"rgws,omitempty"` // Up: it serves, and has told the managers so
+	MDSs    []ObservedDaemon `json:"mdss,omitempty"` // Up: in the monitors' map, and heard of; Active: it holds a rank
 	OSDs    []ObservedOSD    `json:"osds,omitempty"`
 	Pools   []ObservedPool   `json:"pools,omitempty"`
 	Keys    []ObservedKey    `json:"keys,omitempty"`
+	// Filesystems are all there are, declared or not.
+	Filesystems []ObservedFilesystem `json:"filesystems,omitempty"`
 	// Unsure says why the placement groups are not all known; empty when they are.
 	Unsure string `json:"unsure,omitempty"`
 	Error  string `json:"error,omitempty"` // why it could not be asked
@@ -172,7 +175,7 @@ type ObservedCeph struct {
 type ObservedCephHost struct {
 	Node Path   `json:"node"`
 	FSID string `json:"fsid,omitempty"` // of its ceph.conf
-	// Stores are the daemons whose data is there ("mon.NAME", "mgr.NAME", "radosgw.rgw.NAME"); Running those that run, OSDs among them ("osd.3").
+	// Stores are the daemons whose data is there ("mon.NAME", "mgr.NAME", "mds.NAME", "radosgw.rgw.NAME"); Running those that run, OSDs among them ("osd.3").
 	Stores  []string `json:"stores,omitempty"`
 	Running []string `json:"running,omitempty"`
 	// Volumes are OSDs that its disks carry, of this cluster or another.
@@ -199,7 +202,7 @@ type ObservedKey struct {
 	Caps   map[string]string `json:"caps,omitempty"`
 }
 
-// ObservedDaemon is a monitor, a manager or an object gateway.
+// ObservedDaemon is a monitor, a manager, a metadata server or an object gateway.
 type ObservedDaemon struct {
 	Name    string `json:"name"`
 	Node    Path   `json:"node,omitempty"`

@@ -41,7 +41,7 @@ func (d *Driver) Knows(k plan.Kind) bool {
 		return w.Machines != nil && w.Hosts != nil && w.Guests != nil && w.Batches != nil
 	case plan.HostCordon:
 		return w.Cordons != nil
-	case plan.CephCreate, plan.CephMon, plan.CephMgr, plan.CephOSD, plan.CephRGW, plan.CephSettle, plan.CephRequire:
+	case plan.CephCreate, plan.CephMon, plan.CephMgr, plan.CephOSD, plan.CephMDS, plan.CephRGW, plan.CephSettle, plan.CephRequire:
 		return w.Clusters != nil
 	case plan.CephOut, plan.CephEmpty, plan.CephPurge, plan.CephLeave, plan.DiskWipe:
 		return w.Clusters != nil && w.Departures != nil
@@ -82,6 +82,7 @@ var applies = map[plan.Kind]apply{
 	plan.CephMon:    cephDaemon(model.RoleCephMon),
 	plan.CephMgr:    cephDaemon(model.RoleCephMgr),
 	plan.CephOSD:    cephDaemon(model.RoleCephOSD),
+	plan.CephMDS:    cephDaemon(model.RoleCephMDS),
 	plan.CephRGW:    cephDaemon(model.RoleCephRGW),
 	plan.CephSettle: cephSettle,
 

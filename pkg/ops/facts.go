@@ -83,7 +83,7 @@ func sourceOf(a plan.Attr) string {
 		return fromOrder
 	case plan.AttrVM, plan.AttrRuns:
 		return fromVM
-	case plan.AttrCluster, plan.AttrSettings, plan.AttrRequire, plan.AttrMon, plan.AttrMgr, plan.AttrRGW, plan.AttrOSDs, plan.AttrData, plan.AttrEmpty, plan.AttrMember:
+	case plan.AttrCluster, plan.AttrSettings, plan.AttrRequire, plan.AttrMon, plan.AttrMgr, plan.AttrMDS, plan.AttrRGW, plan.AttrOSDs, plan.AttrData, plan.AttrEmpty, plan.AttrMember:
 		return fromCluster
 	case plan.AttrLost, plan.AttrWiped:
 		return fromDisks

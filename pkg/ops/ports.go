@@ -185,7 +185,7 @@ type Departures interface {
 	Destroyable(ctx context.Context, n model.Node, osds []int) error
 	// Purge stops OSDs, as far as they run, and removes them from the cluster, each after Ceph was asked once more; and the host's bucket once it is empty.
 	Purge(ctx context.Context, n model.Node, osds []int) error
-	// Leave takes the node's monitor, manager and object gateway out of the cluster, provided that a quorum holds without.
+	// Leave takes the node's monitor, manager, metadata server and object gateway out of the cluster, provided that a quorum holds without.
 	Leave(ctx context.Context, n model.Node) error
 	// Wipe removes what is on disks of the node's host, by their serial numbers: of those that the node consents to, and never that of its system.
 	Wipe(ctx context.Context, n model.Node, serials []string) error

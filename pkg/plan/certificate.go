@@ -20,7 +20,7 @@ import "github.com/nuboctl/nuboctl/pkg/model"
 //   - I6: the batch lies in one zone, and those of its hosts that have OSDs in one place of Cluster.FailureDomain.
 //   - I7: no virtual machine moves to a class of a lower version, and none stays where its CPU model or networks are no longer to be had. No host with OSDs
 //     goes to a release of Ceph that a monitor of its cluster does not have yet, more than two ahead, back, or below what its cluster requires; and a cluster
-//     whose release rises has three monitors, all of them up. CephRequire comes in a stage behind the batches of its region, and asks for no release that a
+//     whose release rises has three monitors, all of them up, and no file system of more than one rank or with servers that follow another's journal. CephRequire comes in a stage behind the batches of its region, and asks for no release that a
 //     host with OSDs of it does not have by then.
 //
 // Virtual machines stay where a batch has moved them. Hosts of a batch have ClassAfter once it is over.
@@ -128,6 +128,8 @@ const (
 type Cluster struct {
 	// FailureDomain is the level whose places are lost as a whole: CRUSH's, and the one that grades B and C are about.
 	FailureDomain string `json:"failure_domain"`
+	// Filesystems are all there are, by their names.
+	Filesystems []Filesystem `json:"filesystems,omitempty"`
 	// Mons and Mgrs are the hosts with a monitor and with a manager, ascending.
 	Mgrs     Ints       `json:"mgrs,omitempty"`
 	Mons     Ints       `json:"mons,omitempty"`
@@ -136,6 +138,15 @@ type Cluster struct {
 	Region   model.Path `json:"region"`
 	// Require is the major release of Ceph below which none of its OSDs starts; 0: not known.
 	Require int `json:"require,omitempty"`
+}
+
+// Filesystem is a CephFS, as far as it matters to a rise of Ceph's release.
+type Filesystem struct {
+	Name string `json:"name"`
+	// Ranks is how many metadata servers share it, or are to.
+	Ranks int `json:"ranks"`
+	// StandbyReplay: others follow their journals.
+	StandbyReplay bool `json:"standby_replay,omitempty"`
 }
 
 // Pool is a Ceph pool with its placement groups seen as sets of hosts.

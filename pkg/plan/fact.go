@@ -78,6 +78,7 @@ const (
 	AttrRequire  Attr = "require"  // of a region: the major release of Ceph below which none of its OSDs starts, by its number
 	AttrMon      Attr = "mon"      // "up": in quorum
 	AttrMgr      Attr = "mgr"      // "up"
+	AttrMDS      Attr = "mds"      // "up": it serves a file system, or stands by
 	AttrRGW      Attr = "rgw"      // "up": it serves S3
 	AttrOSDs     Attr = "osds"     // "up": every disk that is to be one is an OSD, in service and in its place
 	AttrLost     Attr = "lost"     // OSDs of a node whose disks are not in its machine any more, "osd.3,osd.4"

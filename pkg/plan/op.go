@@ -34,8 +34,9 @@ const (
 	CephMon    Kind = "ceph.mon"    // a monitor, until it is in quorum
 	CephMgr    Kind = "ceph.mgr"
 	CephOSD    Kind = "ceph.osd"    // empty disks become OSDs; never a disk with data
+	CephMDS    Kind = "ceph.mds"    // a metadata server with its key, until it serves or stands by
 	CephRGW    Kind = "ceph.rgw"    // an object gateway with its key and its pools, until it serves
-	CephSettle Kind = "ceph.settle" // rules, pools and keys
+	CephSettle Kind = "ceph.settle" // rules, pools, keys and the file system
 )
 
 // CephRequire ends the rise of a cluster to another major release, once every OSD runs it: from then on none of an older one starts. It stands in a stage of its own, behind
@@ -47,7 +48,7 @@ const (
 	CephOut   Kind = "ceph.out"   // its OSDs: their data goes elsewhere
 	CephEmpty Kind = "ceph.empty" // until no placement group needs them
 	CephPurge Kind = "ceph.purge" // OSDs, their keys, and the host's bucket once nothing is in it
-	CephLeave Kind = "ceph.leave" // its monitor, its manager and its object gateway
+	CephLeave Kind = "ceph.leave" // its monitor, its manager, its metadata server and its object gateway
 	DiskWipe  Kind = "disk.wipe"  // disks that the node consents to, but never that of its system
 )
 
@@ -124,6 +125,7 @@ var kinds = map[Kind]KindInfo{
 	CephMon:    {Verb: "run a monitor, until it is in quorum", Reversible: true, Timeout: 30 * time.Minute},
 	CephMgr:    {Verb: "run a manager", Reversible: true, Timeout: 30 * time.Minute},
 	CephOSD:    {Verb: "make its empty disks OSDs, until they are in service", Reversible: true, Timeout: 60 * time.Minute},
+	CephMDS:    {Verb: "run a metadata server, until it serves or stands by", Reversible: true, Timeout: 30 * time.Minute},
 	CephRGW:    {Verb: "run an object gateway, until it serves S3", Reversible: true, Timeout: 30 * time.Minute},
 	CephSettle: {Verb: "bring pools and keys to what is declared", Reversible: true, Timeout: 20 * time.Minute},
 
@@ -132,7 +134,7 @@ var kinds = map[Kind]KindInfo{
 	CephOut:   {Verb: "mark its OSDs out", Reversible: true, Timeout: 5 * time.Minute},
 	CephEmpty: {Verb: "wait until no placement group needs its OSDs", Reversible: true, Waits: true, Timeout: 14 * 24 * time.Hour},
 	CephPurge: {Verb: "remove OSDs from the cluster, each when Ceph says that nothing needs it", Reversible: false, Timeout: 24 * time.Hour},
-	CephLeave: {Verb: "take its monitor, its manager and its object gateway out of the cluster", Reversible: true, Timeout: 30 * time.Minute},
+	CephLeave: {Verb: "take its monitor, its manager, its metadata server and its object gateway out of the cluster", Reversible: true, Timeout: 30 * time.Minute},
 	DiskWipe:  {Verb: "wipe disks", Reversible: false, Destructive: true, Timeout: time.Hour},
 
 	SlotWrite:       {Verb: "write the image to the idle slot", Reversible: true, Timeout: 60 * time.Minute},

@@ -73,8 +73,8 @@ func (b *builder) daemons(n model.Node) {
 		role model.Role
 		attr plan.Attr
 		what string
-	}{{model.RoleCephMon, plan.AttrMon, "its monitor"}, {model.RoleCephMgr, plan.AttrMgr, "its manager"}, {model.RoleCephRGW, plan.AttrRGW, "its object gateway"},
-		{model.RoleCephOSD, plan.AttrOSDs, "its OSDs"}} {
+	}{{model.RoleCephMon, plan.AttrMon, "its monitor"}, {model.RoleCephMgr, plan.AttrMgr, "its manager"}, {model.RoleCephMDS, plan.AttrMDS, "its metadata server"},
+		{model.RoleCephRGW, plan.AttrRGW, "its object gateway"}, {model.RoleCephOSD, plan.AttrOSDs, "its OSDs"}} {
 		if have := b.state.Get(plan.NodeSubject(n.Path), d.attr); slices.Contains(n.Roles, d.role) && have != plan.Up {
 			b.differ(n, d.what+": "+cmp.Or(have, "not there"))
 		}

@@ -105,7 +105,7 @@ func (l *leavers) isLost(n model.Node) {
 		alive = append(alive, "its BMC says that it is on")
 	}
 	for _, c := range l.in.Observed.Ceph {
-		for _, d := range slices.Concat(c.Mons, c.Mgrs, c.RGWs) {
+		for _, d := range slices.Concat(c.Mons, c.Mgrs, c.MDSs, c.RGWs) {
 			if d.Node == n.Path && d.Up {
 				alive = append(alive, "its Ceph daemon "+d.Name+" is in service")
 			}

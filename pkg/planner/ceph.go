@@ -10,7 +10,7 @@ import (
 )
 
 // cluster plans one region's Ceph: the cluster with its first monitor, the other monitors one after the other, the managers, the OSDs of all hosts at
-// once, then pools and keys. last are the ops that each node's host waits for. It returns the ops, the last of which stands behind all others.
+// once, then metadata servers and object gateways, then pools, keys and the file system. last are the ops that each node's host waits for. It returns the ops, the last of which stands behind all others.
 func (b *builder) cluster(r model.Region, last map[model.Path]plan.OpID) []plan.Op {
 	c := &cephChain{b: b, region: r, sub: plan.CephSubject(r.Path), want: facts.ClusterValue(r.Ceph), nodes: staying(facts.CephNodes(b.in.Desired, r.Path)), last: last}
 	if !slices.ContainsFunc(c.nodes, func(n model.Node) bool { return b.targeted(n.Path) }) {
@@ -45,10 +45,8 @@ func (b *builder) cluster(r model.Region, last map[model.Path]plan.OpID) []plan.
 	for _, n := range c.with(model.RoleCephOSD) {
 		c.purgeLost(n, before)
 	}
-	c.gateways(before)
-	for _, n := range c.with(model.RoleCephMDS) {
-		b.note("%s has role %s, which this version does not set up", n.Path, model.RoleCephMDS)
-	}
+	c.oneByOne(model.RoleCephMDS, plan.CephMDS, plan.AttrMDS, before)
+	c.oneByOne(model.RoleCephRGW, plan.CephRGW, plan.AttrRGW, before)
 	if b.targeted(r.Path) || c.made {
 		c.settle()
 	}
@@ -132,12 +130,12 @@ func (c *cephChain) add(k plan.Kind, n model.Node, a plan.Attr, after []plan.OpI
 	c.ops = append(c.ops, op)
 }
 
-// gateways adds the ops of object gateways, one after the other, once there are OSDs: the first one makes the pools, and a change of one is over before the next
+// oneByOne adds the ops of metadata servers or of object gateways once there are OSDs: the first gateway makes the pools, and a change of one is over before the next
 // one stops.
-func (c *cephChain) gateways(before []plan.OpID) {
-	for _, n := range c.with(model.RoleCephRGW) {
+func (c *cephChain) oneByOne(role model.Role, k plan.Kind, a plan.Attr, before []plan.OpID) {
+	for _, n := range c.with(role) {
 		had := len(c.ops)
-		c.add(plan.CephRGW, n, plan.AttrRGW, before)
+		c.add(k, n, a, before)
 		if len(c.ops) > had {
 			before = append(slices.Clone(before), c.ops[had].ID)
 		}

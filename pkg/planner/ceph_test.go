@@ -85,18 +85,23 @@ func waits(s plan.Stage) map[plan.OpID]map[plan.OpID]bool {
 	return out
 }
 
-// TestGatewaysComeOneByOne: the first one makes the pools, behind the OSDs; the settings come behind all.
-func TestGatewaysComeOneByOne(t *testing.T) {
+// TestServicesComeOneByOne: metadata servers and object gateways come behind the OSDs; the settings, and with them the file system, come behind all.
+func TestServicesComeOneByOne(t *testing.T) {
+	t.Run("mds", func(t *testing.T) { comeOneByOne(t, model.RoleCephMDS, plan.CephMDS, plan.AttrMDS) })
+	t.Run("rgw", func(t *testing.T) { comeOneByOne(t, model.RoleCephRGW, plan.CephRGW, plan.AttrRGW) })
+}
+
+func comeOneByOne(t *testing.T, role model.Role, k plan.Kind, a plan.Attr) {
 	d := storageSite(3)
 	for i := range 2 {
-		d.Nodes[i].Roles = append(d.Nodes[i].Roles, model.RoleCephRGW)
+		d.Nodes[i].Roles = append(d.Nodes[i].Roles, role)
 	}
 	p := mustMake(t, input(d))
 	behind := waits(p.Stages[0])
 	for _, pair := range [][2]plan.OpID{
-		{"ceph.rgw node:lab/r1/az1/a/blade-01", "ceph.osd node:lab/r1/az1/a/blade-03"},
-		{"ceph.rgw node:lab/r1/az1/a/blade-02", "ceph.rgw node:lab/r1/az1/a/blade-01"},
-		{"ceph.settle ceph:lab/r1", "ceph.rgw node:lab/r1/az1/a/blade-02"},
+		{plan.ID(k, plan.NodeSubject(d.Nodes[0].Path)), plan.ID(plan.CephOSD, plan.NodeSubject(d.Nodes[2].Path))},
+		{plan.ID(k, plan.NodeSubject(d.Nodes[1].Path)), plan.ID(k, plan.NodeSubject(d.Nodes[0].Path))},
+		{plan.ID(plan.CephSettle, plan.CephSubject("lab/r1")), plan.ID(k, plan.NodeSubject(d.Nodes[1].Path))},
 	} {
 		if !behind[pair[0]][pair[1]] {
 			t.Errorf("%s does not wait for %s", pair[0], pair[1])
@@ -105,11 +110,11 @@ func TestGatewaysComeOneByOne(t *testing.T) {
 	if len(p.Notes) > 0 {
 		t.Errorf("noted: %v", p.Notes)
 	}
-	p, err := planner.FromState(input(d), as(t, d, plan.Fact{Subject: plan.NodeSubject(d.Nodes[1].Path), Attr: plan.AttrRGW, Value: "down"}))
+	p, err := planner.FromState(input(d), as(t, d, plan.Fact{Subject: plan.NodeSubject(d.Nodes[1].Path), Attr: a, Value: "down"}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"blade-02"}, targets(p, plan.CephRGW)); diff != "" {
+	if diff := cmp.Diff([]string{"blade-02"}, targets(p, k)); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -176,7 +176,7 @@ func (b *builder) nothingLeft(c *chain) []plan.Fact {
 func (b *builder) daemonsGone(c *chain) []plan.Fact {
 	b.st.Set(c.fact(plan.AttrDisks, "")) // libvirt's key goes too
 	var out []plan.Fact
-	for _, a := range []plan.Attr{plan.AttrMon, plan.AttrMgr, plan.AttrRGW, plan.AttrOSDs} {
+	for _, a := range []plan.Attr{plan.AttrMon, plan.AttrMgr, plan.AttrMDS, plan.AttrRGW, plan.AttrOSDs} {
 		if c.get(a) != "" {
 			out = append(out, c.fact(a, ""))
 			b.st.Set(c.fact(a, ""))

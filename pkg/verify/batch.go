@@ -116,11 +116,16 @@ func releases(c *checker, h int32) string {
 		return fmt.Sprintf("would go from Ceph %d to %d with fewer than three monitors", was, after)
 	case after > was && slices.ContainsFunc(mons, func(m int32) bool { return c.fleet.Hosts[m].Down }):
 		return fmt.Sprintf("would go from Ceph %d to %d while a monitor is down", was, after)
+	case after > was && slices.ContainsFunc(c.cluster.Filesystems, shared):
+		return fmt.Sprintf("would go from Ceph %d to %d while several metadata servers share a file system", was, after)
 	case c.keepsData(h) && slices.ContainsFunc(mons, older):
 		return fmt.Sprintf("would run OSDs of Ceph %d before the monitor of %s has it", after, c.path(mons[slices.IndexFunc(mons, older)]))
 	}
 	return ""
 }
+
+// shared: metadata servers of one release and of the next would have to understand each other.
+func shared(f plan.Filesystem) bool { return f.Ranks > 1 || f.StandbyReplay }
 
 // unavailable counts in every place of level Per that the batch touches.
 func (c *checker) unavailable(name string, u plan.MaxUnavailable) {

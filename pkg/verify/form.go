@@ -142,6 +142,9 @@ func regionsForm(c *checker) {
 		regions[k.Region] = true
 		c.must(within(mostOfMachine, int64(k.Require)), k.Region, "its cluster requires release %d", k.Require)
 		c.must(slices.Contains(levels[:], k.FailureDomain), k.Region, "%q is no failure domain", k.FailureDomain)
+		for _, f := range k.Filesystems {
+			c.must(within(mostOfMachine, int64(f.Ranks)), k.Region, "file system %s has %d ranks", f.Name, f.Ranks)
+		}
 		for _, h := range k.OSDHosts {
 			c.must(c.path(h).Region() == k.Region, k.Region, "OSD host %s is not in %s", c.path(h), k.Region)
 		}

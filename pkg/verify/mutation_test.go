@@ -258,6 +258,14 @@ var mutations = []mutation{
 		releases18(p, 18)
 		cert(p).Fleet.Hosts[0].Ceph, cert(p).Fleet.Clusters[0].Mons = 17, plan.Ints{2, 4, no(1, 2, 1)}
 	}},
+	{name: "another Ceph while two servers share a file system", rule: "releases of Ceph", text: "while several metadata servers share", only: true, single: true, damage: func(_ *testing.T, p *plan.Plan) {
+		releases18(p, 18)
+		cert(p).Fleet.Hosts[0].Ceph, cert(p).Fleet.Clusters[0].Filesystems = 17, []plan.Filesystem{{Name: "home", Ranks: 1}, {Name: "work", Ranks: 2}}
+	}},
+	{name: "another Ceph while a server follows another's journal", rule: "releases of Ceph", text: "while several metadata servers share", only: true, single: true, damage: func(_ *testing.T, p *plan.Plan) {
+		releases18(p, 18)
+		cert(p).Fleet.Hosts[0].Ceph, cert(p).Fleet.Clusters[0].Filesystems = 17, []plan.Filesystem{{Name: "home", Ranks: 1, StandbyReplay: true}}
+	}},
 	{name: "a monitor of the batch counted as new", rule: "releases of Ceph", text: "before the monitor of s/r/az1/b/h2 has it", only: true, damage: func(_ *testing.T, p *plan.Plan) {
 		releases18(p, 18)
 		cert(p).Fleet.Clusters[0].Mons = plan.Ints{0, 1, 3}
@@ -370,6 +378,9 @@ var mutations = []mutation{
 		*p = ended(nil)
 		p.Stages = p.Stages[:len(p.Stages)-1]
 		p.Initial[region][plan.AttrRequire] = "17"
+	}},
+	{name: "a file system of less than no rank", rule: "regions", text: "file system home has -1 ranks", only: true, damage: func(_ *testing.T, p *plan.Plan) {
+		cert(p).Fleet.Clusters[0].Filesystems = []plan.Filesystem{{Name: "home", Ranks: -1}}
 	}},
 	{name: "a required release below zero", rule: "regions", text: "requires release -1", only: true, damage: func(_ *testing.T, p *plan.Plan) { cert(p).Fleet.Clusters[0].Require = -1 }},
 	{name: "an ending in a batch", rule: "ops of others", text: "which it does not need", damage: func(_ *testing.T, p *plan.Plan) {

@@ -43,6 +43,9 @@ func cluster(d model.Desired, r model.Region, profiles map[string]model.Profile,
 		if slices.Contains(n.Roles, model.RoleCephMgr) {
 			c.Mgrs = append(c.Mgrs, model.ObservedDaemon{Name: n.Name, Node: n.Path, Up: true, Active: len(c.Mgrs) == 0, Version: cephVersion})
 		}
+		if slices.Contains(n.Roles, model.RoleCephMDS) {
+			c.MDSs = append(c.MDSs, model.ObservedDaemon{Name: n.Name, Node: n.Path, Up: true, Active: len(c.MDSs) == 0, Version: cephVersion})
+		}
 		if slices.Contains(n.Roles, model.RoleCephRGW) {
 			c.RGWs = append(c.RGWs, model.ObservedDaemon{Name: n.Name, Node: n.Path, Up: true, Version: cephVersion})
 		}
@@ -66,6 +69,9 @@ func cluster(d model.Desired, r model.Region, profiles map[string]model.Profile,
 	for i, p := range r.Ceph.Pools {
 		pool, err := pool(r, i, p, all, seed)
 		c.Pools, errs = append(c.Pools, pool), append(errs, err)
+	}
+	if f := r.Ceph.Filesystem; f != nil {
+		c.Filesystems = []model.ObservedFilesystem{{Name: f.Name, Metadata: f.Metadata, Data: f.Data, MaxMDS: 1, Ranks: 1}}
 	}
 	return c, errors.Join(errs...)
 }

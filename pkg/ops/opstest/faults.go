@@ -60,6 +60,7 @@ var failures = []failure{
 	{rack.LostReply, plan.CephMgr, nil, "connection reset", 1, plan.Applied},
 	{rack.HostSilent, plan.CephOSD, nil, "does not answer", 1, plan.Unknown},
 	{rack.LostReply, plan.CephOSD, nil, "connection reset", 1, plan.Applied},
+	{rack.LostReply, plan.CephMDS, nil, "connection reset", 1, plan.Applied},
 	{rack.LostReply, plan.CephRGW, nil, "connection reset", 1, plan.Applied},
 	{rack.LostReply, plan.CephSettle, nil, "connection reset", 1, plan.Applied},
 

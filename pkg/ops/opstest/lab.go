@@ -69,7 +69,7 @@ func CephSite(n int) model.Desired {
 	d.Networks[0].Planes = model.Planes()
 	d.Regions = []model.Region{{Path: "lab/r1", Ceph: &model.Ceph{FailureDomain: "host", Pools: []model.Pool{{Name: "vms", Size: n, MinSize: 1, Application: "rbd"}}}}}
 	for i := range d.Nodes {
-		d.Nodes[i].Roles = []model.Role{model.RoleCompute, model.RoleCephMon, model.RoleCephMgr, model.RoleCephOSD, model.RoleCephRGW}
+		d.Nodes[i].Roles = []model.Role{model.RoleCompute, model.RoleCephMon, model.RoleCephMgr, model.RoleCephOSD, model.RoleCephMDS, model.RoleCephRGW}
 		d.Nodes[i].OSDDevice = model.DeviceHints{Serial: "osd-*"}
 		d.VMs[i].Disks = []model.VMDisk{{Name: "data", Pool: "vms", SizeGiB: 1}}
 	}

@@ -87,7 +87,7 @@ func benchFor(t *testing.T, lab New, planFor Plan, k plan.Kind) *bench {
 }
 
 // clusterKinds are the kinds that make a Ceph cluster, or need one, or several hosts.
-var clusterKinds = []plan.Kind{plan.CephCreate, plan.CephMon, plan.CephMgr, plan.CephOSD, plan.CephRGW, plan.CephSettle, plan.KVMStorage, plan.KVMMigrate}
+var clusterKinds = []plan.Kind{plan.CephCreate, plan.CephMon, plan.CephMgr, plan.CephOSD, plan.CephMDS, plan.CephRGW, plan.CephSettle, plan.KVMStorage, plan.KVMMigrate}
 
 func newBench(t *testing.T, lab New, planFor Plan, d model.Desired) *bench {
 	b := &bench{T: t, lab: lab(d), node: d.Nodes[0], planFor: planFor}
@@ -310,7 +310,7 @@ func (b *bench) unknown(op plan.Op) {
 
 // blinds names the fault that hides the effect of each kind.
 var blinds = map[plan.Kind]rack.Fault{
-	plan.CephCreate: rack.HostSilent, plan.CephMon: rack.HostSilent, plan.CephMgr: rack.HostSilent, plan.CephOSD: rack.HostSilent, plan.CephRGW: rack.HostSilent, plan.CephSettle: rack.HostSilent, plan.CephRequire: rack.HostSilent,
+	plan.CephCreate: rack.HostSilent, plan.CephMon: rack.HostSilent, plan.CephMgr: rack.HostSilent, plan.CephOSD: rack.HostSilent, plan.CephMDS: rack.HostSilent, plan.CephRGW: rack.HostSilent, plan.CephSettle: rack.HostSilent, plan.CephRequire: rack.HostSilent,
 	plan.CephOut: rack.HostSilent, plan.CephEmpty: rack.HostSilent, plan.CephPurge: rack.HostSilent, plan.CephLeave: rack.HostSilent, plan.DiskWipe: rack.HostSilent,
 	plan.BMCIdentify: rack.Unreachable, plan.PowerOff: rack.Unreachable, plan.BootNetwork: rack.Unreachable, plan.PowerOn: rack.Unreachable, plan.HostStart: rack.Unreachable,
 	plan.OrderArm: rack.RelayLost, plan.OrderRecall: rack.RelayLost, plan.InstallWait: rack.RelayLost,

@@ -64,6 +64,8 @@ func (p clusters) Observe(ctx context.Context, region model.Path) (model.Observe
 				c.FSID, c.Absent, c.Mons = fsid, false, append(c.Mons, daemon)
 			case model.RoleCephMgr:
 				c.Mgrs = append(c.Mgrs, daemon)
+			case model.RoleCephMDS:
+				c.MDSs = append(c.MDSs, daemon)
 			case model.RoleCephRGW:
 				c.RGWs = append(c.RGWs, daemon)
 			case model.RoleCephOSD:

@@ -72,7 +72,7 @@ func (p departures) Purge(ctx context.Context, n model.Node, _ []int) error {
 func (p departures) Leave(ctx context.Context, n model.Node) error {
 	return p.cluster(ctx, n, func(b *blade) error {
 		b.daemons = slices.DeleteFunc(slices.Clone(b.daemons), func(r model.Role) bool {
-			return r == model.RoleCephMon || r == model.RoleCephMgr || r == model.RoleCephRGW
+			return r == model.RoleCephMon || r == model.RoleCephMgr || r == model.RoleCephMDS || r == model.RoleCephRGW
 		})
 		b.ceph = false
 		return b.reply("take its daemons out")

@@ -113,6 +113,16 @@ func unordered(f *plan.Fleet, risen []int) (out []plan.Reason) {
 	if len(c.Mons) < leastMons {
 		wrong(c.Region, "add monitors first", "its cluster has %d monitors, and its release rises only with %d or more", len(c.Mons), leastMons)
 	}
+	for _, fs := range c.Filesystems {
+		if fs.Ranks > 1 {
+			wrong(c.Region, "have one first: ceph fs set "+fs.Name+" max_mds 1, and wait until ceph fs status shows one rank",
+				"file system %s has %d ranks: metadata servers of different releases that share one do not understand each other", fs.Name, fs.Ranks)
+		}
+		if fs.StandbyReplay {
+			wrong(c.Region, "have them stand by only: ceph fs set "+fs.Name+" allow_standby_replay false",
+				"standbys of file system %s follow the journal of the metadata server that serves, which one of another release may not be able to read", fs.Name)
+		}
+	}
 	apart := "put monitors on hosts of their own first, or hold Ceph's release across this upgrade with an image that brings the same one"
 	for _, m := range c.Mons {
 		if h := &f.Hosts[m]; h.Down {

@@ -40,6 +40,7 @@ func apart() (plan.Fleet, plan.Policy) {
 // Where the release of Ceph rises, the hosts of all monitors go before the first one with OSDs, in every zone, and each batch is accepted on top of those before.
 func TestMonitorsGoFirst(t *testing.T) {
 	f, p := apart()
+	f.Clusters[0].Filesystems = []plan.Filesystem{{Name: "home", Ranks: 1}}
 	c, err := wave.Solve(f, p)
 	if err != nil {
 		t.Fatal(err)
@@ -72,10 +73,14 @@ func TestReleasesThatCannotRise(t *testing.T) {
 		text   string
 		damage func(*plan.Fleet)
 	}{
-		"a host of both":            {"its OSDs would run Ceph 18 while the monitor of mon2 still has 16", func(f *plan.Fleet) { f.Clusters[0].OSDHosts = append(plan.Ints{0}, f.Clusters[0].OSDHosts...) }},
-		"a monitor that stays":      {"the monitor of mon3 stays with 16", func(f *plan.Fleet) { f.Hosts[5].Change, f.Hosts[5].CephAfter = false, 16 }},
-		"a monitor that is down":    {"is down, and the release of Ceph rises only with all", func(f *plan.Fleet) { f.Hosts[5].Change, f.Hosts[5].Down = false, true }},
-		"two monitors":              {"has 2 monitors", func(f *plan.Fleet) { f.Clusters[0].Mons = f.Clusters[0].Mons[:2] }},
+		"a host of both":         {"its OSDs would run Ceph 18 while the monitor of mon2 still has 16", func(f *plan.Fleet) { f.Clusters[0].OSDHosts = append(plan.Ints{0}, f.Clusters[0].OSDHosts...) }},
+		"a monitor that stays":   {"the monitor of mon3 stays with 16", func(f *plan.Fleet) { f.Hosts[5].Change, f.Hosts[5].CephAfter = false, 16 }},
+		"a monitor that is down": {"is down, and the release of Ceph rises only with all", func(f *plan.Fleet) { f.Hosts[5].Change, f.Hosts[5].Down = false, true }},
+		"two monitors":           {"has 2 monitors", func(f *plan.Fleet) { f.Clusters[0].Mons = f.Clusters[0].Mons[:2] }},
+		"two ranks":              {"file system home has 2 ranks", func(f *plan.Fleet) { f.Clusters[0].Filesystems = []plan.Filesystem{{Name: "home", Ranks: 2}} }},
+		"a follower": {"standbys of file system home follow", func(f *plan.Fleet) {
+			f.Clusters[0].Filesystems = []plan.Filesystem{{Name: "home", Ranks: 1, StandbyReplay: true}}
+		}},
 		"three releases at once":    {"not from 15 to 18", func(f *plan.Fleet) { f.Hosts[2].Ceph = 15 }},
 		"a second region beside it": {"changes hosts of s/q as well", func(f *plan.Fleet) { f.Hosts[8].Path = "s/q/az2/e/osd6" }},
 	} {
