@@ -24,7 +24,7 @@ image {
     # virtual machines
     "qemu-system-x86", "qemu-utils", "qemu-block-extra", "ovmf", "libvirt-daemon-system", "libvirt-clients",
     # storage
-    "ceph-mon", "ceph-mgr", "ceph-osd", "ceph-volume", "ceph-common", "radosgw",
+    "ceph-mon", "ceph-mgr", "ceph-osd", "ceph-volume", "ceph-mds", "ceph-common", "radosgw",
     "python3",
   ]
 
@@ -79,7 +79,7 @@ image {
     "openvswitch-switch.service", "ovs-record-hostname.service",
     "libvirtd.service", "libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket", "libvirt-guests.service", "virtlogd.service",
     "virtlogd.socket", "virtlogd-admin.socket",
-    "ceph.target", "ceph-mon.target", "ceph-mgr.target", "ceph-osd.target", "ceph-radosgw.target",
+    "ceph.target", "ceph-mon.target", "ceph-mgr.target", "ceph-osd.target", "ceph-mds.target", "ceph-radosgw.target",
   ]
 
   # passwd(5) from the third field on, and group(5): fixed, so that files on the state partition keep their owners across slots and

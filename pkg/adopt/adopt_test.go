@@ -111,6 +111,11 @@ func complete(t *rapid.T, s adopt.Survey, d adopt.Description) {
 		}
 	}
 	for _, c := range s.Clusters {
+		for _, f := range c.Ceph.Filesystems {
+			if !strings.Contains(written, `filesystem "`+f.Name+`"`) && !told("file system "+f.Name) && !told("Ceph cluster "+c.Ceph.FSID) {
+				t.Errorf("file system %s is neither described nor told", f.Name)
+			}
+		}
 		for _, p := range c.Ceph.Pools {
 			if !strings.HasPrefix(p.Name, ".") && !strings.Contains(written, `pool "`+p.Name+`"`) && !told("pool "+p.Name) && !told("Ceph cluster "+c.Ceph.FSID) {
 				t.Errorf("pool %s is neither described nor told", p.Name)

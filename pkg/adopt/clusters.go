@@ -85,7 +85,7 @@ func (x *describer) regionOf(h *host) *region {
 		}
 	}
 	for _, r := range x.regions {
-		if r.cluster != nil && len(h.osdsOf(r.cluster))+len(daemons(r.cluster.Ceph.Mons, h))+len(daemons(r.cluster.Ceph.Mgrs, h))+len(daemons(r.cluster.Ceph.RGWs, h)) > 0 {
+		if r.cluster != nil && len(h.osdsOf(r.cluster))+len(daemons(r.cluster.Ceph.Mons, h))+len(daemons(r.cluster.Ceph.Mgrs, h))+len(daemons(r.cluster.Ceph.MDSs, h))+len(daemons(r.cluster.Ceph.RGWs, h)) > 0 {
 			return r
 		}
 	}
@@ -125,6 +125,7 @@ func (x *describer) roles(h *host, r *region) {
 		h.osds = len(h.osdsOf(r.cluster))
 		add(len(daemons(r.cluster.Ceph.Mons, h)) > 0, model.RoleCephMon)
 		add(len(daemons(r.cluster.Ceph.Mgrs, h)) > 0, model.RoleCephMgr)
+		add(len(daemons(r.cluster.Ceph.MDSs, h)) > 0, model.RoleCephMDS)
 		add(len(daemons(r.cluster.Ceph.RGWs, h)) > 0, model.RoleCephRGW)
 		add(h.osds > 0, model.RoleCephOSD)
 	}
@@ -175,6 +176,7 @@ func (x *describer) cluster(r *region) {
 		}
 		r.ceph.Pools = append(r.ceph.Pools, pool)
 	}
+	x.filesystem(r, seen.Filesystems)
 }
 
 // domains are the CRUSH types that the inventory has a word for.

@@ -216,6 +216,10 @@ func (g *generator) cluster(hosts []adopt.Host) adopt.Cluster {
 	for k := range g.number("pools", 0, 4) {
 		c.Pools = append(c.Pools, g.pool(k))
 	}
+	for k := range g.number("file systems", 0, 2) {
+		c.Filesystems = append(c.Filesystems, model.ObservedFilesystem{Name: fmt.Sprintf("fs%d", k), Metadata: g.one("metadata", "pool0", "pool1"), Data: []string{g.one("data", "pool1", "pool2")},
+			MaxMDS: g.number("max_mds", 1, 2), StandbyReplay: g.rarely("standby-replay", 4)})
+	}
 	c.Pools = append(c.Pools, model.ObservedPool{Name: ".mgr", Size: 3, MinSize: 2, Domain: "host", Application: "mgr"})
 	c.Keys = []model.ObservedKey{{Entity: "client.libvirt"}}
 	out.Ceph = c

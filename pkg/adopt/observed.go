@@ -53,6 +53,10 @@ func cluster(s Survey, d model.Desired, r model.Region, c model.ObservedCeph, pa
 	for i := range c.Mons {
 		c.Mons[i].Node = named(c.Mons[i].Node)
 	}
+	c.MDSs = slices.Clone(c.MDSs)
+	for i := range c.MDSs {
+		c.MDSs[i].Node = named(c.MDSs[i].Node)
+	}
 	c.RGWs = slices.Clone(c.RGWs)
 	for i := range c.RGWs {
 		c.RGWs[i].Node = named(c.RGWs[i].Node)

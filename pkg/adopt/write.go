@@ -203,6 +203,12 @@ func (w *writer) ceph(c *model.Ceph) {
 			w.str("device_class", p.DeviceClass)
 		}, named("pool", p.Name)...)
 	}
+	if f := c.Filesystem; f != nil {
+		w.block(func() {
+			w.str("metadata", f.Metadata)
+			w.line("data = %s", list(f.Data))
+		}, named("filesystem", f.Name)...)
+	}
 }
 
 func (w *writer) nodes(d Description, at model.Path) {

@@ -23,6 +23,7 @@ func (c *Clusters) spec(r model.Region, fsid string) ceph.Spec {
 			rbd = append(rbd, p.Name)
 		}
 	}
+	c.servers(r, &s)
 	c.gateways(r, &s)
 	// The rights are those that hypervisors ask for (Hosts.EnsureStorage), so that the two never undo each other.
 	for _, n := range c.Desired.Nodes {
@@ -40,6 +41,18 @@ func (c *Clusters) spec(r model.Region, fsid string) ceph.Spec {
 		}
 	}
 	return s
+}
+
+// servers adds the file system, and the keys of those who serve it. Those of a cluster that somebody else made are his.
+func (c *Clusters) servers(r model.Region, s *ceph.Spec) {
+	if f := r.Ceph.Filesystem; f != nil {
+		s.Filesystem = &ceph.Filesystem{Name: f.Name, Metadata: f.Metadata, Data: f.Data}
+	}
+	for _, n := range facts.CephNodes(c.Desired, r.Path) {
+		if !r.Ceph.Adopted && !n.Leaves() && slices.Contains(n.Roles, model.RoleCephMDS) {
+			s.Keys = append(s.Keys, ceph.MDSKey(n.Name))
+		}
+	}
 }
 
 // gateways adds what a region's object gateways need. Those of a cluster that somebody else made are his.
@@ -117,6 +130,9 @@ func (c *Clusters) place(r model.Region, m member) ceph.Place {
 	memory := int64(m.node.MemoryGiB) << 30
 	if memory == 0 {
 		memory = m.state.Memory >> 30 << 30 // whole GiB: kernels differ in what they keep for themselves
+	}
+	if m.has(model.RoleCephMDS) && !r.Ceph.Adopted {
+		p.MDSCache = facts.MDSCache(memory)
 	}
 	p.MemoryTarget = facts.OSDMemoryTarget(memory, osds, m.has(model.RoleCompute))
 	return p

@@ -148,6 +148,11 @@ func (c *Clusters) observe(r model.Region, members []member, asked answer) (mode
 			h.Declared = m.state.Declared(ceph.Conf(spec, &place))
 		}
 		out.Hosts = append(out.Hosts, h)
+		for i, s := range out.MDSs { // as below
+			if s.Node == h.Node && h.Error == "" && !ceph.MDSRuns(s.Name, h.Running) {
+				out.MDSs[i].Up = false
+			}
+		}
 		for i, g := range out.RGWs { // its host knows at once when it has died
 			if g.Node == h.Node && h.Error == "" && !ceph.GatewayRuns(g.Name, h.Running) {
 				out.RGWs[i].Up = false
@@ -236,6 +241,9 @@ func (c *Clusters) name(o *model.ObservedCeph, members []member) {
 	}
 	for i := range o.Mgrs {
 		o.Mgrs[i].Node = cmp.Or(paths[o.Mgrs[i].Node], o.Mgrs[i].Node)
+	}
+	for i := range o.MDSs {
+		o.MDSs[i].Node = cmp.Or(paths[o.MDSs[i].Node], o.MDSs[i].Node)
 	}
 	for i := range o.RGWs {
 		o.RGWs[i].Node = cmp.Or(paths[o.RGWs[i].Node], o.RGWs[i].Node)
@@ -344,6 +352,8 @@ func (c *Clusters) Ensure(ctx context.Context, n model.Node, role model.Role) er
 			return c.wrap(n, ceph.EnsureMon(ctx, link, spec, place, admin))
 		}
 		return c.wrap(n, ceph.EnsureMgr(ctx, link, spec, place, admin))
+	case model.RoleCephMDS:
+		return c.wrap(n, ceph.EnsureMDS(ctx, link, c.on(c.leader(members)), spec, place))
 	case model.RoleCephRGW:
 		return c.wrap(n, ceph.EnsureGateway(ctx, link, c.on(c.leader(members)), spec, place))
 	case model.RoleCephOSD:
@@ -352,7 +362,7 @@ func (c *Clusters) Ensure(ctx context.Context, n model.Node, role model.Role) er
 	return fmt.Errorf("%s: role %s cannot be set up by this version", n.Path, role)
 }
 
-// Settle brings rules, pools and keys to what is declared.
+// Settle brings rules, pools, keys and the file system to what is declared.
 func (c *Clusters) Settle(ctx context.Context, region model.Path) error {
 	r, err := c.region(region)
 	if err != nil {

@@ -58,6 +58,33 @@ func TestClusterInCephsWords(t *testing.T) {
 	}
 }
 
+// TestServersInCephsWords: a node with a metadata server has a key and a limit for its cache; those of a cluster that somebody else made are his.
+func TestServersInCephsWords(t *testing.T) {
+	c, r := region()
+	r.Ceph.Filesystem = &model.Filesystem{Name: "home", Metadata: "meta", Data: []string{"data"}}
+	c.Desired.Nodes[1].Roles = append(c.Desired.Nodes[1].Roles, model.RoleCephMDS)
+	m := member{node: c.Desired.Nodes[1]}
+	m.state.Memory = 64 << 30
+	served := func() (keys []string, cache int64) {
+		for _, k := range c.spec(r, "f").Keys {
+			if strings.HasPrefix(k.Entity, "mds.") {
+				keys = append(keys, k.Entity)
+			}
+		}
+		return keys, c.place(r, m).MDSCache
+	}
+	if keys, cache := served(); !slices.Equal(keys, []string{"mds.two"}) || cache != 4<<30 {
+		t.Errorf("keys %q, cache %d", keys, cache)
+	}
+	if f := c.spec(r, "f").Filesystem; f == nil || f.Name != "home" || f.Data[0] != "data" {
+		t.Errorf("%+v", f)
+	}
+	r.Ceph.Adopted = true
+	if keys, cache := served(); len(keys) > 0 || cache != 0 {
+		t.Errorf("of an adopted cluster: keys %q, cache %d", keys, cache)
+	}
+}
+
 // TestNoClusterIsOnlyCertainWhenAllMonitorsHostsAnswer: a silent host may have one.
 func TestNoClusterIsOnlyCertainWhenAllMonitorsHostsAnswer(t *testing.T) {
 	c, r := region()

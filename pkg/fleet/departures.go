@@ -86,7 +86,7 @@ func (d Departures) purge(ctx context.Context, n model.Node, admin remote.Host, 
 		return needed(err)
 	}
 	if st.OSDs[i].Up {
-		if err := ceph.OKToStop(ctx, admin, []int{id}, "", ""); err != nil {
+		if err := ceph.OKToStop(ctx, admin, []int{id}, "", "", ""); err != nil {
 			return fmt.Errorf("%w: %w", ops.ErrNeeded, err)
 		}
 		if err := d.wrap(n, ceph.StopOSD(ctx, d.on(n), id)); err != nil {
@@ -97,7 +97,7 @@ func (d Departures) purge(ctx context.Context, n model.Node, admin remote.Host, 
 	return needed(ceph.Purge(ctx, admin, id))
 }
 
-// Leave implements ops.Departures. The manager is failed over and the monitor taken out of the map before they end; of a host that is lost, only that.
+// Leave implements ops.Departures. The manager and the metadata server are failed over and the monitor taken out of the map before they end; of a host that is lost, only that.
 func (d Departures) Leave(ctx context.Context, n model.Node) error {
 	m, err := d.leader(ctx, n)
 	if err != nil {
@@ -126,12 +126,20 @@ func (d Departures) Leave(ctx context.Context, n model.Node) error {
 			return d.wrap(m, err)
 		}
 	}
+	if i := slices.IndexFunc(seen.MDSs, named); i >= 0 && seen.MDSs[i].Active {
+		if !slices.ContainsFunc(seen.MDSs, func(o model.ObservedDaemon) bool { return o.Name != n.Name && o.Up && !o.Active }) {
+			return d.wrap(m, fmt.Errorf("mds.%s has no standby: %w", n.Name, ops.ErrNeeded))
+		}
+		if err := ceph.FailOverMDS(ctx, admin, n.Name); err != nil {
+			return d.wrap(m, err)
+		}
+	}
 	if n.State != model.Lost {
 		if err := ceph.Leave(ctx, d.on(n), n.Name); err != nil {
 			return d.wrap(n, err)
 		}
 	}
-	return d.wrap(m, errors.Join(ceph.Forget(ctx, admin, "mgr."+n.Name), ceph.Forget(ctx, admin, ceph.GatewayKey(n.Name).Entity)))
+	return d.wrap(m, errors.Join(ceph.Forget(ctx, admin, "mgr."+n.Name), ceph.Forget(ctx, admin, ceph.MDSKey(n.Name).Entity), ceph.Forget(ctx, admin, ceph.GatewayKey(n.Name).Entity)))
 }
 
 // Wipe implements ops.Departures.

@@ -94,6 +94,7 @@ func standing(st ceph.Standing, d ceph.Daemons) string {
 	up := d.Mon == "" || slices.Contains(st.Quorum, d.Mon)
 	up = up && (d.Mgr == "" || st.Manager == d.Mgr || slices.Contains(st.Standbys, d.Mgr))
 	up = up && (d.Gateway == "" || (slices.Contains(st.Gateways, d.Gateway) && ceph.GatewayRuns(d.Gateway, d.Running)))
+	up = up && (d.MDS == "" || (slices.Contains(st.Servers, d.MDS) && ceph.MDSRuns(d.MDS, d.Running)))
 	for _, o := range st.OSDs {
 		here := slices.Contains(st.Here, o.ID)
 		if slices.Contains(d.OSDs, o.ID) || (here && o.In) {
@@ -320,13 +321,14 @@ func (s *Storage) OKToStop(ctx context.Context, n model.Node) error {
 			osds = append(osds, o.ID)
 		}
 	}
-	if err := ceph.OKToStop(ctx, s.Links.To(mon), osds, d.Mon, d.Mgr); err != nil {
+	if err := ceph.OKToStop(ctx, s.Links.To(mon), osds, d.Mon, d.Mgr, d.MDS); err != nil {
 		return fmt.Errorf("Ceph says that the daemons of %s may not stop: %w", n.Path, err)
 	}
 	return nil
 }
 
-// SetDaemons starts or stops the node's daemons. A manager that is the active one is failed over first. Daemons of another release than the one that was
+// SetDaemons starts or stops the node's daemons. A manager that is the active one, and a metadata server that holds a rank, are failed over first; the latter's standby serves
+// before any OSD stops, since it has a journal to read. Daemons of another release than the one that was
 // stopped are started only on a slot that has been declared good, and by starting them it is: there is no way back from there.
 func (s *Storage) SetDaemons(ctx context.Context, n model.Node, run bool) error {
 	if !inCluster(n) {
@@ -380,6 +382,11 @@ func (s *Storage) stop(ctx context.Context, n model.Node, host remote.Host) erro
 	if d.Mgr != "" && st.Manager == d.Mgr && len(st.Standbys) > 0 {
 		if err := ceph.FailOver(ctx, s.on(mon), d.Mgr); err != nil {
 			return fmt.Errorf("%s: have another manager take over from mgr.%s: %w", mon.Path, d.Mgr, err)
+		}
+	}
+	if d.MDS != "" && slices.ContainsFunc(st.SpareServers, func(name string) bool { return name != d.MDS }) {
+		if err := ceph.FailOverMDS(ctx, s.on(mon), d.MDS); err != nil {
+			return fmt.Errorf("%s: have another metadata server take over from mds.%s: %w", mon.Path, d.MDS, err)
 		}
 	}
 	if err := ceph.Stop(ctx, host); err != nil {

@@ -10,7 +10,7 @@ import (
 // storage lays down what starts a host's Ceph daemons at boot: those whose data is there, whichever slot runs. That a daemon is enabled is kept in a
 // slot; its data is not.
 func storage(in Input, c *config) {
-	ceph := []model.Role{model.RoleCephMon, model.RoleCephMgr, model.RoleCephOSD, model.RoleCephRGW}
+	ceph := []model.Role{model.RoleCephMon, model.RoleCephMgr, model.RoleCephOSD, model.RoleCephMDS, model.RoleCephRGW}
 	if !slices.ContainsFunc(in.Node.Roles, func(r model.Role) bool { return slices.Contains(ceph, r) }) {
 		return
 	}
@@ -18,12 +18,19 @@ func storage(in Input, c *config) {
 	c.unit("nubo-ceph.service", cephUnit)
 }
 
-// bootScript is cephScript, for a host with an object gateway with that too: the files of the others stay as they are.
+// bootScript is cephScript, for a host with a metadata server or an object gateway with that too: the files of the others stay as they are.
 func bootScript(roles []model.Role) string {
-	if !slices.Contains(roles, model.RoleCephRGW) {
-		return cephScript
+	script, stores := cephScript, cephStores
+	for _, d := range []struct {
+		role model.Role
+		kind string
+	}{{model.RoleCephMDS, "mds"}, {model.RoleCephRGW, "radosgw"}} {
+		if slices.Contains(roles, d.role) {
+			stores += " /var/lib/ceph/" + d.kind + "/ceph-*/keyring"
+			script += "start " + d.kind + "\n"
+		}
 	}
-	return strings.Replace(cephScript, cephStores, cephStores+" /var/lib/ceph/radosgw/ceph-*/keyring", 1) + "start radosgw\n"
+	return strings.Replace(script, cephStores, stores, 1)
 }
 
 // cephStores is where cephScript looks for what has its data here.

@@ -85,9 +85,13 @@ func TestFirewallLetsS3In(t *testing.T) {
 	}
 }
 
-// TestGatewayStartsAtBoot: only on a host with one is the script that starts Ceph another.
-func TestGatewayStartsAtBoot(t *testing.T) {
+// TestServicesStartAtBoot: only on a host with a metadata server or an object gateway is the script that starts Ceph another.
+func TestServicesStartAtBoot(t *testing.T) {
 	plain, with := bootScript([]model.Role{model.RoleCephOSD}), bootScript([]model.Role{model.RoleCephOSD, model.RoleCephRGW})
+	both := bootScript([]model.Role{model.RoleCephMDS, model.RoleCephRGW})
+	if !strings.HasSuffix(both, "start mds\nstart radosgw\n") || strings.Count(both, cephStores+" /var/lib/ceph/mds/ceph-*/keyring /var/lib/ceph/radosgw/ceph-*/keyring") != 1 {
+		t.Errorf("with a metadata server it runs:\n%s", both)
+	}
 	if plain != cephScript || !strings.HasSuffix(with, "start radosgw\n") || strings.Count(with, "/var/lib/ceph/radosgw/ceph-*/keyring") != 1 {
 		t.Errorf("it runs:\n%s", with)
 	}

@@ -141,7 +141,7 @@ func Forget(ctx context.Context, h remote.Host, entity string) error {
 	return nil
 }
 
-// Leave ends the monitor, the manager and the object gateway of a host that leaves, and removes their data there and the administrator's key.
+// Leave ends the monitor, the manager, the metadata server and the object gateway of a host that leaves, and removes their data there and the administrator's key.
 func Leave(ctx context.Context, h remote.Host, name string) error {
 	return run(ctx, h, leaveScript, nil, name)
 }

@@ -18,7 +18,7 @@ import (
 // looks are the commands that an observation consists of. All but the last two are the monitors' matter.
 func looks() []Command {
 	var out []Command
-	for _, prefix := range []string{"status", "mon dump", "mgr dump", "osd dump", "osd crush dump", "auth ls", "mon metadata", "mgr metadata", "osd metadata"} {
+	for _, prefix := range []string{"status", "mon dump", "mgr dump", "osd dump", "osd crush dump", "auth ls", "fs dump", "mon metadata", "mgr metadata", "mds metadata", "osd metadata"} {
 		out = append(out, cmd(prefix))
 	}
 	return append(out, toMgr(cmd("osd df")), toMgr(cmd("pg dump", "dumpcontents", []string{"pgs_brief"})))
@@ -50,7 +50,7 @@ func Observe(ctx context.Context, h remote.Host) (model.ObservedCeph, error) {
 // ofManager reports whether a question goes to the manager, which may not be there.
 func ofManager(prefix string) bool { return prefix == "pg dump" || prefix == "osd df" }
 
-// Decode reads Ceph's answers, by command. Those of "mon metadata", "mgr metadata", "osd metadata", "osd df" and "pg dump" may be missing.
+// Decode reads Ceph's answers, by command. Those of "mon metadata", "mgr metadata", "mds metadata", "osd metadata", "osd df" and "pg dump" may be missing.
 func Decode(answers map[string]json.RawMessage) (model.ObservedCeph, error) {
 	var d dump
 	var errs []error
@@ -69,7 +69,7 @@ func Decode(answers map[string]json.RawMessage) (model.ObservedCeph, error) {
 	if err := errors.Join(errs...); err != nil {
 		return model.ObservedCeph{}, err
 	}
-	o := model.ObservedCeph{FSID: d.Status.FSID, Health: d.Status.Health.Status, Flags: d.flags(), Require: model.CephRelease(d.OSD.Require), Mons: d.mons(), Mgrs: d.mgrs(), RGWs: d.Status.Services.gateways(), OSDs: d.osds(), Pools: d.pools(), Keys: d.keys(), Unsure: d.PG.unsure(), Empty: d.emptyHosts()}
+	o := model.ObservedCeph{FSID: d.Status.FSID, Health: d.Status.Health.Status, Flags: d.flags(), Require: model.CephRelease(d.OSD.Require), Mons: d.mons(), Mgrs: d.mgrs(), MDSs: d.mdss(), Filesystems: d.filesystems(), RGWs: d.Status.Services.gateways(), OSDs: d.osds(), Pools: d.pools(), Keys: d.keys(), Unsure: d.PG.unsure(), Empty: d.emptyHosts()}
 	for _, name := range slices.Sorted(maps.Keys(d.Status.Health.Checks)) {
 		if c := d.Status.Health.Checks[name]; !c.Muted {
 			o.Checks = append(o.Checks, name+": "+c.Summary.Message)
@@ -88,14 +88,15 @@ type dump struct {
 	Auth   authDump
 	PG     pgDump
 	DF     dfDump
+	FS     fsDump
 
-	MonMeta, MgrMeta []daemonMeta
-	OSDMeta          []osdMeta
+	MonMeta, MgrMeta, MDSMeta []daemonMeta
+	OSDMeta                   []osdMeta
 }
 
 func (d *dump) parts() map[string]any {
 	return map[string]any{"status": &d.Status, "mon dump": &d.Mon, "mgr dump": &d.Mgr, "osd dump": &d.OSD, "osd crush dump": &d.Crush, "auth ls": &d.Auth,
-		"pg dump": &d.PG, "osd df": &d.DF, "mon metadata": &d.MonMeta, "mgr metadata": &d.MgrMeta, "osd metadata": &d.OSDMeta}
+		"pg dump": &d.PG, "osd df": &d.DF, "fs dump": &d.FS, "mds metadata": &d.MDSMeta, "mon metadata": &d.MonMeta, "mgr metadata": &d.MgrMeta, "osd metadata": &d.OSDMeta}
 }
 
 type statusDump struct {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/nuboctl/nuboctl/pkg/model"
 	"github.com/nuboctl/nuboctl/pkg/remote"
@@ -41,19 +40,16 @@ func EnsureGateway(ctx context.Context, h, admin remote.Host, s Spec, p Place) e
 	}
 	key := GatewayKey(p.Name)
 	needs := s
-	needs.Keys = []Key{key}
+	needs.Keys, needs.Filesystem = []Key{key}, nil
 	needs.Pools = slices.DeleteFunc(slices.Clone(s.Pools), func(p Pool) bool { return p.Application != "rgw" })
-	if _, err := Settle(ctx, admin, needs); err != nil {
-		return fail(err)
-	}
-	res, err := admin.Run(ctx, remote.Command{Argv: []string{"ceph", "--connect-timeout", "120", "auth", "get", key.Entity}, Limit: 5 * time.Minute})
+	keyring, err := keyring(ctx, admin, needs, key)
 	if err != nil {
-		return fail(fmt.Errorf("read the key of %s: %w", key.Entity, err))
+		return fail(err)
 	}
 	if err := Configure(ctx, h, Conf(s, &p)); err != nil {
 		return fail(err)
 	}
-	if err := run(ctx, h, rgwScript, Secret(res.Stdout), p.Name, p.Gateway.String(), s.Buckets); err != nil {
+	if err := run(ctx, h, rgwScript, keyring, p.Name, p.Gateway.String(), s.Buckets); err != nil {
 		return fail(err)
 	}
 	return nil

@@ -28,7 +28,7 @@ func (c Change) String() string {
 	return c.Text
 }
 
-// Settle brings rules, pools and keys to what is wanted, and returns what it changed. What the inventory does not name is left alone.
+// Settle brings rules, pools, keys and the file system to what is wanted, and returns what it changed. What the inventory does not name is left alone.
 func Settle(ctx context.Context, h remote.Host, s Spec) ([]Change, error) {
 	if err := s.Check(); err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func Diff(seen model.ObservedCeph, s Spec) []Change {
 			out = append(out, Change{Text: "key " + k.Entity + " has other rights: " + rights(seen.Keys[i].Caps), Commands: []Command{cmd("auth caps", "entity", k.Entity, "caps", k.words())}})
 		}
 	}
-	return out
+	return append(out, s.fileChanges(seen)...)
 }
 
 // words gives the rights as Ceph takes them: service, right, service, right.
@@ -115,6 +115,9 @@ func (s Spec) create(p Pool) []Command {
 	pgs := cmp.Or(p.PGs, p.LeastPGs, firstPGs)
 	var out []Command
 	create := cmd("osd pool create", "pool", p.Name, "pg_num", pgs, "pgp_num", pgs)
+	if p.PGs > 0 { // from the start: the autoscaler may look before the next command comes
+		create["autoscale_mode"] = "off"
+	}
 	if p.K > 0 {
 		profile := "nubo-" + p.Name
 		words := []string{fmt.Sprintf("k=%d", p.K), fmt.Sprintf("m=%d", p.M), "crush-failure-domain=" + s.FailureDomain}
@@ -132,9 +135,7 @@ func (s Spec) create(p Pool) []Command {
 		out = append(out, s.set(p, "allow_ec_overwrites", "true"))
 	}
 	out = append(out, s.set(p, "min_size", fmt.Sprint(p.MinSize)))
-	if p.PGs > 0 {
-		out = append(out, s.set(p, "pg_autoscale_mode", "off"))
-	} else if p.LeastPGs > 0 {
+	if p.PGs == 0 && p.LeastPGs > 0 {
 		out = append(out, s.set(p, "pg_num_min", fmt.Sprint(p.LeastPGs)))
 	}
 	return append(out, cmd("osd pool application enable", "pool", p.Name, "app", p.Application))
@@ -198,7 +199,7 @@ func own(entity string) bool {
 	return entity == "client.admin" || entity == "mon."
 }
 
-// Foreign names the pools and keys that the wish does not know. Those whose names begin with a dot are Ceph's own, and those of the object gateway
+// Foreign names the pools, keys and file systems that the wish does not know. Those whose names begin with a dot are Ceph's own, and those of the object gateway
 // come with it.
 func Foreign(seen model.ObservedCeph, s Spec) []string {
 	var out []string
@@ -210,6 +211,11 @@ func Foreign(seen model.ObservedCeph, s Spec) []string {
 	for _, k := range seen.Keys {
 		if !own(k.Entity) && !slices.ContainsFunc(s.Keys, func(w Key) bool { return w.Entity == k.Entity }) {
 			out = append(out, "key "+k.Entity)
+		}
+	}
+	for _, f := range seen.Filesystems {
+		if s.Filesystem == nil || s.Filesystem.Name != f.Name {
+			out = append(out, "file system "+f.Name)
 		}
 	}
 	return out

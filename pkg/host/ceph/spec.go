@@ -18,7 +18,8 @@ type Spec struct {
 	FailureDomain  string // CRUSH type: host, chassis, rack, zone
 	Pools          []Pool
 	Keys           []Key
-	Buckets        string // pool of what is in the object gateways' buckets; empty: there are none
+	Filesystem     *Filesystem // nil: none that is wanted
+	Buckets        string      // pool of what is in the object gateways' buckets; empty: there are none
 }
 
 // Mon is a monitor and where it listens.
@@ -51,6 +52,8 @@ type Place struct {
 	// MemoryTarget is what each OSD may use, in bytes.
 	MemoryTarget int64
 	Crypt        bool // dm-crypt for new OSDs
+	// MDSCache is what its metadata server may keep in memory, in bytes; 0: it has none.
+	MDSCache int64
 	// Gateway is where its object gateway serves S3; the zero value: it has none.
 	Gateway netip.AddrPort
 }
@@ -103,6 +106,10 @@ func Conf(s Spec, p *Place) string {
 		b.WriteString("\n[mon." + m.Name + "]\n")
 		line("public addrv", m.vector())
 	}
+	if p.MDSCache > 0 {
+		b.WriteString("\n[mds]\n")
+		line("mds cache memory limit", fmt.Sprint(p.MDSCache))
+	}
 	if p.Gateway.IsValid() {
 		b.WriteString("\n[" + GatewayKey(p.Name).Entity + "]\n")
 		line("rgw frontends", "beast endpoint="+p.Gateway.String())
@@ -149,6 +156,9 @@ func (s Spec) Check() error {
 		if (p.K == 0 && p.Size < 1) || p.MinSize < 1 {
 			bad("pool %q: size %d, min_size %d", p.Name, p.Size, p.MinSize)
 		}
+	}
+	if f := s.Filesystem; f != nil && (!name.MatchString(f.Name) || f.Metadata == "" || len(f.Data) == 0) {
+		bad("file system %q: needs a name of letters, digits, '.', '-', '_', a metadata pool and a data pool", f.Name)
 	}
 	return errors.Join(errs...)
 }

@@ -179,9 +179,8 @@ func TestCommands(t *testing.T) {
 		`{"format":"json","pool":"vms","prefix":"osd pool set","val":"2","var":"min_size"}`,
 		`{"app":"rbd","format":"json","pool":"vms","prefix":"osd pool application enable"}`,
 		`{"format":"json","name":"nubo-objects","prefix":"osd erasure-code-profile set","profile":["k=2","m=1","crush-failure-domain=host","crush-device-class=hdd"]}`,
-		`{"erasure_code_profile":"nubo-objects","format":"json","pg_num":8,"pgp_num":8,"pool":"objects","pool_type":"erasure","prefix":"osd pool create"}`,
+		`{"autoscale_mode":"off","erasure_code_profile":"nubo-objects","format":"json","pg_num":8,"pgp_num":8,"pool":"objects","pool_type":"erasure","prefix":"osd pool create"}`,
 		`{"format":"json","pool":"objects","prefix":"osd pool set","val":"2","var":"min_size"}`,
-		`{"format":"json","pool":"objects","prefix":"osd pool set","val":"off","var":"pg_autoscale_mode"}`,
 		`{"app":"rgw","format":"json","pool":"objects","prefix":"osd pool application enable"}`,
 		`{"caps":["mgr","profile rbd pool=vms","mon","profile rbd","osd","profile rbd pool=vms"],"entity":"client.libvirt","format":"json","prefix":"auth get-or-create"}`,
 	}
@@ -269,7 +268,7 @@ func TestAskTellsSilenceFromRefusal(t *testing.T) {
 
 // TestScripts: every script is well-formed.
 func TestScripts(t *testing.T) {
-	for name, text := range map[string]string{"create": createScript, "mon": monScript, "mgr": mgrScript, "osd": osdScript, "host": hostScript, "activate": activateScript, "rgw": rgwScript, "leave": leaveScript, "start": startScript, "stop": stopScript, "daemons": daemonsScript} {
+	for name, text := range map[string]string{"create": createScript, "mon": monScript, "mgr": mgrScript, "osd": osdScript, "host": hostScript, "activate": activateScript, "rgw": rgwScript, "mds": mdsScript, "leave": leaveScript, "start": startScript, "stop": stopScript, "daemons": daemonsScript} {
 		if out, err := exec.Command("sh", "-nc", text).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v: %s", name, err, out)
 		}

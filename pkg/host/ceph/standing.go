@@ -23,6 +23,8 @@ type Standing struct {
 	Manager  string
 	Standbys []string
 	Gateways []string // object gateways that serve
+	// Servers are the metadata servers that hold a rank or stand by; SpareServers those that could take over.
+	Servers, SpareServers []string
 	// OSDs are all of the cluster; Here are the ids of those in the host's CRUSH bucket.
 	OSDs []OSD
 	Here []int
@@ -55,7 +57,7 @@ type StandingPool struct {
 func standingLooks(host string) []Command {
 	groups := toMgr(cmd("pg dump", "dumpcontents", []string{"pgs_brief"}))
 	groups["_having"] = 2
-	return []Command{cmd("quorum_status"), cmd("mgr dump"), cmd("osd ls-tree", "name", host), cmd("osd dump"), cmd("service dump"), cmd("config-key get", "key", NooutKey(host)), cmd("now"), groups}
+	return []Command{cmd("quorum_status"), cmd("mgr dump"), cmd("osd ls-tree", "name", host), cmd("osd dump"), cmd("service dump"), cmd("fs dump"), cmd("config-key get", "key", NooutKey(host)), cmd("now"), groups}
 }
 
 // Stand asks a cluster about one of its hosts, over one connection from any host that has the admin's key. It changes nothing.
@@ -91,10 +93,11 @@ func decodeStanding(host string, answers map[string]json.RawMessage) (Standing, 
 	var osd osdDump
 	var groups pgDump
 	var services serviceMap
+	var files fsDump
 	var s Standing
 	var now int64
 	var errs []error
-	for prefix, into := range map[string]any{"quorum_status": &quorum, "mgr dump": &mgr, "osd ls-tree": &s.Here, "osd dump": &osd, "service dump": &services, "config-key get": &s.Mark, "now": &now, "pg dump": &groups} {
+	for prefix, into := range map[string]any{"quorum_status": &quorum, "mgr dump": &mgr, "osd ls-tree": &s.Here, "osd dump": &osd, "service dump": &services, "fs dump": &files, "config-key get": &s.Mark, "now": &now, "pg dump": &groups} {
 		raw, ok := answers[prefix]
 		if !ok {
 			continue
@@ -119,6 +122,12 @@ func decodeStanding(host string, answers map[string]json.RawMessage) (Standing, 
 	for _, g := range services.gateways() {
 		s.Gateways = append(s.Gateways, g.Name)
 	}
+	for _, i := range files.servers() {
+		if i.up() {
+			s.Servers = append(s.Servers, i.Name)
+		}
+	}
+	s.SpareServers = files.standbys()
 	s.Noout = slices.Contains(osd.NodeFlags[host], "noout")
 	s.pools(osd, groups)
 	return s, nil
@@ -157,8 +166,8 @@ func (s *Standing) pools(osd osdDump, groups pgDump) {
 }
 
 // OKToStop asks Ceph whether the daemons of a host may stop now, all at once: nil, or why not. osds are the ids of its OSDs, mon the name of its
-// monitor ("": none), mgr that of its manager. A snapshot: ask right before the stop.
-func OKToStop(ctx context.Context, h remote.Host, osds []int, mon, mgr string) error {
+// monitor ("": none), mgr that of its manager, mds that of its metadata server. A snapshot: ask right before the stop.
+func OKToStop(ctx context.Context, h remote.Host, osds []int, mon, mgr, mds string) error {
 	var list []Command
 	if len(osds) > 0 {
 		ids := make([]string, len(osds))
@@ -169,6 +178,9 @@ func OKToStop(ctx context.Context, h remote.Host, osds []int, mon, mgr string) e
 	}
 	if mon != "" {
 		list = append(list, cmd("mon ok-to-stop", "ids", []string{mon}))
+	}
+	if mds != "" {
+		list = append(list, cmd("mds ok-to-stop", "ids", []string{mds}))
 	}
 	if mgr != "" {
 		list = append(list, cmd("mgr dump"))
@@ -244,8 +256,8 @@ func FailOver(ctx context.Context, h remote.Host, mgr string) error {
 
 // Daemons are the daemons whose data is on a host.
 type Daemons struct {
-	Mon, Mgr, Gateway string // names; empty: none
-	OSDs              []int
+	Mon, Mgr, MDS, Gateway string // names; empty: none
+	OSDs                   []int
 	// Running are those that run, start or stop, of them and of any others: "mon.NAME", "osd.3".
 	Running []string
 }
@@ -266,6 +278,8 @@ func parseDaemons(raw []byte, fsid string) (Daemons, error) {
 			d.Mon = id
 		case "mgr":
 			d.Mgr = id
+		case "mds":
+			d.MDS = id
 		case "osd":
 			osd(id)
 		case gatewayKind:

@@ -126,6 +126,7 @@ mon_allow_pool_size_one = true
 run_dir = %[4]s
 log_file = %[4]s/$name.log
 mon_data_avail_warn = 1
+mon_data_avail_crit = 1
 [mon]
 admin_socket = %[4]s/$name.asok
 [mgr]

@@ -4,11 +4,11 @@ section conf
 [ ! -e /etc/ceph/ceph.conf ] || sha256sum </etc/ceph/ceph.conf
 sed -n 's/^ *fsid *= *//p' /etc/ceph/ceph.conf 2>/dev/null || true
 section stores
-for store in /var/lib/ceph/mon/ceph-* /var/lib/ceph/mgr/ceph-* /var/lib/ceph/radosgw/ceph-*; do
+for store in /var/lib/ceph/mon/ceph-* /var/lib/ceph/mgr/ceph-* /var/lib/ceph/mds/ceph-* /var/lib/ceph/radosgw/ceph-*; do
 	if [ -e "$store/keyring" ]; then echo "$store"; fi
 done
 section units
-systemctl list-units --no-legend --plain 'ceph-mon@*' 'ceph-mgr@*' 'ceph-osd@*' 'ceph-radosgw@*'
+systemctl list-units --no-legend --plain 'ceph-mon@*' 'ceph-mgr@*' 'ceph-osd@*' 'ceph-mds@*' 'ceph-radosgw@*'
 section memory
 sed -n 's/^MemTotal: *\([0-9]*\) kB$/\1/p' /proc/meminfo
 section disks

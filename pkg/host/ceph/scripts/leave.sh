@@ -1,6 +1,6 @@
-# leave NAME: end this host's object gateway, manager and monitor, which the cluster does not count any more, and remove what they kept here: the keys of the monitors and
+# leave NAME: end this host's object gateway, metadata server, manager and monitor, which the cluster does not count any more, and remove what they kept here: the keys of the monitors and
 # of the administrator among it, since the machine goes away.
-for daemon in "radosgw rgw.$1" "mgr $1" "mon $1"; do
+for daemon in "radosgw rgw.$1" "mds $1" "mgr $1" "mon $1"; do
 	kind=${daemon% *}
 	id=${daemon#* }
 	unit=ceph-$kind@$id.service

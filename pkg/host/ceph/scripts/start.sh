@@ -1,4 +1,4 @@
-# start [good]: start this host's Ceph daemons: the monitor, the manager, all OSDs that its disks carry, the object gateway. Exit 75: the slot is on trial and has another
+# start [good]: start this host's Ceph daemons: the monitor, the manager, all OSDs that its disks carry, the metadata server, the object gateway. Exit 75: the slot is on trial and has another
 # release of Ceph than the one that was stopped. Once that has started there is no way back, so the slot has to be declared good before.
 version=$(ceph-osd --version 2>/dev/null || ceph-mon --version)
 version=${version#ceph version }
@@ -34,4 +34,5 @@ start mon
 start mgr
 if closed; then ceph-volume lvm activate --all --no-systemd >&2; fi
 start osd
+start mds
 start radosgw
