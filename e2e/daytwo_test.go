@@ -27,7 +27,7 @@ func TestDayTwo(t *testing.T) {
 	step(t, "each blade was laid down once", d.laidDownOnce)
 	step(t, "the cluster is healthy", d.healthy)
 	step(t, "virtual machines run on Ceph and answer", d.runsGuests)
-	step(t, "no changes", func(t *testing.T) { d.plans(t, 0, "No changes") })
+	step(t, "no changes", d.settled)
 	d.probes = r.Probe(rack.Within(t, 15*time.Minute), t, vms...)
 	step(t, "idle", func(t *testing.T) {
 		d.probes.Pings(rack.Within(t, 10*time.Minute), t, 300)

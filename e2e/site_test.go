@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"errors"
 	"os/exec"
 	"testing"
 	"time"
@@ -84,13 +83,7 @@ func (s site) repairs(t *testing.T, text string) {
 	t.Helper()
 	s.plans(t, 2, text)
 	s.Expect(rack.Within(t, 20*time.Minute), t, 0, "apply", "--yes")
-	ctx := rack.Within(t, 10*time.Minute)
-	rack.Eventually(ctx, t, "no changes", func() error {
-		if run := s.Nubo(ctx, t, "plan", "--detailed-exitcode"); run.Code != 0 {
-			return errors.New(run.All())
-		}
-		return nil
-	})
+	s.settled(t)
 }
 
 func (s site) bridgeByHand(t *testing.T) {
